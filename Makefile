@@ -1,0 +1,56 @@
+# `make run` and `make test` are all a newcomer needs; `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run install dev check test test-real bench lock docs clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.installed ## Set up, then run the sidecar in front of a simulated fleet and carry a call
+	@$(BIN)/sidecar demo
+
+install: $(VENV)/.installed ## Create the environment and install the sidecar (hashed lock)
+
+dev: $(VENV)/.dev ## The same, with the tools that test it
+
+test: $(VENV)/.dev ## Set up, then run the tests
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## Format, lint, types, floors
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+test-real: ## Real SDKs in four languages and a real LLM server, through the sidecar
+	@tests/real/run
+
+bench: ## Compare with Envoy, HAProxy, nginx, sglang-router and LiteLLM in one run
+	@bench/run
+
+docs: $(VENV)/.dev ## Write docs/configuration.md anew from the schema
+	@$(BIN)/python -m sidecar.config.reference > docs/configuration.md
+
+lock: ## Resolve the dependencies anew, with hashes
+	@locks/update
+
+clean: ## Remove environments and caches
+	rm -rf .venv* .build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	@echo "making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python locks/runtime.txt pyproject.toml
+	@echo "installing the sidecar's dependencies (about 20 s) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/runtime.txt -r locks/build.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed locks/dev.txt
+	@echo "installing the test tools (about 30 s) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/dev.txt
+	@touch $@
