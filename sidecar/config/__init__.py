@@ -1,0 +1,1 @@
+"""Text into a frozen Config, or a list of located errors. Pure."""

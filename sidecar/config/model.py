@@ -20,7 +20,7 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 Dialect = Literal["openai", "anthropic", "gemini"]
 
 
-class Limits(Section):
+class Limits(Section, frozen=True):
     """What a downstream message may measure; more is refused and the connection closed."""
 
     request_line: Annotated[Size, Meta(description="Request line; longer is 414.")] = Size("16KiB")
@@ -32,7 +32,7 @@ class Limits(Section):
     ] = None
 
 
-class Listener(Section):
+class Listener(Section, frozen=True):
     """A place where calls arrive."""
 
     mode: Annotated[
@@ -53,7 +53,7 @@ class Listener(Section):
     limits: Annotated[Limits, Meta(description="Sizes of what may arrive.")] = Limits()
 
 
-class Tls(Section):
+class Tls(Section, frozen=True):
     """How an https endpoint is verified, and what we show it."""
 
     ca: Annotated[
@@ -68,7 +68,7 @@ class Tls(Section):
     ] = None
 
 
-class Endpoint(Section):
+class Endpoint(Section, frozen=True):
     """One server of an upstream (`url`), or one for each address of a name (`dns`)."""
 
     url: Annotated[
@@ -82,7 +82,7 @@ class Endpoint(Section):
     ] = None
 
 
-class Pool(Section):
+class Pool(Section, frozen=True):
     """Connections to one endpoint."""
 
     max_open: Annotated[
@@ -101,14 +101,14 @@ class Pool(Section):
     ] = Duration("60s")
 
 
-class Credentials(Section):
+class Credentials(Section, frozen=True):
     """A header that is set on every attempt, replacing the caller's."""
 
     header: Annotated[str, Meta(description="Name of the header.")]
     value: Annotated[str, Meta(description="Its value, usually `Bearer ${file:...}`. Never shown.")]
 
 
-class Upstream(Section):
+class Upstream(Section, frozen=True):
     """A named group of endpoints that serve the same models."""
 
     endpoints: Annotated[tuple[Endpoint, ...], Meta(min_length=1, description="Its servers.")]
@@ -128,7 +128,7 @@ class Upstream(Section):
     )
 
 
-class Match(Section):
+class Match(Section, frozen=True):
     """What a call must be like. All that is given must hold; an empty match takes every call."""
 
     host: Annotated[
@@ -150,7 +150,7 @@ class Match(Section):
     )
 
 
-class Route(Section):
+class Route(Section, frozen=True):
     """Calls that match go to an upstream under a policy. The first route that matches wins."""
 
     upstream: Annotated[str, Meta(description="Name of an upstream.")]
@@ -164,7 +164,7 @@ class Route(Section):
     ] = None
 
 
-class Timeouts(Section):
+class Timeouts(Section, frozen=True):
     """The four timers. Each names itself in the error that it causes."""
 
     connect: Annotated[
@@ -180,7 +180,7 @@ class Timeouts(Section):
     total: Annotated[Duration | None, Meta(description="The whole call. Absent: none.")] = None
 
 
-class Policy(Section):
+class Policy(Section, frozen=True):
     """How calls are treated. Every field has a default that breaks no call that would succeed."""
 
     timeouts: Annotated[Timeouts, Meta(description="The timers.")] = Timeouts()
@@ -192,7 +192,7 @@ class Policy(Section):
     ] = Size("8MiB")
 
 
-class AccessLog(Section):
+class AccessLog(Section, frozen=True):
     """One JSON line a call."""
 
     path: Annotated[
@@ -206,7 +206,7 @@ class AccessLog(Section):
     ] = 10_000
 
 
-class Admin(Section):
+class Admin(Section, frozen=True):
     """The control side's own servers."""
 
     address: Annotated[
@@ -217,7 +217,7 @@ class Admin(Section):
     ] = None
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """A whole configuration file."""
 
     listeners: Annotated[

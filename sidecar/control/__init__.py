@@ -1,0 +1,1 @@
+"""The running snapshot, the watcher, the admin server, the metrics exporter."""

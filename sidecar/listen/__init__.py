@@ -1,0 +1,1 @@
+"""Connections in: listeners, the downstream protocol, tunnels."""

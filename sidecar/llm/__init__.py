@@ -1,0 +1,1 @@
+"""What an LLM call is: dialects, models, stream events. Pure."""

@@ -1,0 +1,1 @@
+"""Counters, trace context, access log: what is seen of calls."""

@@ -1,0 +1,1 @@
+"""Decisions. Pure: time and randomness are arguments."""

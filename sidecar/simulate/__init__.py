@@ -1,0 +1,1 @@
+"""A simulated LLM fleet for the demo, tests and benchmarks."""

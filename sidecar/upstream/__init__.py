@@ -1,0 +1,1 @@
+"""Connections out: endpoints, connections, pools, name resolution."""

@@ -1,0 +1,1 @@
+"""The layers of a route's stack, one concern each."""
