@@ -1,0 +1,42 @@
+"""The configuration of the sidecar under test: every upstream below a path of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+DIALECTS = ("openai", "anthropic")
+
+
+def write(
+    path: Path, *, port: int, admin: int, socket: Path, upstreams: dict[str, int], dead: int
+) -> None:
+    """Write to *path* a configuration that routes `/NAME/...` to port `upstreams[NAME]`.
+
+    For each dialect there are also `/DIALECT-scripted`, its like with tight timers
+    (`/DIALECT-tight`), and `/DIALECT-unreachable`, where nothing listens (port *dead*).
+    """
+    named = {name: _upstream(to) for name, to in upstreams.items()}
+    routes = [_route(name, name) for name in upstreams]
+    for dialect in DIALECTS:
+        scripted, gone = f"{dialect}-scripted", f"{dialect}-unreachable"
+        named[scripted] = _upstream(upstreams["scripted"], dialect)
+        named[gone] = _upstream(dead, dialect)
+        routes += [_route(scripted, scripted), _route(gone, gone)]
+        routes.append({**_route(f"{dialect}-tight", scripted), "policy": "tight"})
+    config = {
+        "listeners": [{"address": f"127.0.0.1:{port}"}, {"path": str(socket)}],
+        "upstreams": named,
+        "routes": routes,
+        "policies": {"tight": {"timeouts": {"first_byte": "300ms", "idle": "300ms"}}},
+        "admin": {"address": f"127.0.0.1:{admin}"},
+    }
+    path.write_text(json.dumps(config, indent=2))  # JSON is YAML.
+
+
+def _upstream(port: int, dialect: str = "openai") -> dict[str, object]:
+    return {"dialect": dialect, "endpoints": [{"url": f"http://127.0.0.1:{port}"}]}
+
+
+def _route(name: str, upstream: str) -> dict[str, object]:
+    return {"match": {"path": f"/{name}"}, "upstream": upstream, "rewrite": "/"}
