@@ -1,4 +1,4 @@
-"""Plain numbers that the hot path adds to and the exporter reads, with no lock and no label look-up.
+"""Plain numbers that the hot path adds to and the exporter reads: no lock, no label look-up.
 
 The data plane's loop is the only writer; other threads only read, and a torn read costs nothing
 but a count that is one behind.
@@ -11,7 +11,8 @@ from collections import defaultdict
 from typing import Final
 
 SECONDS: Final = (
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
 )  # fmt: skip
 """Bucket bounds, from a cached reply to a reasoning model's."""
 
@@ -61,8 +62,8 @@ class EndpointStats:
     """Attempts at one endpoint, and the connections to it."""
 
     __slots__ = (
-        "attempts", "bytes_in", "bytes_out", "connect", "connect_errors", "connects", "errors", "first_byte",
-        "idle", "in_flight", "open", "replays", "waiting",
+        "attempts", "bytes_in", "bytes_out", "connect", "connect_errors", "connects", "errors",
+        "first_byte", "idle", "in_flight", "open", "replays", "waiting",
     )  # fmt: skip
 
     def __init__(self) -> None:
