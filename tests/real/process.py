@@ -61,10 +61,10 @@ def _await_port(child: subprocess.Popen[bytes], port: int, log: Path) -> None:
         time.sleep(0.05)
 
 
-def await_text(log: Path, text: str, seconds: float = 10) -> bool:
-    """Whether *text* appears in *log* within *seconds*."""
+def await_text(log: Path, text: str, more_than: int = 0, seconds: float = 10) -> bool:
+    """Whether *log* has *text* more often than *more_than* times within *seconds*."""
     deadline = time.monotonic() + seconds
-    while text not in log.read_text(errors="replace"):
+    while log.read_text(errors="replace").count(text) <= more_than:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
