@@ -1,0 +1,83 @@
+"""The sidecar's own log, on standard error: JSON for machines, plain lines for a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Final, TextIO
+
+import msgspec
+
+from sidecar.observe.access_log import rfc3339
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+_ROOT: Final = logging.getLogger()
+_OWN: Final = logging.getLogger("sidecar")
+_STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+"""What every record has; all else came by `extra=`."""
+
+
+def setup(level: str, stream: TextIO | None = None) -> None:
+    """Send all logging to *stream* (standard error when None) and set our *level*.
+
+    What libraries log is shown from warnings on, whatever our own level.
+    """
+    out = sys.stderr if stream is None else stream
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(HumanFormatter() if out.isatty() else JsonFormatter())
+    _ROOT.handlers[:] = [handler]
+    _ROOT.setLevel(logging.WARNING)
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Log from *level*, one of `LEVELS`, on. Raise ValueError for any other."""
+    if level not in LEVELS:
+        raise ValueError(f"expected one of {', '.join(LEVELS)}")
+    _OWN.setLevel(level.upper())
+
+
+def level() -> str:
+    """Name the level that is logged from."""
+    return logging.getLevelName(_OWN.getEffectiveLevel()).lower()
+
+
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
+    return {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; what was logged with `extra=` are fields of it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Encode *record*; a value that JSON does not know is shown as text."""
+        fields = _extras(record) | {
+            "time": rfc3339(record.created).decode(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        # Backslashes for what is no Unicode: a log line must not fail.
+        return msgspec.json.encode(_clean(fields), enc_hook=str).decode()
+
+
+def _clean(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for key, value in fields.items()
+    }
+
+
+class HumanFormatter(logging.Formatter):
+    """Time, level and message, then the `extra=` fields as `key=value`."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        """Put the fields behind the message, before any traceback."""
+        fields = (f"{key}={value}" for key, value in _extras(record).items())
+        return "  ".join((super().formatMessage(record), *fields))
