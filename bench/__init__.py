@@ -1,0 +1,1 @@
+"""Side-by-side measurement of the sidecar and other proxies: `python -m bench --help`."""

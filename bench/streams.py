@@ -1,0 +1,109 @@
+"""Streamed calls: how long each chunk takes from the upstream's write to here.
+
+`python -m bench.streams PORT CONNECTIONS CALLS` prints one JSON object. CALLS streams run one after
+another on each connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import re
+import sys
+import time
+from typing import Final, cast
+
+import uvloop
+
+from bench import messages
+from bench.load import percentile
+
+_STAMP: Final = re.compile(re.escape(messages.STAMP_MARK) + rb"(\d+) ")
+_END: Final = b"\r\n0\r\n\r\n"
+_LIMIT: Final = 100.0  # seconds for everything
+
+
+class Record:
+    """What all connections saw together."""
+
+    def __init__(self, connections: int, calls: int, host: str) -> None:
+        self.request = messages.request(host, stream=True)
+        self.calls = calls
+        self.left = connections * calls
+        self.delays: list[int] = []  # nanoseconds
+        self.reads = 0  # reads that brought at least one chunk
+        self.errors = 0
+        self.done = asyncio.Event()
+
+
+class Client(asyncio.Protocol):
+    """One keep-alive connection."""
+
+    __slots__ = ("calls", "record", "rest", "transport")
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.calls = record.calls
+        self.rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.record.errors += 1
+        self.record.done.set()
+
+    def send(self) -> None:
+        """Ask for the next stream."""
+        self.transport.write(self.record.request)
+
+    def data_received(self, data: bytes) -> None:
+        now = time.monotonic_ns()
+        data = self.rest + data
+        record = self.record
+        stamps = _STAMP.findall(data)
+        if stamps:
+            record.reads += 1
+            record.delays.extend([now - int(stamp) for stamp in stamps])
+        if data.endswith(_END) and b"[DONE]" in data:
+            self.rest = b""
+            self._end()
+        elif b"HTTP/1.1 " in data and b"HTTP/1.1 200" not in data:
+            record.errors += 1
+            record.done.set()
+        else:
+            # What a read may have cut: a stamp (ends before a newline), or the end of the stream.
+            self.rest = data[max(data.rfind(b"}]}"), data.rfind(b"data: [DONE]")) :]
+
+    def _end(self) -> None:
+        self.calls -= 1
+        self.record.left -= 1
+        if not self.record.left:
+            self.record.done.set()
+        elif self.calls:
+            self.send()
+
+
+async def _measure(port: int, connections: int, calls: int) -> dict[str, float]:
+    loop = asyncio.get_running_loop()
+    record = Record(connections, calls, f"127.0.0.1:{port}")
+    for _ in range(connections):
+        _, client = await loop.create_connection(lambda: Client(record), "127.0.0.1", port)
+        client.send()
+    await asyncio.wait_for(record.done.wait(), _LIMIT)
+    if record.errors or not record.delays:
+        raise SystemExit(f"{record.errors} connections failed, {len(record.delays)} chunks came")
+    ordered = sorted(record.delays)
+    return {
+        "streams": connections * calls,
+        "chunks": len(ordered),
+        "p50_us": percentile(ordered, 0.5) / 1e3,
+        "p99_us": percentile(ordered, 0.99) / 1e3,
+        "alone": record.reads / len(ordered),
+    }
+
+
+if __name__ == "__main__":
+    gc.disable()
+    print(json.dumps(uvloop.run(_measure(*map(int, sys.argv[1:])))))

@@ -1,0 +1,102 @@
+"""The servers behind the proxies: canned bytes, the least parsing that is still correct.
+
+`python -m bench.upstream COUNT CHUNKS INTERVAL` listens on COUNT loopback ports, prints them on one
+line, and serves until it is ended. A call whose body says `"stream":true` gets CHUNKS chunks, one
+each INTERVAL seconds, each carrying the monotonic time at which it was written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import time
+from functools import partial
+from typing import Final, cast
+
+import uvloop
+
+from bench import messages
+from bench.pacer import Pacer
+
+_HEAD_END: Final = b"\r\n\r\n"
+_REPLY: Final = messages.reply()
+# Routers ask what a worker serves before they send it calls.
+_ABOUT: Final = messages.reply(
+    b'{"object":"list","data":[{"id":"%b","object":"model"}],"model_path":"%b","status":"ready"}'
+    % (messages.MODEL.encode(), messages.MODEL.encode())
+)
+_MEBIBYTE: Final = memoryview(bytes(2**20))
+_LARGE: Final = f"GET {messages.LARGE_PATH} ".encode()
+
+
+def _content_length(data: bytes, end: int) -> int:
+    """Content-Length of the head that ends at *end*; 0 without one."""
+    at = data.find(b"ontent-Length: ", 0, end)
+    if at < 0:
+        at = data.find(b"ontent-length: ", 0, end)
+    return int(data[at + 15 : data.find(b"\r", at)]) if at > 0 else 0
+
+
+class Server(asyncio.Protocol):
+    """One connection. Assumes what holds here: no pipelining, bodies with Content-Length."""
+
+    __slots__ = ("chunks", "left", "pacer", "pending", "transport")
+
+    def __init__(self, chunks: int, pacer: Pacer) -> None:
+        self.chunks = chunks
+        self.pacer = pacer
+        self.left = 0  # chunks of the stream that is under way
+        self.pending = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self.pending:
+            data = self.pending + data
+        end = data.find(_HEAD_END)
+        if end < 0 or len(data) < end + 4 + _content_length(data, end):
+            self.pending = data
+            return
+        self.pending = b""
+        if data.startswith(b"GET "):
+            self._get(data)
+        elif data.find(messages.STREAM_MARK, end) > 0:
+            self.transport.write(messages.STREAM_HEAD)
+            self.left = self.chunks
+            self.pacer.add(self._send_chunk)
+        else:
+            self.transport.write(_REPLY)
+
+    def _get(self, data: bytes) -> None:
+        if data.startswith(_LARGE):
+            self.transport.write(messages.LARGE_HEAD)
+            # The same mebibyte again and again: nothing to read, nothing to copy but in the kernel.
+            self.transport.writelines([_MEBIBYTE] * (messages.LARGE_BYTES // len(_MEBIBYTE)))
+        else:
+            self.transport.write(_ABOUT)
+
+    def _send_chunk(self) -> bool:
+        """Send the stream's next chunk, or its end; return whether there is more."""
+        if self.transport.is_closing():
+            return False
+        if not self.left:
+            self.transport.write(messages.STREAM_END)
+            return False
+        self.left -= 1
+        self.transport.write(messages.stream_chunk(time.monotonic_ns()))
+        return True
+
+
+async def _serve(count: int, chunks: int, interval: float) -> None:
+    loop = asyncio.get_running_loop()
+    make = partial(Server, chunks, Pacer(interval))
+    servers = [await loop.create_server(make, "127.0.0.1", 0, backlog=1024) for _ in range(count)]
+    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
+    await asyncio.gather(*(server.serve_forever() for server in servers))
+
+
+if __name__ == "__main__":
+    gc.disable()  # nothing here makes cycles, and a pause would count as a proxy's
+    uvloop.run(_serve(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
