@@ -1,0 +1,249 @@
+"""The plain numbers of `Stats` as Prometheus metrics, in the text format or OpenMetrics.
+
+Only the admin server imports this, in its own thread and at the first scrape: prometheus_client
+costs 1 MB beside aiohttp. Every collection reads the numbers anew; the data plane's loop goes on
+adding meanwhile, so each mapping is copied in one step before it is walked.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import Final, TypeVar
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import CollectorRegistry
+from prometheus_client.utils import floatToGoString
+
+from sidecar import __version__
+from sidecar.observe.stats import (
+    EndpointStats,
+    Histogram,
+    ListenerStats,
+    ReloadStats,
+    RouteStats,
+    Stats,
+)
+
+_ROUTE: Final = ("route", "upstream")
+_ENDPOINT: Final = ("upstream", "endpoint")
+_LISTENER: Final = ("listener",)
+
+T = TypeVar("T")
+Labels = tuple[str, ...]
+Rows = Sequence[tuple[Labels, T]]
+"""What is counted, under the values of its labels."""
+
+
+class Exporter:
+    """Render *stats*, and the process's own CPU, memory and descriptors, for a scrape."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_Collector(stats))
+        ProcessCollector(registry=self._registry)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Return a body and its Content-Type, as an `Accept` header asks."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+
+class _Collector:
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # the registry need not collect to learn our names
+
+    def collect(self) -> Iterator[Metric]:
+        stats = self._stats
+        routes = list(dict(stats.routes).items())
+        endpoints = list(dict(stats.endpoints).items())
+        listeners = [((address,), of) for address, of in dict(stats.listeners).items()]
+        yield from _of_calls(routes)
+        yield from _of_attempts(endpoints)
+        yield from _of_connections(endpoints)
+        yield from _of_listeners(listeners)
+        yield from _of_reloads(stats.reloads)
+        yield from _of_process(stats)
+
+
+def _of_calls(rows: Rows[RouteStats]) -> Iterator[Metric]:
+    yield _counts(
+        "calls", "Calls by the status sent; 0: the caller left before.", _ROUTE, "status", rows,
+        lambda route: route.statuses,
+    )  # fmt: skip
+    yield _counts(
+        "call_errors", "Calls that the sidecar failed, by code.", _ROUTE, "code", rows,
+        lambda route: route.errors,
+    )  # fmt: skip
+    yield _gauge("calls_in_flight", "Calls going on.", _ROUTE, rows, lambda r: r.in_flight)
+    yield _histogram(
+        "call_duration_seconds", "From a call's head to the end of its reply.", _ROUTE, rows,
+        lambda route: route.duration,
+    )  # fmt: skip
+    yield _histogram(
+        "call_first_byte_seconds", "From a call's head to its reply's first byte.", _ROUTE, rows,
+        lambda route: route.first_byte,
+    )  # fmt: skip
+    yield _counter(
+        "request_bytes", "Request body bytes received.", _ROUTE, rows, lambda r: r.bytes_in
+    )
+    yield _counter(
+        "response_bytes", "Reply body bytes sent downstream.", _ROUTE, rows, lambda r: r.bytes_out
+    )
+
+
+def _of_attempts(rows: Rows[EndpointStats]) -> Iterator[Metric]:
+    yield _counts(
+        "attempts", "Attempts by upstream status; 0: no head came.", _ENDPOINT, "status", rows,
+        lambda endpoint: endpoint.attempts,
+    )  # fmt: skip
+    yield _counts(
+        "attempt_errors", "Attempts that failed, by code.", _ENDPOINT, "code", rows,
+        lambda endpoint: endpoint.errors,
+    )  # fmt: skip
+    yield _gauge("attempts_in_flight", "Attempts going on.", _ENDPOINT, rows, lambda e: e.in_flight)
+    yield _histogram(
+        "attempt_first_byte_seconds", "From a request sent to its reply's head.", _ENDPOINT, rows,
+        lambda endpoint: endpoint.first_byte,
+    )  # fmt: skip
+    yield _counter(
+        "replays", "Requests sent again because a reused connection had died.", _ENDPOINT, rows,
+        lambda endpoint: endpoint.replays,
+    )  # fmt: skip
+    yield _counter(
+        "upstream_request_bytes", "Request body bytes sent.", _ENDPOINT, rows, lambda e: e.bytes_out
+    )
+    yield _counter(
+        "upstream_response_bytes", "Reply body bytes received.", _ENDPOINT, rows,
+        lambda endpoint: endpoint.bytes_in,
+    )  # fmt: skip
+
+
+def _of_connections(rows: Rows[EndpointStats]) -> Iterator[Metric]:
+    yield _gauge("pool_open", "Open connections.", _ENDPOINT, rows, lambda e: e.open)
+    yield _gauge("pool_idle", "Open connections at rest.", _ENDPOINT, rows, lambda e: e.idle)
+    yield _gauge(
+        "pool_waiting", "Calls waiting for a connection.", _ENDPOINT, rows, lambda e: e.waiting
+    )
+    yield _counter("connects", "Connections made.", _ENDPOINT, rows, lambda e: e.connects)
+    yield _counter(
+        "connect_errors", "Connections that failed.", _ENDPOINT, rows, lambda e: e.connect_errors
+    )
+    yield _histogram(
+        "connect_seconds", "To connect, TLS included.", _ENDPOINT, rows, lambda e: e.connect
+    )
+
+
+def _of_listeners(rows: Rows[ListenerStats]) -> Iterator[Metric]:
+    yield _gauge("listener_connections", "Open connections.", _LISTENER, rows, lambda at: at.open)
+    yield _counter(
+        "listener_accepted", "Connections accepted.", _LISTENER, rows, lambda at: at.accepted
+    )
+    yield _counts(
+        "listener_refused", "Messages refused before they were calls.", _LISTENER, "status", rows,
+        lambda listener: listener.refused,
+    )  # fmt: skip
+
+
+def _of_reloads(reloads: ReloadStats) -> Iterator[Metric]:
+    results = {
+        "accepted": reloads.accepted,
+        "rejected": reloads.rejected,
+        "unchanged": reloads.unchanged,
+    }
+    rows = [((result,), count) for result, count in results.items()]
+    yield _counter("reloads", "Reloads of the configuration.", ("result",), rows, _itself)
+    yield _single(
+        "config_last_reload_success_timestamp_seconds", "When the configuration was last taken.",
+        reloads.last_accepted,
+    )  # fmt: skip
+    yield _single(
+        "config_last_reload_successful", "1 unless the last configuration was refused.",
+        float(not reloads.last_error),
+    )  # fmt: skip
+    yield _info("config_info", "The configuration in use.", hash=reloads.config_hash)
+
+
+def _of_process(stats: Stats) -> Iterator[Metric]:
+    yield _info(
+        "build_info", "What runs.",
+        version=__version__,
+        python=platform.python_version(),
+        implementation=platform.python_implementation(),
+    )  # fmt: skip
+    yield _single("start_time_seconds", "When the sidecar started.", stats.started)
+    yield _single("tunnels", "Open upgraded connections (WebSocket).", stats.tunnels)
+    dropped: Rows[int] = [((), stats.log_dropped)]
+    yield _counter("access_log_dropped", "Access log lines lost.", (), dropped, _itself)
+
+
+def _itself(value: float) -> float:
+    return value
+
+
+def _counter(
+    name: str, text: str, labels: Labels, rows: Rows[T], value: Callable[[T], float]
+) -> Metric:
+    family = CounterMetricFamily(f"sidecar_{name}", text, labels=labels)
+    for values, counted in rows:
+        family.add_metric(values, value(counted))
+    return family
+
+
+def _counts(
+    name: str,
+    text: str,
+    labels: Labels,
+    extra: str,
+    rows: Rows[T],
+    counts: Callable[[T], dict[int, int] | dict[str, int]],
+) -> Metric:
+    """Make a counter with one more label, *extra*, whose values are the keys of a mapping."""
+    family = CounterMetricFamily(f"sidecar_{name}", text, labels=(*labels, extra))
+    for values, counted in rows:
+        for key, count in counts(counted).copy().items():
+            family.add_metric((*values, str(key)), count)
+    return family
+
+
+def _gauge(
+    name: str, text: str, labels: Labels, rows: Rows[T], value: Callable[[T], float]
+) -> Metric:
+    family = GaugeMetricFamily(f"sidecar_{name}", text, labels=labels)
+    for values, counted in rows:
+        family.add_metric(values, value(counted))
+    return family
+
+
+def _histogram(
+    name: str, text: str, labels: Labels, rows: Rows[T], histogram: Callable[[T], Histogram]
+) -> Metric:
+    family = HistogramMetricFamily(f"sidecar_{name}", text, labels=labels)
+    for values, counted in rows:
+        observed = histogram(counted)
+        total, counts = observed.total, accumulate(observed.counts.copy())
+        bounds = (*map(floatToGoString, observed.bounds), "+Inf")
+        family.add_metric(values, list(zip(bounds, counts, strict=True)), total)
+    return family
+
+
+def _single(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"sidecar_{name}", text, value=value)
+
+
+def _info(name: str, text: str, **labels: str) -> Metric:
+    """Make a gauge of 1 whose labels are the news (an OpenMetrics Info reads the same)."""
+    family = GaugeMetricFamily(f"sidecar_{name}", text, labels=tuple(labels))
+    family.add_metric(tuple(labels.values()), 1)
+    return family
