@@ -1,7 +1,8 @@
 """What a configuration may say: frozen structs, one field a setting.
 
 Field names are the YAML's keys, field docs in `Meta` become docs/configuration.md and the JSON
-schema. Durations are seconds and sizes are bytes once decoded.
+schema. Durations are seconds and sizes are bytes once decoded. What a type cannot say (that a name
+exists, that a path starts with `/`) stands in `rules` and `relations`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,24 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A mapping of the file: unknown keys are errors."""
 
 
+class Secret(str):
+    """Text that its repr hides: logs, tracebacks and test failures print reprs."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "***"
+
+
 Dialect = Literal["openai", "anthropic", "gemini"]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$",
+        title="name",
+        description="Letters, digits, `_`, `.` and `-`; at most 63, as it labels metrics.",
+    ),
+]
 
 
 class Limits(Section, frozen=True):
@@ -26,9 +44,11 @@ class Limits(Section, frozen=True):
     request_line: Annotated[Size, Meta(description="Request line; longer is 414.")] = Size("16KiB")
     header: Annotated[Size, Meta(description="One header line; longer is 431.")] = Size("16KiB")
     headers: Annotated[Size, Meta(description="All headers together; more is 431.")] = Size("64KiB")
-    header_count: Annotated[int, Meta(ge=1, description="How many headers; more is 431.")] = 128
+    header_count: Annotated[
+        int, Meta(ge=1, le=10_000, description="How many headers; more is 431.")
+    ] = 128
     body: Annotated[
-        Size | None, Meta(description="Request body; more is 413. Absent: any size.")
+        Size | None, Meta(description="Request body; more is 413. `null`: any size.")
     ] = None
 
 
@@ -42,7 +62,10 @@ class Listener(Section, frozen=True):
     address: Annotated[str | None, Meta(description="`HOST:PORT`; IPv6 as `[::1]:14001`.")] = None
     path: Annotated[str | None, Meta(description="A Unix socket, instead of `address`.")] = None
     max_connections: Annotated[
-        int, Meta(ge=1, description="Connections at once; more wait in the kernel's queue.")
+        int,
+        Meta(
+            ge=1, le=1_000_000, description="Connections at once; more wait in the kernel's queue."
+        ),
     ] = 10_000
     head_timeout: Annotated[
         Duration, Meta(description="From a request's first byte to the end of its head; then 408.")
@@ -74,7 +97,8 @@ class Endpoint(Section, frozen=True):
     url: Annotated[
         str | None,
         Meta(
-            description="`http://host:port/base`. `{name}` stands for what a route's match captured."
+            description="`http://host:port/base`. `{name}` stands for what a route's match "
+            "captured; every route to the upstream must capture it."
         ),
     ] = None
     dns: Annotated[
@@ -86,11 +110,11 @@ class Pool(Section, frozen=True):
     """Connections to one endpoint."""
 
     max_open: Annotated[
-        int, Meta(ge=1, description="Connections at once; calls beyond wait in line.")
+        int, Meta(ge=1, le=100_000, description="Connections at once; calls beyond wait in line.")
     ] = 50
-    max_idle: Annotated[int, Meta(ge=0, description="Idle connections kept.")] = 10
+    max_idle: Annotated[int, Meta(ge=0, le=100_000, description="Idle connections kept.")] = 10
     max_waiting: Annotated[
-        int, Meta(ge=0, description="Calls waiting for a connection; more get 503.")
+        int, Meta(ge=0, le=1_000_000, description="Calls waiting for a connection; more get 503.")
     ] = 1024
     lifetime: Annotated[
         Duration, Meta(description="A connection is not used again after this.")
@@ -105,13 +129,17 @@ class Credentials(Section, frozen=True):
     """A header that is set on every attempt, replacing the caller's."""
 
     header: Annotated[str, Meta(description="Name of the header.")]
-    value: Annotated[str, Meta(description="Its value, usually `Bearer ${file:...}`. Never shown.")]
+    value: Annotated[
+        Secret, Meta(description="Its value, usually `Bearer ${file:...}`. Never shown.")
+    ]
 
 
 class Upstream(Section, frozen=True):
     """A named group of endpoints that serve the same models."""
 
-    endpoints: Annotated[tuple[Endpoint, ...], Meta(min_length=1, description="Its servers.")]
+    endpoints: Annotated[
+        tuple[Endpoint, ...], Meta(min_length=1, max_length=1000, description="Its servers.")
+    ]
     dialect: Annotated[Dialect, Meta(description="The API that it speaks; shapes our errors.")] = (
         "openai"
     )
@@ -134,20 +162,29 @@ class Match(Section, frozen=True):
     host: Annotated[
         str | None,
         Meta(
-            description="Host of the request, without port. `*.x.com`: any label; `{name}.x.com` captures it."
+            description="Host of the request, without port, in lower case. `*.x.com`: one or more "
+            "labels more; `{name}.x.com` captures one label, `{name}-api.x.com` a part of one."
         ),
     ] = None
     path: Annotated[
         str | None,
-        Meta(description="Path prefix, on `/` boundaries. `{name}` captures a segment."),
+        Meta(
+            description="Path prefix, on `/` boundaries: `/v1` and `/v1/` both take `/v1` and "
+            "`/v1/x`, not `/v1x`. `{name}` captures one segment."
+        ),
     ] = None
-    method: Annotated[str | None, Meta(description="Request method.")] = None
+    method: Annotated[str | None, Meta(description="Request method, as `POST`.")] = None
     headers: Annotated[
-        dict[str, str], Meta(description="Header names and glob patterns for their values.")
+        dict[str, Secret],
+        Meta(
+            max_length=100,
+            description="Header names, and globs (`*` and `?`) for their values; `*` alone: "
+            "the header is there.",
+        ),
     ] = {}
-    model: Annotated[str | None, Meta(description="Glob pattern for `model` in the JSON body.")] = (
-        None
-    )
+    model: Annotated[
+        str | None, Meta(description="Glob (`*` and `?`) for `model` in the JSON body.")
+    ] = None
 
 
 class Route(Section, frozen=True):
@@ -155,12 +192,12 @@ class Route(Section, frozen=True):
 
     upstream: Annotated[str, Meta(description="Name of an upstream.")]
     name: Annotated[
-        str | None, Meta(description="For logs and metrics; absent: made from the match.")
+        Name | None, Meta(description="For logs and metrics; absent: made from the match.")
     ] = None
     match: Annotated[Match, Meta(description="Which calls.")] = Match()
     policy: Annotated[str, Meta(description="Name of a policy.")] = "default"
     rewrite: Annotated[
-        str | None, Meta(description="Replaces the matched path prefix, `/` drops it.")
+        str | None, Meta(description="Replaces the matched path prefix; `/` drops it.")
     ] = None
 
 
@@ -173,11 +210,12 @@ class Timeouts(Section, frozen=True):
     first_byte: Annotated[
         Duration | UnsetType,
         Meta(
-            description="From the request sent to the reply's head. Absent: 120s for streams, 600s for other calls."
+            description="From the request sent to the reply's head. Absent: 120s for streams, "
+            "600s for other calls."
         ),
     ] = UNSET
     idle: Annotated[Duration, Meta(description="Between two chunks of a body.")] = Duration("120s")
-    total: Annotated[Duration | None, Meta(description="The whole call. Absent: none.")] = None
+    total: Annotated[Duration | None, Meta(description="The whole call. `null`: no end.")] = None
 
 
 class Policy(Section, frozen=True):
@@ -187,7 +225,8 @@ class Policy(Section, frozen=True):
     hold: Annotated[
         Size,
         Meta(
-            description="Request bodies up to this are held, so that they can be sent again; larger ones stream."
+            description="Request bodies up to this are held, so that they can be sent again; "
+            "larger ones stream. `0B`: none is held."
         ),
     ] = Size("8MiB")
 
@@ -196,12 +235,14 @@ class AccessLog(Section, frozen=True):
     """One JSON line a call."""
 
     path: Annotated[
-        str | None, Meta(description="A file, or `-` for standard output. Absent: no access log.")
+        str | None, Meta(description="A file, or `-` for standard output. `null`: no access log.")
     ] = "-"
     max_queued: Annotated[
         int,
         Meta(
-            ge=1, description="Lines that may wait for a slow disk; more are dropped and counted."
+            ge=1,
+            le=1_000_000,
+            description="Lines that may wait for a slow disk; more are dropped and counted.",
         ),
     ] = 10_000
 
@@ -213,7 +254,7 @@ class Admin(Section, frozen=True):
         str | None, Meta(description="Admin API; must be a loopback address. `null`: none.")
     ] = "127.0.0.1:14010"
     health: Annotated[
-        str | None, Meta(description="/live, /ready and /metrics for the cluster. Absent: none.")
+        str | None, Meta(description="/live, /ready and /metrics for the cluster. `null`: none.")
     ] = None
 
 
@@ -221,17 +262,19 @@ class Config(Section, frozen=True):
     """A whole configuration file."""
 
     listeners: Annotated[
-        tuple[Listener, ...], Meta(min_length=1, description="Where calls arrive.")
+        tuple[Listener, ...], Meta(min_length=1, max_length=100, description="Where calls arrive.")
     ]
     upstreams: Annotated[
-        dict[str, Upstream], Meta(min_length=1, description="Named groups of endpoints.")
+        dict[Name, Upstream],
+        Meta(min_length=1, max_length=1000, description="Named groups of endpoints."),
     ]
     routes: Annotated[
-        tuple[Route, ...], Meta(min_length=1, description="In order; the first match wins.")
+        tuple[Route, ...],
+        Meta(min_length=1, max_length=1000, description="In order; the first match wins."),
     ]
     policies: Annotated[
-        dict[str, Policy],
-        Meta(description="Named policies; `default` is used where none is named."),
+        dict[Name, Policy],
+        Meta(max_length=1000, description="Named policies; `default` is used where none is named."),
     ] = {}
     access_log: Annotated[AccessLog, Meta(description="One line a call.")] = AccessLog()
     admin: Annotated[Admin, Meta(description="Admin and health servers.")] = Admin()
@@ -239,5 +282,6 @@ class Config(Section, frozen=True):
         Literal["debug", "info", "warning", "error"], Meta(description="How much the log says.")
     ] = "info"
     drain: Annotated[
-        Duration, Meta(description="After SIGTERM, calls in flight get this long to end.")
+        Duration,
+        Meta(description="After SIGTERM, calls in flight get this long to end. `0s`: none."),
     ] = Duration("30s")

@@ -1,12 +1,14 @@
-"""Durations, sizes: plain numbers that are written with a unit."""
+"""Durations and sizes: plain numbers that are written with a unit.
+
+Arithmetic on them gives ordinary floats and ints; only `written()` knows the units.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-_NUMBER: Final = re.compile(r"(\d+(?:\.\d+)?)([A-Za-z]+)")
-_SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_MICROSECONDS: Final = {"us": 1, "ms": 10**3, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6}
 _BYTES: Final = {
     "B": 1,
     "KB": 10**3,
@@ -18,11 +20,22 @@ _BYTES: Final = {
 }
 
 
-def _parse(text: object, units: dict[str, float] | dict[str, int], example: str) -> float:
-    match = _NUMBER.fullmatch(text) if isinstance(text, str) else None
-    if match is None or match[2] not in units:
+def _pattern(units: dict[str, int]) -> str:
+    """Nine digits keep every value finite and exact; the JSON schema shows the same pattern."""
+    return rf"^([0-9]{{1,9}})(\.[0-9]{{1,3}})?({'|'.join(units)})$"
+
+
+DURATION_PATTERN: Final = _pattern(_MICROSECONDS)
+SIZE_PATTERN: Final = _pattern(_BYTES)
+
+
+def _thousandths(text: object, pattern: str, units: dict[str, int], example: str) -> int:
+    """A thousand times what *text* says, in the smallest unit: a whole number, so exact."""
+    match = re.match(pattern, text) if isinstance(text, str) else None
+    if match is None:
         raise ValueError(f"expected {example}")
-    return float(match[1]) * units[match[2]]
+    whole, fraction, unit = match.groups(default=".")
+    return int(whole + fraction[1:].ljust(3, "0")) * units[unit]
 
 
 class Duration(float):
@@ -32,7 +45,16 @@ class Duration(float):
 
     def __new__(cls, text: object) -> Duration:
         """Parse *text*; raise ValueError with an example when it has no known unit."""
-        return super().__new__(cls, _parse(text, _SECONDS, "a duration like 250ms, 2s, 5m or 1h"))
+        example = "a duration like 250ms, 2s, 5m or 1h"
+        return super().__new__(
+            cls, _thousandths(text, DURATION_PATTERN, _MICROSECONDS, example) / 10**9
+        )
+
+    def written(self) -> str:
+        """Text that parses to the same value (to the nearest microsecond), in its largest unit."""
+        if self and self % 1 == 0:
+            return _largest(int(self), {"h": 3600, "m": 60, "s": 1})
+        return _largest(round(self * 1e6), {"s": 10**6, "ms": 10**3, "us": 1})
 
 
 class Size(int):
@@ -42,4 +64,17 @@ class Size(int):
 
     def __new__(cls, text: object) -> Size:
         """Parse *text*; raise ValueError with an example when it has no known unit."""
-        return super().__new__(cls, int(_parse(text, _BYTES, "a size like 512B, 64KiB or 8MiB")))
+        example = "a size like 512B, 64KiB or 8MiB"
+        return super().__new__(cls, _thousandths(text, SIZE_PATTERN, _BYTES, example) // 1000)
+
+    def written(self) -> str:
+        """Text that parses to the same value, in the largest binary unit that divides it."""
+        return _largest(
+            self, {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1} if self else {"B": 1}
+        )
+
+
+def _largest(count: int, units: dict[str, int]) -> str:
+    """*count* in the first of *units* (largest first) that divides it."""
+    unit = next(unit for unit, scale in units.items() if count % scale == 0)
+    return f"{count // units[unit]}{unit}"

@@ -1,0 +1,139 @@
+"""Everything in a tree that does not fit the JSON schema, in words of our own.
+
+Used once msgspec, which stops at the first error, has refused the tree. jsonschema costs memory and
+start-up time, and its messages quote values: it is imported late, and its messages are not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+
+from sidecar.config.problems import MAX_SHOWN, Path, Problem, closest, listed
+from sidecar.config.schema import schema
+
+Error = Any
+"""A jsonschema ValidationError; its stubs take every attribute for possibly unset."""
+
+_NOUNS: Final = {
+    "string": "a string",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "object": "a mapping (`key: value`)",
+    "array": "a list (`- item`)",
+    "null": "null",
+}
+_FOUND: Final = {dict: "a mapping", list: "a list", type(None): "nothing"}
+
+
+def explain(root: object) -> list[Problem]:
+    """All problems of types, keys and ranges in *root*, but no more than can be shown."""
+    validator = Draft202012Validator(schema())
+    problems = (p for error in validator.iter_errors(root) for p in _problems(error))
+    return list(islice(problems, 2 * MAX_SHOWN))
+
+
+def _problems(error: Error) -> Iterator[Problem]:
+    write = _WRITERS.get(str(error.validator))
+    if write is not None:
+        yield from write(error, tuple(error.absolute_path))
+    else:
+        yield Problem(tuple(error.absolute_path), _but(error))
+
+
+def _alternatives(error: Error, path: Path) -> Iterator[Problem]:
+    """`anyOf`: look into the alternatives of the right type, if there are any."""
+    mistyped = {e.schema_path[0] for e in error.context or () if _is_mistyped(e)}
+    inner = [e for e in error.context or () if e.schema_path[0] not in mistyped]
+    for each in inner:
+        yield from _problems(each)
+    if not inner:
+        yield Problem(path, _but(error))
+
+
+def _is_mistyped(error: Error) -> bool:
+    return error.validator == "type" and not error.path
+
+
+def _unknown(error: Error, path: Path) -> Iterator[Problem]:
+    known = tuple(error.schema["properties"])
+    for key in error.instance:
+        if key not in known:
+            yield Problem((*path, key), "unknown key", key, known)
+
+
+def _missing(error: Error, path: Path) -> Iterator[Problem]:
+    """The keys that are missing, but for those of which an unknown key is a misspelling.
+
+    jsonschema has an error for each but names the key in its message alone: `locate` drops repeats.
+    """
+    known = error.schema["properties"]
+    unknown = [key for key in error.instance if key not in known]
+    meant = {closest(key, known) for key in unknown[:MAX_SHOWN]}
+    for key in error.validator_value:
+        if key not in error.instance and key not in meant:
+            expected = _expected(_resolved(known[key]))
+            yield Problem((*path, key), f"missing; expected {expected}")
+
+
+def _enumerated(error: Error, path: Path) -> Iterator[Problem]:
+    known = tuple(map(str, error.validator_value))
+    wrong = error.instance if isinstance(error.instance, str) else ""
+    yield Problem(path, "unknown value", wrong, known)
+
+
+def _misnamed(error: Error, path: Path) -> Iterator[Problem]:
+    yield Problem((*path, str(error.instance)), f"not a name: {error.schema['description']}")
+
+
+def _short(error: Error, path: Path) -> Iterator[Problem]:
+    yield Problem(path, "must not be empty")
+
+
+def _long(error: Error, path: Path) -> Iterator[Problem]:
+    yield Problem(path, f"expected at most {error.validator_value} entries")
+
+
+_WRITERS: Final[dict[str, Callable[[Error, Path], Iterator[Problem]]]] = {
+    "additionalProperties": _unknown,
+    "anyOf": _alternatives,
+    "enum": _enumerated,
+    "maxItems": _long,
+    "maxProperties": _long,
+    "minItems": _short,
+    "minProperties": _short,
+    "propertyNames": _misnamed,
+    "required": _missing,
+}
+
+
+def _but(error: Error) -> str:
+    """What was expected, and what kind of thing stands there instead."""
+    expected = f"expected {_expected(error.schema)}"
+    found = error.instance
+    if isinstance(found, dict | list) or found is None:
+        return f"{expected}, not {_FOUND[type(found)]}"
+    wants_text = "a string" in expected and not isinstance(found, str)
+    return f"{expected}: put it in quotes" if wants_text else expected
+
+
+def _expected(schema: Any) -> str:
+    """The schema in a few words."""
+    if "anyOf" in schema:
+        return " or ".join(_expected(_resolved(each)) for each in schema["anyOf"])
+    if "enum" in schema:
+        return f"one of {listed(map(str, schema['enum']))}"
+    if "examples" in schema:
+        return f"a {schema['title']} like {listed(schema['examples'])}"
+    noun = _NOUNS[schema["type"]]
+    if "minimum" in schema:
+        return f"{noun} from {schema['minimum']} to {schema['maximum']}"
+    return noun
+
+
+def _resolved(part: Any) -> Any:
+    """*part*, or the section that it refers to."""
+    return {"type": "object"} if "$ref" in part else part

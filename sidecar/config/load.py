@@ -1,0 +1,107 @@
+"""Text -> a frozen Config, or every error in it with its line.
+
+Read the YAML, put in what references stand for, decode. Then look at what types cannot say. Nothing
+here knows a clock or a loop, and files are read by a function that is passed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from sidecar.config import references, tree
+from sidecar.config.model import Config, Route, Secret, Upstream
+from sidecar.config.problems import ConfigErrors, Located, Problem, locate
+from sidecar.config.references import Expanded, Resolve
+from sidecar.config.relations import Parts, broken_relations
+from sidecar.config.rules import broken_rules, children
+from sidecar.config.units import Duration, Size
+
+__all__ = ["ConfigErrors", "Loaded", "Located", "load"]
+
+T = TypeVar("T")
+
+
+class Loaded(Struct, frozen=True):
+    """A configuration that is fit to serve."""
+
+    config: Config
+    shown: object
+    """The file as a tree for display: references as written, credentials masked."""
+    files: frozenset[str]
+    """Other files that it depends on: those of references and of TLS."""
+    hash: str
+    """Of the text and of everything that it refers to."""
+
+
+def load(text: str, *, file: str, resolve: Resolve = references.from_system) -> Loaded:
+    """Decode *text*. *file* names it in errors; relative paths in it start at that file's folder.
+
+    Raises ConfigErrors with every error that was found.
+    """
+    try:
+        document = tree.read(text)
+    except tree.Unreadable as error:
+        raise locate([error.problem], {}, file) from None
+    expanded = references.expand(document.root, folder=os.path.dirname(file), resolve=resolve)
+    config, mistyped = _decode(expanded.root)
+    problems = document.problems + expanded.problems + mistyped
+    problems += broken_rules(expanded.root)
+    problems += broken_relations(_parts(expanded.root, problems), document.lines)
+    if problems or config is None:
+        raise locate(problems, document.lines, file)
+    return Loaded(
+        config=config,
+        shown=references.masked(document.root),
+        files=expanded.files,
+        hash=_hash(text, expanded),
+    )
+
+
+def _decode(root: object) -> tuple[Config | None, list[Problem]]:
+    try:
+        return _convert(root, Config), []
+    except msgspec.ValidationError:  # names the first error only, and quotes values
+        # Late: jsonschema takes more memory than all the rest of this package.
+        from sidecar.config.explain import explain
+
+        return None, explain(root) or [Problem((), "does not fit the schema")]
+
+
+def _convert(value: object, kind: type[T]) -> T:
+    return msgspec.convert(value, kind, dec_hook=_decode_text)
+
+
+def _decode_text(kind: type[Duration | Size | Secret], value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("expected a string")
+    return kind(value)
+
+
+def _parts(root: object, problems: list[Problem]) -> Parts:
+    """The parts without a problem: one that has any is not blamed for what follows from it."""
+    bad = {problem.path[:2] for problem in problems}
+
+    def good(group: str, kind: type[T]) -> Iterator[tuple[Any, T]]:
+        for key, item in children(root, group):
+            if (group, key) not in bad:
+                yield key, _convert(item, kind)
+
+    return Parts(dict(good("upstreams", Upstream)), dict(good("routes", Route)))
+
+
+def _hash(text: str, expanded: Expanded) -> str:
+    """Sixteen hex digits; lengths keep `ab` + `c` and `a` + `bc` apart."""
+    digest = hashlib.sha256()
+    read = [
+        text for (_, name), content in sorted(expanded.read.items()) for text in (name, content)
+    ]
+    for part in (text, *read):
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:%b" % (len(data), data))
+    return digest.hexdigest()[:16]

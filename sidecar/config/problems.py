@@ -1,0 +1,119 @@
+"""What can be wrong with a configuration, where, and what may have been meant.
+
+No message ever shows a value: it may be a secret that a reference put there. Names that the file
+spells out itself (keys, upstreams, policies) are shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+Path = tuple[str | int, ...]
+"""Keys and list indices from the document's root."""
+
+MAX_SHOWN: Final = 100
+"""Errors that are reported; nobody reads more, and each costs a search for a suggestion."""
+_MAX_WORD: Final = 63
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Problem(Struct, frozen=True):
+    """One mistake. `line` is for mistakes that no path of the finished tree stands for."""
+
+    path: Path
+    message: str
+    wrong: str = ""
+    """The misspelt word, if `known` says which words there are."""
+    known: tuple[str, ...] = ()
+    line: int | None = None
+
+
+class Located(Struct, frozen=True):
+    """One mistake as a user reads it."""
+
+    file: str
+    line: int
+    """From 1."""
+    key: str
+    """Dotted, as `routes[1].match.path`; empty for the document itself."""
+    message: str
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        key = f"{self.key}: " if self.key else ""
+        hint = f' (did you mean "{self.suggestion}"?)' if self.suggestion else ""
+        return f"{self.file}:{self.line}: {key}{self.message}{hint}"
+
+
+class ConfigErrors(Exception):
+    """A configuration is refused: every mistake that was found in it, in the order of its lines."""
+
+    def __init__(self, errors: list[Located]) -> None:
+        super().__init__(errors)
+        self.errors = errors
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.errors))
+
+
+def locate(problems: Iterable[Problem], lines: Mapping[Path, int], file: str) -> ConfigErrors:
+    """Give each of *problems* its line. One mistake is one error: the first at a place wins."""
+    placed: dict[tuple[int, Path], Problem] = {}
+    for problem in problems:
+        placed.setdefault((problem.line or _line(lines, problem.path), problem.path), problem)
+    ordered = sorted(placed.items(), key=lambda item: item[0][0])
+    errors = [_located(problem, line, file) for (line, _), problem in ordered[:MAX_SHOWN]]
+    if len(ordered) > MAX_SHOWN:
+        rest = f"{len(ordered) - MAX_SHOWN} errors more, not shown"
+        errors.append(Located(file, ordered[MAX_SHOWN][0][0], "", rest))
+    return ConfigErrors(errors)
+
+
+def _line(lines: Mapping[Path, int], path: Path) -> int:
+    """The line of *path*, or of the nearest mapping or list that it would stand in."""
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, 1)
+
+
+def _located(problem: Problem, line: int, file: str) -> Located:
+    suggestion = closest(problem.wrong, problem.known)
+    message = problem.message
+    if problem.known and suggestion is None:
+        message += f"; expected one of {listed(problem.known)}"
+    return Located(file, line, dotted(problem.path), message, suggestion)
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The one of *known* that *word* is most likely a misspelling of."""
+    # Late: only a bad file needs it.
+    from difflib import get_close_matches
+
+    if len(word) > _MAX_WORD:
+        return None
+    return next(iter(get_close_matches(word, list(known), 1)), None)
+
+
+def listed(words: Iterable[str]) -> str:
+    """`a, b, c`, cut short after ten."""
+    words = list(words)
+    return ", ".join(words[:10]) + (", ..." if len(words) > 10 else "")
+
+
+def dotted(path: Path) -> str:
+    """*path* as a user writes it, in one line of bounded length."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{_key(step)}"
+    return text.removeprefix(".")
+
+
+def _key(key: str) -> str:
+    if _PLAIN_KEY.fullmatch(key) and len(key) <= _MAX_WORD:
+        return key
+    cut = key if len(key) <= _MAX_WORD else key[:_MAX_WORD] + "..."
+    return '"' + cut.encode("unicode_escape").decode("ascii") + '"'

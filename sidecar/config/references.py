@@ -1,0 +1,172 @@
+"""`${env:NAME}` and `${file:PATH}`: secrets and whatever else is better kept out of the file.
+
+What they stand for is put in before types are checked, and is never shown: errors name places, not
+values, and `shown` is the tree as it was written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from sidecar.config.problems import Path, Problem
+
+Kind = Literal["env", "file"]
+Resolve = Callable[[Kind, str], str]
+"""Text of an environment variable or of a file. Raises LookupError, OSError, or ValueError for what
+is no text. Messages of these are not shown, as they may quote a value; an OSError's strerror is."""
+
+MAX_FILE: Final = 2**20
+MAX_EXPANDED: Final = 4 * 2**20
+"""Characters that all references of a configuration together may stand for."""
+
+_REFERENCE: Final = re.compile(
+    r"\$\$\{|\$\{(?:(?P<env>env):([A-Za-z_][A-Za-z0-9_]*)|(?P<file>file):([^{}\x00-\x1f]+))\}|\$\{"
+)
+_SCHEME: Final = re.compile(r"(?i)(?:(?:bearer|basic|token|apikey|key) +)?")
+_TLS_FILES: Final = ("ca", "cert", "key")
+
+
+def from_system(kind: Kind, name: str) -> str:
+    """Read the process environment, or a regular file of UTF-8 text of at most `MAX_FILE` bytes."""
+    if kind == "env":
+        return os.environ[name]
+    if not stat.S_ISREG(os.stat(name).st_mode):  # a FIFO would block, a device never end
+        raise OSError(0, "not a regular file")
+    with open(name, "rb") as file:
+        content = file.read(MAX_FILE + 1)
+    if len(content) > MAX_FILE:
+        raise OSError(0, f"larger than {MAX_FILE} bytes")
+    return content.decode("utf-8")
+
+
+class Expanded(Struct):
+    """A tree with every reference replaced."""
+
+    root: object
+    read: dict[tuple[Kind, str], str]
+    """What was read. TLS files too: when a certificate is renewed, the configuration is another."""
+    files: frozenset[str]
+    """Paths of all files that it names, also of those that could not be read."""
+    problems: list[Problem]
+
+
+class _Failed(Exception):
+    """A reference that stands for nothing; the message is for the user."""
+
+
+def expand(root: object, *, folder: str, resolve: Resolve) -> Expanded:
+    """Replace the references in *root*; relative paths are relative to *folder*."""
+    expander = _Expander(folder, resolve)
+    done = expander.value(root, ())
+    for path, section in _sections(done, "upstreams", "tls"):
+        expander.tls(section, path)
+    files = frozenset(name for kind, name in expander.asked if kind == "file")
+    return Expanded(done, expander.read, files, expander.problems)
+
+
+class _Expander:
+    def __init__(self, folder: str, resolve: Resolve) -> None:
+        self.folder = folder
+        self.resolve = resolve
+        self.read: dict[tuple[Kind, str], str] = {}
+        self.asked: set[tuple[Kind, str]] = set()
+        self.left = MAX_EXPANDED
+        self.problems: list[Problem] = []
+
+    def value(self, value: object, path: Path) -> object:
+        if isinstance(value, dict):
+            return {key: self.value(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.value(item, (*path, index)) for index, item in enumerate(value)]
+        return self.text(value, path) if isinstance(value, str) and "${" in value else value
+
+    def text(self, text: str, path: Path) -> str:
+        try:
+            return _REFERENCE.sub(self.replace, text)
+        except _Failed as error:
+            self.problems.append(Problem(path, str(error)))
+            return text
+
+    def replace(self, match: re.Match[str]) -> str:
+        if match[0] == "$${":
+            return "${"
+        if match["env"]:
+            text = self.look_up("env", match[2], f"environment variable {match[2]}")
+        elif match["file"]:
+            name = os.path.join(self.folder, match[4])
+            text = re.sub(r"\r?\n\Z", "", self.look_up("file", name, f"file {name}"))
+        else:
+            raise _Failed("expected ${env:NAME} or ${file:PATH}; write $${ for a plain ${")
+        self.left -= len(text)
+        if self.left < 0:
+            raise _Failed(f"references stand for more than {MAX_EXPANDED} characters")
+        return text
+
+    def look_up(self, kind: Kind, name: str, what: str) -> str:
+        """The text, read once. *what* names it in errors."""
+        self.asked.add((kind, name))
+        if (kind, name) in self.read:
+            return self.read[kind, name]
+        try:
+            text = self.read[kind, name] = self.resolve(kind, name)
+        except LookupError:
+            raise _Failed(f"{what} is not set") from None
+        except OSError as error:
+            raise _Failed(f"cannot read {what}: {error.strerror or 'unreadable'}") from None
+        except ValueError:  # a UnicodeDecodeError quotes bytes of the value
+            raise _Failed(f"cannot read {what}: not UTF-8 text") from None
+        return text
+
+    def tls(self, section: dict[str, object], path: Path) -> None:
+        """Make the paths of certificates independent of the folder, and see that they are there."""
+        for key in _TLS_FILES:
+            name = section.get(key)
+            if not isinstance(name, str):
+                continue
+            name = section[key] = os.path.join(self.folder, name)
+            try:
+                self.look_up("file", name, "the file")  # unnamed: a reference may be part of it
+            except _Failed as error:
+                self.problems.append(Problem((*path, key), str(error)))
+
+
+def _sections(root: object, group: str, key: str) -> Iterator[tuple[Path, dict[str, object]]]:
+    """The mapping under *key* of every member of *group*."""
+    members = root.get(group) if isinstance(root, dict) else None
+    for name, member in members.items() if isinstance(members, dict) else ():
+        section = member.get(key) if isinstance(member, dict) else None
+        if isinstance(section, dict):
+            yield (group, name, key), section
+
+
+def masked(root: object) -> object:
+    """*root*, as written, with what stands literally in a credential replaced by `***`.
+
+    References stay, as they tell nothing, and so does a scheme such as `Bearer`. Changes *root*.
+    """
+    for _, section in _sections(root, "upstreams", "credentials"):
+        if "value" in section:
+            section["value"] = _masked(str(section["value"]))
+    return root
+
+
+def _masked(text: str) -> str:
+    parts: list[str] = []
+    end = 0
+    for match in _REFERENCE.finditer(text):
+        if match["env"] or match["file"]:
+            parts += [_hidden(text[end : match.start()]), match[0]]
+            end = match.end()
+    return "".join([*parts, _hidden(text[end:])])
+
+
+def _hidden(text: str) -> str:
+    scheme = _SCHEME.match(text)
+    kept = scheme[0] if scheme else ""
+    return kept + ("***" if len(text) > len(kept) else "")

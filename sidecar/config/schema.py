@@ -1,0 +1,89 @@
+"""The JSON schema of a configuration file: for editors, for Helm values, and to find all errors."""
+
+from __future__ import annotations
+
+from functools import cache, reduce
+from operator import or_
+from typing import Annotated, Any, Final, get_args, get_origin
+
+import msgspec
+from msgspec import NODEFAULT, Struct, structs
+
+from sidecar.config.model import Config, Secret
+from sidecar.config.units import DURATION_PATTERN, SIZE_PATTERN, Duration, Size
+
+_WRITTEN: Final[dict[type, dict[str, Any]]] = {
+    Duration: {
+        "type": "string",
+        "title": "duration",
+        "pattern": DURATION_PATTERN,
+        "examples": ["250ms", "2s", "5m", "1h"],
+    },
+    Size: {
+        "type": "string",
+        "title": "size",
+        "pattern": SIZE_PATTERN,
+        "examples": ["512B", "64KiB", "8MiB"],
+    },
+    Secret: {"type": "string"},
+}
+
+
+def schema() -> dict[str, Any]:
+    """A JSON schema (draft 2020-12) that takes what `load` takes, but for what only `check` knows.
+
+    References such as `${env:NAME}` are taken in plain strings only: a schema can't expand them.
+    """
+    made = msgspec.json.schema(_twin(Config), schema_hook=_WRITTEN.__getitem__)
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "llm-sidecar configuration",
+    }
+    return head | made
+
+
+@cache
+def _twin(section: type[Struct]) -> type[Struct]:
+    """*section* with its defaults as a user would write them.
+
+    msgspec puts defaults into the schema, but can't encode a Duration or a Size there.
+    """
+    fields: list[Any] = [
+        (field.name, _retyped(field.type), *_default(field)) for field in structs.fields(section)
+    ]
+    return msgspec.defstruct(
+        section.__name__,
+        fields,
+        namespace={"__doc__": section.__doc__},
+        forbid_unknown_fields=True,
+        kw_only=True,
+    )
+
+
+def _default(field: structs.FieldInfo) -> tuple[Any, ...]:
+    """Nothing for what is required, else the default; a section's is given by its own fields."""
+    if field.required:
+        return ()
+    if field.default is NODEFAULT:
+        return (msgspec.field(default_factory=field.default_factory),)
+    if isinstance(field.default, Struct):
+        return (msgspec.field(default_factory=dict),)
+    return (
+        field.default.written() if isinstance(field.default, Duration | Size) else field.default,
+    )
+
+
+def _retyped(kind: Any) -> Any:
+    """The type *kind* with every section in it replaced by its twin."""
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        return _twin(kind)
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return Annotated[(_retyped(args[0]), *args[1:])]
+    if origin in (dict, tuple):
+        return origin[tuple(map(_retyped, args))]
+    return reduce(or_, map(_retyped, args)) if _is_union(origin) else kind
+
+
+def _is_union(origin: Any) -> bool:
+    return getattr(origin, "__name__", "") in ("Union", "UnionType")

@@ -1,0 +1,222 @@
+"""YAML text -> plain dicts, lists and scalars, with the line of each, or what is wrong with it.
+
+Stricter than PyYAML's own construction: a key may stand only once, what YAML 1.1 reads otherwise
+than it looks (`no`, `010`, `12:30:45`, dates) must be quoted, and everything is bounded, since nine
+lines of aliases can stand for billions of nodes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import yaml
+from msgspec import Struct
+
+from sidecar.config.problems import Path, Problem
+
+try:
+    from yaml import CSafeLoader as Loader
+except ImportError:  # PyYAML without libyaml: slower, the same language
+    from yaml import SafeLoader as Loader  # type: ignore[assignment]
+
+MAX_TEXT: Final = 2**20
+"""Characters."""
+MAX_NODES: Final = 50_000
+"""With every alias written out."""
+MAX_DEPTH: Final = 32
+"""Also keeps libyaml's composer, which recurses in C, from running out of stack."""
+
+_TAG: Final = "tag:yaml.org,2002:"
+_QUOTE: Final = (
+    "YAML does not read this as it looks; put it in quotes, or write true, false or a plain number"
+)
+
+
+def _boolean(text: str) -> bool | None:
+    return {"true": True, "false": False}.get(text.lower())
+
+
+def _integer(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[-+]?(0|[1-9][0-9]{0,17})", text) else None
+
+
+def _float(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"[-+]?[0-9]{1,18}\.[0-9]{0,18}", text) else None
+
+
+def _nothing(text: str) -> None:
+    return None
+
+
+_SCALARS: Final[dict[str, Callable[[str], object]]] = {
+    "str": str,
+    "bool": _boolean,
+    "int": _integer,
+    "float": _float,
+    "null": _nothing,
+    "timestamp": _nothing,
+    "value": _nothing,
+    "merge": _nothing,
+}
+"""By YAML tag: the value, or None for what is read otherwise than it looks."""
+
+
+class Tree(Struct):
+    """A document as plain values."""
+
+    root: object
+    lines: dict[Path, int]
+    """From 1: of the key for what stands in a mapping, of the item for what stands in a list."""
+    problems: list[Problem]
+
+
+class Unreadable(Exception):
+    """The text is no YAML document that could be looked into further."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.problem = Problem((), message, line=line)
+
+
+def read(text: str) -> Tree:
+    """Parse *text*; raise Unreadable for bad syntax, several documents or one that is too large."""
+    if len(text) > MAX_TEXT:
+        raise Unreadable(1, f"larger than {MAX_TEXT} characters")
+    try:
+        _guard(text)
+        node = Loader(text).get_single_node()
+    except yaml.YAMLError as error:
+        raise _unreadable(text, error) from None
+    except UnicodeEncodeError as error:
+        raise Unreadable(text.count("\n", 0, error.start) + 1, "not Unicode text") from None
+    return _Builder().build(node)
+
+
+def _guard(text: str) -> None:
+    """Walk the events, which needs no recursion, before anything is composed."""
+    depth = documents = 0
+    for event in yaml.parse(text, Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        documents += isinstance(event, yaml.DocumentStartEvent)
+        if depth > MAX_DEPTH:
+            raise Unreadable(_line(event), f"nested deeper than {MAX_DEPTH} levels")
+        if documents > 1:
+            raise Unreadable(_line(event), "a second document; expected only one")
+
+
+def _unreadable(text: str, error: yaml.YAMLError) -> Unreadable:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:  # a character that YAML does not allow
+        position = getattr(error, "position", 0) or 0
+        return Unreadable(text.count("\n", 0, position) + 1, "a control character")
+    if text[mark.index : mark.index + 1] == "\t":
+        return Unreadable(mark.line + 1, "not YAML: a tab cannot indent, use spaces")
+    return Unreadable(mark.line + 1, f"not YAML: {getattr(error, 'problem', None) or 'bad syntax'}")
+
+
+class _Builder:
+    """Nodes -> values. Aliases are written out, so that each use has its own path and copy."""
+
+    def __init__(self) -> None:
+        self.lines: dict[Path, int] = {}
+        self.problems: list[Problem] = []
+        self.nodes = 0
+
+    def build(self, node: yaml.Node | None) -> Tree:
+        if node is None:
+            self.problems.append(Problem((), "the file is empty", line=1))
+            return Tree({}, self.lines, self.problems)
+        self.lines[()] = _line(node)
+        return Tree(self.value(node, (), 0), self.lines, self.problems)
+
+    def value(self, node: yaml.Node, path: Path, depth: int) -> object:
+        self.count(node, depth)
+        if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
+            return self.mapping(node, path, depth)
+        if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
+            return self.sequence(node, path, depth)
+        return self.scalar(node, path)
+
+    def count(self, node: yaml.Node, depth: int) -> None:
+        """Bound what aliases may stand for; one that contains itself is endlessly deep."""
+        self.nodes += 1
+        if depth > MAX_DEPTH:
+            raise Unreadable(_line(node), f"nested deeper than {MAX_DEPTH} levels")
+        if self.nodes > MAX_NODES:
+            raise Unreadable(_line(node), f"more than {MAX_NODES} values, aliases written out")
+
+    def sequence(self, node: yaml.SequenceNode, path: Path, depth: int) -> list[object]:
+        values = []
+        for index, item in enumerate(node.value):
+            here = (*path, index)
+            self.lines[here] = _line(item)
+            values.append(self.value(item, here, depth + 1))
+        return values
+
+    def mapping(self, node: yaml.MappingNode, path: Path, depth: int) -> dict[str, object]:
+        values: dict[str, object] = {}
+        for key, key_node, item in self.entries(node, path, depth):
+            if key not in values:
+                here = (*path, key)
+                self.lines[here] = _line(key_node)
+                values[key] = self.value(item, here, depth + 1)
+        return values
+
+    def entries(
+        self, node: yaml.MappingNode, path: Path, depth: int
+    ) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
+        """A mapping's own entries, which win, and then those of what it merges (`<<: *base`)."""
+        merged: list[yaml.Node] = []
+        first: dict[str, yaml.Node] = {}
+        for key_node, item in node.value:
+            key = self.key(key_node, path)
+            if key is None:
+                continue
+            if key in first:
+                again = f"stands twice, first on line {_line(first[key])}"
+                self.problems.append(Problem((*path, key), again, line=_line(key_node)))
+                continue
+            first[key] = key_node
+            if key_node.tag == _TAG + "merge":
+                merged += item.value if isinstance(item, yaml.SequenceNode) else [item]
+            else:
+                yield key, key_node, item
+        for base in merged:
+            yield from self.merge(base, path, depth + 1)
+
+    def merge(
+        self, base: yaml.Node, path: Path, depth: int
+    ) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
+        self.count(base, depth)
+        if isinstance(base, yaml.MappingNode):
+            yield from self.entries(base, path, depth)
+        else:
+            self.refuse(base, path, "expected an alias of a mapping, as `<<: *name`")
+
+    def key(self, node: yaml.Node, path: Path) -> str | None:
+        if isinstance(node, yaml.ScalarNode) and node.tag in (_TAG + "str", _TAG + "merge"):
+            return str(node.value)
+        self.refuse(node, path, "a key must be text; put it in quotes")
+        return None
+
+    def scalar(self, node: yaml.Node, path: Path) -> object:
+        """A string, number, bool or null; what may mean something else is a problem, and text."""
+        tag, text = node.tag.removeprefix(_TAG), str(node.value)
+        if not isinstance(node, yaml.ScalarNode) or tag not in _SCALARS:
+            self.problems.append(Problem(path, "YAML tags (`!name`) are not supported"))
+            return None
+        value = _SCALARS[tag](text)
+        if value is None and tag != "null":
+            self.problems.append(Problem(path, _QUOTE))
+            return text
+        return value
+
+    def refuse(self, node: yaml.Node, path: Path, message: str) -> None:
+        self.problems.append(Problem(path, message, line=_line(node)))
+
+
+def _line(node: yaml.Node | yaml.Event) -> int:
+    return int(node.start_mark.line) + 1 if node.start_mark else 1
