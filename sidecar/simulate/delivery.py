@@ -32,12 +32,19 @@ class Pace:
     Tokens are due by the clock, so that late wake-ups do not add up.
     """
 
-    def __init__(self, per_second: float, jitter: float, rng: Random, sleep: Sleep) -> None:
+    def __init__(
+        self,
+        per_second: float,
+        jitter: float,
+        rng: Random,
+        sleep: Sleep,
+        clock: Callable[[], float],
+    ) -> None:
         self._gap = 1 / per_second if per_second else 0.0
         self._jitter = jitter
         self._rng = rng
         self._sleep = sleep
-        self._clock = asyncio.get_running_loop().time
+        self._clock = clock
         self._due = self._clock()
 
     async def wait(self) -> None:

@@ -159,7 +159,8 @@ class Endpoint:
     def pace(self, plan: Plan, regime: Regime) -> Pace:
         """The speed at which a call's tokens come."""
         behaviour = regime.behaviour
-        return Pace(behaviour.tokens_per_second, behaviour.jitter, plan.rng, self._sleep)
+        clock = asyncio.get_running_loop().time
+        return Pace(behaviour.tokens_per_second, behaviour.jitter, plan.rng, self._sleep, clock)
 
     def count_token(self) -> None:
         """One more token was generated and sent."""

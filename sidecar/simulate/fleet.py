@@ -43,12 +43,17 @@ class Fleet:
                 await self.stop()
                 raise
             self._servers.append(server)
-        return [server.url for server in self._servers]
+        return self.urls
 
     async def stop(self) -> None:
         """Close all, cutting calls in flight. Counters taken before stay readable."""
         servers, self._servers = self._servers, []
         await asyncio.gather(*(server.stop() for server in servers))
+
+    @property
+    def urls(self) -> list[str]:
+        """Where each endpoint listens."""
+        return [server.url for server in self._servers]
 
     @property
     def counters(self) -> list[Counters]:
