@@ -64,7 +64,7 @@ class Listener(Section, frozen=True):
     max_connections: Annotated[
         int,
         Meta(
-            ge=1, le=1_000_000, description="Connections at once; more wait in the kernel's queue."
+            ge=1, le=1_000_000, description="Connections at once; more get 503."
         ),
     ] = 10_000
     head_timeout: Annotated[

@@ -1,0 +1,110 @@
+"""One small tree of what can go wrong with a call.
+
+Each error says where it happened (its code), what the caller is told (a status and a sentence), and
+whether the call can be tried again without doing its work twice.
+"""
+
+from __future__ import annotations
+
+
+class CallError(Exception):
+    """A call that we fail ourselves. Class attributes are the defaults of its kind."""
+
+    code = "internal"
+    """Value of `x-sidecar-error`, and of the `code` label of the metrics."""
+    status = 500
+    close = False
+    """Whether the caller's connection can't be used again."""
+
+    def __init__(self, message: str, *, code: str | None = None, status: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+        if status is not None:
+            self.status = status
+
+
+class BadMessage(CallError):
+    """The caller's bytes are not a message that we may forward (RFC 9112, section 11.2)."""
+
+    code = "bad_request"
+    status = 400
+    close = True
+
+
+class NotRouted(CallError):
+    """No route takes the call."""
+
+    code = "no_route"
+    status = 404
+
+
+class CallerLeft(CallError):
+    """The application closed its connection before its reply was complete."""
+
+    code = "caller_left"
+    status = 499
+
+
+class Draining(CallError):
+    """The sidecar is about to stop and takes no new calls."""
+
+    code = "draining"
+    status = 503
+    close = True
+
+
+class AttemptError(CallError):
+    """An attempt that failed before a byte of its reply was sent downstream."""
+
+    code = "upstream_error"
+    status = 502
+    unsent = False
+    """No byte of the request can have reached a server: trying again is always safe."""
+
+
+class Overloaded(AttemptError):
+    """Too many calls wait for a connection to the endpoint."""
+
+    code = "pool_overflow"
+    status = 503
+    unsent = True
+
+
+class ConnectFailed(AttemptError):
+    """The name did not resolve, nothing listened, or TLS could not be agreed."""
+
+    code = "connect_failed"
+    unsent = True
+
+
+class TimedOut(AttemptError):
+    """A timer ran out; the code names it."""
+
+    status = 504
+
+
+class Reset(AttemptError):
+    """The connection closed before a byte of the reply."""
+
+    code = "upstream_reset"
+
+
+class Stale(Reset):
+    """A reused connection had died: the server closed it before it saw the request."""
+
+    code = "stale_connection"
+
+
+class BadReply(AttemptError):
+    """The reply's bytes are not a message that we may forward."""
+
+    code = "bad_reply"
+
+
+class Truncated(CallError):
+    """The reply broke after its head had been sent downstream. Never retried."""
+
+    code = "upstream_truncated"
+    status = 502

@@ -1,0 +1,80 @@
+"""Heads as bytes: what is forwarded, what belongs to one connection only, how bodies are framed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sidecar.http.message import Head, Header, RequestHead, ResponseHead
+
+CHUNKED_LINE: Final = b"\r\nTransfer-Encoding: chunked"
+CLOSE_LINE: Final = b"\r\nConnection: close"
+KEEP_ALIVE_LINE: Final = b"\r\nConnection: keep-alive"
+UPGRADE_LINES: Final = b"\r\nConnection: Upgrade\r\nUpgrade: websocket"
+
+_HOP: Final = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
+)
+"""Fields of one connection (RFC 9110, section 7.6.1)."""
+_FRAMING: Final = frozenset({b"content-length", b"host", b"transfer-encoding"})
+"""Fields that `Connection` can't take away: without them the message would mean another."""
+_PLAIN_OPTIONS: Final = frozenset(
+    {b"close", b"keep-alive", b"Keep-Alive", b"Close", b"upgrade", b"Upgrade"}
+)
+_SET_UPSTREAM: Final = frozenset(
+    {b"host", b"expect", b"traceparent", b"tracestate", b"x-request-id", b"x-trace-id"}
+)
+_REQUEST_DROPS: Final = _HOP | _SET_UPSTREAM
+
+
+def _dropped(head: Head, drops: frozenset[bytes]) -> frozenset[bytes]:
+    options = head.fields.get(b"connection")
+    if options is None or options in _PLAIN_OPTIONS:
+        return drops
+    named = {token.strip() for token in options.lower().split(b",")}
+    return drops | (named - _FRAMING)
+
+
+def _lines(headers: list[Header], drops: frozenset[bytes]) -> bytes:
+    parts: list[bytes] = []
+    for low, name, value in headers:
+        if low not in drops:
+            parts += (b"\r\n", name, b": ", value)
+    return b"".join(parts)
+
+
+def request_lines(head: RequestHead, replaced: bytes | None = None) -> bytes:
+    """The caller's header lines as every attempt sends them, each after a CRLF.
+
+    Without those that an attempt sets itself, and without *replaced*, a credential's lower-case
+    name.
+    """
+    drops = _dropped(head, _REQUEST_DROPS)
+    if replaced is not None:
+        drops |= {replaced}
+    lines = _lines(head.headers, drops)
+    if b"trailers" in head.fields.get(b"te", b"").lower():
+        lines += b"\r\nConnection: TE\r\nTE: trailers"  # RFC 9110, section 10.1.4
+    return lines
+
+
+def response_lines(head: ResponseHead) -> bytes:
+    """The server's header lines as they are sent downstream, each after a CRLF."""
+    return _lines(head.headers, _dropped(head, _HOP))
+
+
+def status_line(head: ResponseHead) -> bytes:
+    """`HTTP/1.1 200 OK`: our version (RFC 9110, section 2.5), the server's status and reason."""
+    return b"HTTP/1.1 %d %b" % (head.status, head.reason)
+
+
+def chunk(data: bytes) -> bytes:
+    """*data* as one chunk (RFC 9112, section 7.1). It must not be empty: that is the last one."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def last_chunk(trailers: list[Header]) -> bytes:
+    """The end of a chunked body."""
+    if not trailers:
+        return b"0\r\n\r\n"
+    kept = [trailer for trailer in trailers if trailer[0] not in _HOP | _FRAMING]
+    return b"0" + _lines(kept, frozenset()) + b"\r\n\r\n"

@@ -1,0 +1,19 @@
+"""Sizes that a message head may have."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class HeadLimits(NamedTuple):
+    """All in bytes but the count."""
+
+    request_line: int = 16 * 1024
+    header: int = 16 * 1024
+    headers: int = 64 * 1024
+    header_count: int = 128
+    body: int | None = None
+
+
+REPLY_LIMITS = HeadLimits(header=64 * 1024, headers=256 * 1024, header_count=512)
+"""What a server may send is wider: providers set long cookies and policies."""

@@ -1,0 +1,54 @@
+"""What a head says about its connection and its body."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sidecar.http.message import CHUNKED, NO_BODY, RequestHead, ResponseHead
+
+_REASON: Final = re.compile(rb"[\t -~\x80-\xff]*")
+
+
+def valid_reason(reason: bytes) -> bool:
+    """RFC 9112, section 4: no control characters."""
+    return _REASON.fullmatch(reason) is not None
+
+
+def persists(head: ResponseHead) -> bool:
+    """RFC 9112, section 9.3."""
+    options = head.fields.get(b"connection")
+    if options is None:
+        return head.minor == 1
+    tokens = {token.strip() for token in options.lower().split(b",")}
+    return b"close" not in tokens and (head.minor == 1 or b"keep-alive" in tokens)
+
+
+def is_websocket(head: RequestHead) -> bool:
+    """RFC 6455, section 4.1, of a head that asks for some upgrade. It may not carry a body."""
+    return (
+        head.method == b"GET"
+        and head.minor == 1
+        and head.body == NO_BODY
+        and head.fields[b"upgrade"].lower() == b"websocket"
+    )
+
+
+def expects_continue(head: RequestHead) -> bool:
+    """RFC 9110, section 10.1.1, of a head that has an Expect field."""
+    return (
+        head.minor == 1
+        and head.body != NO_BODY
+        and head.fields[b"expect"].lower() == b"100-continue"
+    )
+
+
+def framing_of(head: RequestHead) -> bytes:
+    """A request head that frames the same body and says nothing else; empty without a body."""
+    if head.body == NO_BODY:
+        return b""
+    framing = (
+        b"Transfer-Encoding: chunked" if head.body == CHUNKED else b"Content-Length: %d" % head.body
+    )
+    last = b"" if head.keep_alive else b"\r\nConnection: close"
+    return b"POST / HTTP/1.1\r\n" + framing + last + b"\r\n\r\n"

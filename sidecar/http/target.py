@@ -1,0 +1,45 @@
+"""Request targets and hosts: RFC 9112, section 3.2, and RFC 3986, section 3.2."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_HOST: Final = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+(?:%25[\w.~-]+)?\]|[A-Za-z0-9\-._~!$&'()*+;=%]+)(?::\d{0,5})?"
+)
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+_known: Final[dict[bytes, bytes]] = {}
+"""Hosts that were valid, with their lower-case form: callers send the same few. Bounded."""
+
+
+def normal_host(host: bytes) -> bytes | None:
+    """Lower-case form of a valid `host[:port]`, or None."""
+    found = _known.get(host)
+    if found is not None:
+        return found
+    if len(host) > 261 or not _HOST.fullmatch(host):
+        return None
+    if len(_known) >= 1024:
+        _known.clear()
+    lower = _known[host] = host.lower()
+    return lower
+
+
+def split_absolute(target: bytes) -> tuple[bytes, bytes] | None:
+    """`http://host/path` as (host, origin form), or None when it is no such target.
+
+    User information is refused, as RFC 9110, section 4.2.4 asks.
+    """
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None or b"@" in match[1]:
+        return None
+    path = match[2]
+    return match[1], path if path.startswith(b"/") else b"/" + path
+
+
+def host_name(host: bytes) -> bytes:
+    """*host* without its port, and an IPv6 address without its brackets."""
+    if host.startswith(b"["):
+        return host[1 : host.find(b"]")]
+    return host.partition(b":")[0]

@@ -1,0 +1,291 @@
+"""One connection of the application's: requests in, replies out, in order.
+
+State: `_call` (the one being served), `_queue` (pipelined requests behind it), `_body` (the one
+whose body still comes) and `_last_error` (what was refused; after all replies it is answered and
+the connection closes). Reading pauses while there is a queue, and while `_blocks` holds a reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import struct
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final, cast
+
+from sidecar.errors import BadMessage, Overloaded
+from sidecar.http.message import Header, RequestHead
+from sidecar.http.parser import RequestParser
+from sidecar.listen.refusal import refusal
+from sidecar.proxy.body import RequestBody
+from sidecar.proxy.call import Call
+from sidecar.proxy.serve import drop, serve
+
+if TYPE_CHECKING:
+    from sidecar.listen.listener import Listener
+
+_QUEUE: Final = 4
+"""Reading is paused: a pipelined request waits for the one before it."""
+_LINGER: Final = 2.0
+"""Seconds that the application gets to close its side, once it has our last reply."""
+_STALLED: Final = 60
+"""How many times as long it may take nothing of what it was sent."""
+_RESET: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER that makes close(2) send a reset."""
+
+
+class DownstreamConnection(asyncio.Protocol):
+    """Made for each accepted connection."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.transport = cast("asyncio.Transport", None)
+        self.peer = ""
+        self.writable = True
+        self.since = time.monotonic()
+        """Since when it rests, or since when its head is being received."""
+        self.calls = 0
+        self._parser = RequestParser(self, listener.limits)
+        self._loop = listener.loop
+        self._call: Call | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._queue: deque[Call] = deque()
+        self._body: RequestBody | None = None
+        self._last_error: BadMessage | None = None
+        self._blocks = 0
+        self._closing = False
+        self._lingering: asyncio.TimerHandle | None = None
+
+    # -- asyncio.Protocol --
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Register with the listener."""
+        self.transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self.peer = peer[0] if isinstance(peer, tuple) else "unix"
+        if not self.listener.opened(self):
+            error = Overloaded("too many connections", code="too_many_connections")
+            self.listener.stats.refused[error.status] += 1
+            self.transport.write(refusal(error))
+            self._close()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; then serve what is complete enough to be a call."""
+        if self._closing or self._last_error is not None:
+            return  # lingering: what still comes is read, so that our reply is not lost
+        if not self._parser.in_head and self._call is None:
+            self.since = time.monotonic()
+        try:
+            self._parser.feed(data)
+        except BadMessage as error:
+            self._refuse(error)
+        if self._call is None:
+            self._next()
+        elif self._queue:
+            self.pause_reading(_QUEUE)
+
+    def eof_received(self) -> bool:
+        """The application sends no more: it has left, or half-closed a tunnel."""
+        call = self._call
+        if call is not None and self._tunnelling(call):
+            return True
+        self._leave()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The application has left: whatever is done for it ends now."""
+        self._closing = True
+        if self._lingering is not None:
+            self._lingering.cancel()
+        self._leave()
+        self._queue.clear()
+        self.listener.closed(self)
+
+    def pause_writing(self) -> None:
+        """The application takes its reply slower than it comes."""
+        self.writable = False
+        if self._call is not None and self._call.exchange is not None:
+            self._call.exchange.on_downstream_writable(False)
+
+    def resume_writing(self) -> None:
+        """The application has caught up."""
+        self.writable = True
+        if self._call is not None and self._call.exchange is not None:
+            self._call.exchange.on_downstream_writable(True)
+
+    # -- the parser's sink --
+
+    def on_request(self, head: RequestHead) -> None:
+        """A head is complete: it is a call, now or after those before it."""
+        self._body = RequestBody(self)
+        self._queue.append(Call(self, head, self._body))
+
+    def on_body(self, data: bytes) -> None:
+        """Some of the last head's body."""
+        if self._body is not None:
+            self._body.feed(data)
+
+    def on_request_end(self, trailers: list[Header]) -> None:
+        """All of it."""
+        if self._body is not None:
+            self._body.finish(trailers)
+            self._body = None
+
+    # -- what the life of a call asks for --
+
+    def pause_reading(self, reason: int) -> None:
+        """Take no more from the application, until every reason was taken back."""
+        if not self._blocks and not self._closing:
+            self.transport.pause_reading()
+        self._blocks |= reason
+
+    def resume_reading(self, reason: int) -> None:
+        """Take *reason* back."""
+        if self._blocks & reason:
+            self._blocks &= ~reason
+            if not self._blocks and not self._closing:
+                self.transport.resume_reading()
+
+    def finished(self, call: Call) -> None:
+        """Go on to the next call, or close."""
+        self._call = self._task = None
+        self.since = time.monotonic()
+        if self._closing:
+            return
+        if call.close:
+            self._close()
+        else:
+            self._next()
+
+    # -- state of our own --
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being served or received."""
+        return self._call is None and not self._queue and not self._parser.in_head
+
+    @property
+    def receiving_head(self) -> bool:
+        """Whether a head has begun, is not complete, and nothing is being served meanwhile."""
+        return self._call is None and self._parser.in_head
+
+    @property
+    def call(self) -> Call | None:
+        """The call being served."""
+        return self._call
+
+    def close_when_idle(self) -> None:
+        """Close now, or after the call that is being served."""
+        if self._call is not None:
+            self._call.close = True
+        for call in self._queue:
+            call.close = True
+        if self.idle:
+            self._close()
+
+    def time_out_head(self) -> None:
+        """The head took too long."""
+        self._refuse(BadMessage("the head took too long", status=408, code="request_timeout"))
+        self._next()
+
+    def check_gone(self) -> None:
+        """Notice that the application left while reading is paused, where no event tells."""
+        if not self._blocks or self._closing:
+            return
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        if poll.poll(0) and not (self._call and self._tunnelling(self._call, quiet=True)):
+            self.transport.abort()
+
+    def _next(self) -> None:
+        """Serve the first in the queue. When there is none, answer what was refused."""
+        if self._queue:
+            call = self._call = self._queue.popleft()
+            self.calls += 1
+            listener = self.listener
+            self._task = self._loop.create_task(
+                serve(call, listener.current.snapshot, listener.recorder)
+            )
+            if not self._queue:
+                self.resume_reading(_QUEUE)
+        elif self._last_error is not None:
+            self.transport.write(refusal(self._last_error))
+            self._close()
+
+    def _refuse(self, error: BadMessage) -> None:
+        """The bytes that came can't be forwarded, nor anything after them."""
+        self.listener.stats.refused[error.status] += 1
+        body, self._body = self._body, None
+        if body is None:
+            self._last_error = error
+            return
+        self._last_error = error  # the body of a call that is known: the call tells its caller
+        for call in self._queue:
+            if call.body is body:
+                self._queue.remove(call)
+                return
+        if self._call is not None and self._call.body is body:
+            self._fail_body(error)
+
+    def _fail_body(self, error: BadMessage) -> None:
+        call = self._call
+        if call is None:
+            return
+        if call.exchange is not None:
+            call.exchange.fail(error)
+        else:
+            call.body.fail(error)
+
+    def _tunnelling(self, call: Call, *, quiet: bool = False) -> bool:
+        exchange = call.exchange
+        if exchange is None or not exchange.tunnel:
+            return False
+        if not quiet:
+            exchange.half_close()
+        return True
+
+    def _leave(self) -> None:
+        if self._task is None or self._call is None:
+            return
+        self._task.cancel()
+        if not self._call.begun:
+            drop(self._call, self.listener.recorder)
+            self._call = self._task = None
+
+    def reset(self) -> None:
+        """Close with a reset, once all that was written is sent."""
+        self._closing = True
+        sock = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.close()
+
+    def _close(self) -> None:
+        """Close in stages (RFC 9112, section 9.6).
+
+        First our side, once all is sent; then, when the application has closed its own, the rest.
+        Closing both at once with input unread would make the kernel send a reset, which can eat a
+        reply that is still on its way.
+        """
+        if self._closing:
+            return
+        self._closing = True
+        self.transport.write_eof()
+        if self._blocks:
+            self._blocks = 0
+            self.transport.resume_reading()
+        self._linger(self.transport.get_write_buffer_size(), _STALLED)
+
+    def _linger(self, backlog: int, patience: int) -> None:
+        self._lingering = self._loop.call_later(_LINGER, self._lingered, backlog, patience)
+
+    def _lingered(self, before: int, patience: int) -> None:
+        """Wait on while the application still takes what it was sent, however slowly."""
+        backlog = self.transport.get_write_buffer_size()
+        if backlog and backlog < before:
+            self._linger(backlog, _STALLED)
+        elif backlog and patience:
+            self._linger(backlog, patience - 1)
+        else:
+            self.transport.abort()

@@ -1,0 +1,159 @@
+"""A place where connections arrive, and a coarse sweep over those that are open."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from sidecar.http.limits import HeadLimits
+from sidecar.listen.downstream import DownstreamConnection
+from sidecar.observe.stats import ListenerStats
+
+if TYPE_CHECKING:
+    from sidecar.config.model import Listener as Config
+    from sidecar.proxy.recorder import Recorder
+    from sidecar.proxy.snapshot import Snapshot
+
+_BACKLOG: Final = 1024
+_SWEEP: Final = 1.0
+"""Seconds between two looks at the timers of all connections; no timer here is finer."""
+
+
+class Current(Protocol):
+    """Where the snapshot that serves now is found."""
+
+    snapshot: Snapshot
+
+
+class Listener:
+    """Accepts connections for one `listeners` entry; `config` may be replaced while it runs."""
+
+    def __init__(
+        self, config: Config, current: Current, recorder: Recorder, stats: ListenerStats
+    ) -> None:
+        self.config = config
+        self.current = current
+        self.recorder = recorder
+        self.stats = stats
+        self.loop = asyncio.get_running_loop()
+        self.connections: set[DownstreamConnection] = set()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._accepting = True
+
+    @property
+    def limits(self) -> HeadLimits:
+        """Sizes for connections that open from now on."""
+        limits = self.config.limits
+        body = None if limits.body is None else int(limits.body)
+        return HeadLimits(
+            int(limits.request_line),
+            int(limits.header),
+            int(limits.headers),
+            limits.header_count,
+            body,
+        )
+
+    @property
+    def name(self) -> str:
+        """Its address, as logs and metrics call it."""
+        return name_of(self.config)
+
+    async def start(self) -> None:
+        """Bind and accept. Raise OSError when the address can't be had."""
+
+        def connection() -> DownstreamConnection:
+            return DownstreamConnection(self)
+
+        if self.config.path is not None:
+            _remove_stale(self.config.path)
+            self._server = await self.loop.create_unix_server(
+                connection, self.config.path, backlog=_BACKLOG
+            )
+        else:
+            host, port = split_address(self.config.address or "")
+            self._server = await self.loop.create_server(
+                connection, host, port, backlog=_BACKLOG, reuse_address=True
+            )
+        self._sweeper = self.loop.call_later(_SWEEP, self._sweep)
+
+    @property
+    def port(self) -> int:
+        """The TCP port that it got, where the configuration left it open (0)."""
+        if self._server is None or self.config.path is not None:
+            return 0
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def stop_accepting(self) -> None:
+        """Take no new connections, and close those that rest; calls being served go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            if self.config.path is not None:
+                Path(self.config.path).unlink(missing_ok=True)
+        self.close_idle()
+
+    def close_idle(self) -> None:
+        """Close each connection once it has no call."""
+        for connection in list(self.connections):
+            connection.close_when_idle()
+
+    def abort(self) -> None:
+        """Close every connection at once."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in list(self.connections):
+            connection.transport.abort()
+
+    def opened(self, connection: DownstreamConnection) -> bool:
+        """Count a connection in. False when there are too many."""
+        self.connections.add(connection)
+        self.stats.accepted += 1
+        self.stats.open += 1
+        return len(self.connections) <= self.config.max_connections
+
+    def closed(self, connection: DownstreamConnection) -> None:
+        """Count a connection out."""
+        self.connections.discard(connection)
+        self.stats.open -= 1
+
+    def _sweep(self) -> None:
+        self._sweeper = self.loop.call_later(_SWEEP, self._sweep)
+        now = time.monotonic()
+        for connection in list(self.connections):
+            age = now - connection.since
+            if connection.receiving_head:
+                if age > self.config.head_timeout:
+                    connection.time_out_head()
+            elif connection.idle:
+                if age > self.config.keep_alive:
+                    connection.close_when_idle()
+            else:
+                connection.check_gone()
+
+
+def name_of(config: Config) -> str:
+    """What a listener of this configuration is called."""
+    return f"unix:{config.path}" if config.path is not None else config.address or ""
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`host:port` or `[v6]:port` in its parts; the configuration has checked it."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _remove_stale(path: str) -> None:
+    """Remove the socket that a killed predecessor left, but never one that still answers."""
+    file = Path(path)
+    if not file.exists() or not stat.S_ISSOCK(file.stat().st_mode):
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            file.unlink()

@@ -1,0 +1,40 @@
+"""The four timers as plain seconds, and which of them runs out next."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+STREAM_FIRST_BYTE = 120.0
+"""A stream's first token: slower than this and something is wrong."""
+OTHER_FIRST_BYTE = 600.0
+"""A reply in one piece comes when the model has thought to the end; the SDKs wait 600 s too."""
+
+
+class Timers(NamedTuple):
+    """Seconds. `first_byte` is None where it depends on the call; `total` where there is none."""
+
+    connect: float
+    first_byte: float | None
+    idle: float
+    total: float | None
+
+
+class Due(NamedTuple):
+    """When the next timer runs out, and its name."""
+
+    seconds: float
+    name: str
+
+
+def first_byte(timers: Timers, stream: bool) -> float:
+    """Seconds to wait for a reply's head."""
+    if timers.first_byte is not None:
+        return timers.first_byte
+    return STREAM_FIRST_BYTE if stream else OTHER_FIRST_BYTE
+
+
+def within(seconds: float, name: str, deadline: float | None, now: float) -> Due:
+    """The timer *name* of *seconds*, cut short where the call's deadline comes first."""
+    if deadline is None or deadline - now >= seconds:
+        return Due(seconds, name)
+    return Due(max(0.0, deadline - now), "total")

@@ -1,0 +1,109 @@
+"""A call: one request and its reply, with all that is known of it. Plain state, no behaviour."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping
+
+    from sidecar.errors import CallError
+    from sidecar.http.message import RequestHead
+    from sidecar.observe.trace import TraceContext
+    from sidecar.proxy.body import RequestBody
+    from sidecar.proxy.exchange import Exchange
+    from sidecar.proxy.router import Route
+    from sidecar.upstream.endpoint import Endpoint
+
+
+class Downstream(Protocol):
+    """The application's connection, as the life of a call sees it."""
+
+    transport: asyncio.Transport
+    peer: str
+    writable: bool
+    """False while the send buffer is full."""
+
+    def pause_reading(self, reason: int) -> None:
+        """Take no more from the application, until every reason was taken back."""
+
+    def resume_reading(self, reason: int) -> None:
+        """Take *reason* back."""
+
+    def reset(self) -> None:
+        """Close the connection with a reset, once all that was written is sent."""
+
+    def finished(self, call: Call) -> None:
+        """*call* is over: go on to the next, or close."""
+
+
+class Call:
+    """Made when a request's head is complete."""
+
+    __slots__ = (
+        "arrived",
+        "attempts",
+        "begun",
+        "body",
+        "bytes_out",
+        "captured",
+        "close",
+        "credential",
+        "deadline",
+        "downstream",
+        "endpoint",
+        "error",
+        "exchange",
+        "first_byte",
+        "fresh",
+        "head",
+        "lines",
+        "model",
+        "path",
+        "replays",
+        "request_id",
+        "route",
+        "status",
+        "stream",
+        "target",
+        "trace",
+    )
+
+    def __init__(self, downstream: Downstream, head: RequestHead, body: RequestBody) -> None:
+        self.downstream = downstream
+        self.begun = False
+        """Whether its life has begun: a task that is cancelled before its first step never runs."""
+        self.head = head
+        self.body = body
+        self.arrived = time.monotonic()
+        self.path = head.target.partition(b"?")[0]
+        self.target = head.target
+        """What is asked of the upstream: the caller's target, rewritten by the route."""
+        self.close = not head.keep_alive
+        """Whether the application's connection ends with this call."""
+        self.trace: TraceContext
+        self.request_id = b""
+        self.route: Route | None = None
+        self.captured: Mapping[str, str] = {}
+        self.model: str | None = None
+        self.stream = False
+        self.deadline: float | None = None
+        """On the monotonic clock; all attempts lie before it."""
+        self.lines: bytes | None = None
+        """Header lines that every attempt sends, made by the first."""
+        self.credential: tuple[bytes, bytes] | None = None
+        """Lower-case name, and the whole line, of a header that replaces the caller's."""
+        self.fresh = False
+        """The next attempt must use a new connection."""
+        self.attempts = 0
+        self.replays = 0
+        self.endpoint: Endpoint | None = None
+        self.exchange: Exchange | None = None
+        self.status = 0
+        """Sent downstream; 0 while nothing was."""
+        self.first_byte: float | None = None
+        """When the reply began to be sent, on the monotonic clock."""
+        self.bytes_out = 0
+        self.error: CallError | None = None

@@ -1,0 +1,70 @@
+"""What is kept of an ended call: counts and a line of the access log."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sidecar.observe.access_log import AccessLog, CallRecord
+from sidecar.observe.stats import RouteStats, Stats
+
+if TYPE_CHECKING:
+    from sidecar.proxy.call import Call
+
+NO_ROUTE = ("none", "none")
+"""Labels of calls that no route took."""
+
+
+class Recorder:
+    """Records into *stats*, and into `log` while there is one."""
+
+    def __init__(self, stats: Stats) -> None:
+        self.log: AccessLog | None = None
+        self._stats = stats
+        self._clock = time.time() - time.monotonic()
+
+    def record(self, call: Call, now: float) -> None:
+        """Count *call*, which ends *now* (monotonic), and log it."""
+        route = call.route
+        if route is not None:
+            stats = route.stats
+            stats.in_flight -= 1
+        else:
+            stats = self._stats.routes.setdefault(NO_ROUTE, RouteStats())
+        stats.statuses[call.status] += 1
+        stats.duration.observe(now - call.arrived)
+        if call.first_byte is not None:
+            stats.first_byte.observe(call.first_byte - call.arrived)
+        if call.error is not None:
+            stats.errors[call.error.code] += 1
+        stats.bytes_in += call.body.size
+        stats.bytes_out += call.bytes_out
+        if self.log is not None:
+            self.log.append(self._line(call, now))
+
+    def _line(self, call: Call, now: float) -> CallRecord:
+        route, endpoint = call.route, call.endpoint
+        first_byte = call.first_byte or now
+        return CallRecord(
+            self._clock + call.arrived,
+            call.request_id.decode("latin-1"),
+            call.trace.trace_id.decode(),
+            route.name if route else "",
+            route.upstream.name if route else "",
+            endpoint.name if endpoint else "",
+            route.upstream.dialect if route else "",
+            call.model or "",
+            call.head.method.decode("latin-1"),
+            call.path.decode("latin-1"),
+            call.status,
+            call.error.code if call.error else "",
+            call.attempts,
+            call.replays,
+            call.body.size,
+            call.bytes_out,
+            round((now - call.arrived) * 1e3, 3),
+            round((first_byte - call.arrived) * 1e3, 3),
+            call.stream,
+            call.downstream.peer,
+            call.head.fields.get(b"user-agent", b"").decode("latin-1"),
+        )

@@ -1,0 +1,147 @@
+"""A reply on its way downstream: its head, its framing there, and how it ends when it breaks."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from sidecar.http.headers import (
+    CHUNKED_LINE,
+    CLOSE_LINE,
+    KEEP_ALIVE_LINE,
+    UPGRADE_LINES,
+    chunk,
+    last_chunk,
+    response_lines,
+    status_line,
+)
+from sidecar.http.message import CHUNKED, UNTIL_CLOSE, Header, ResponseHead
+from sidecar.http.sse import Boundary
+from sidecar.llm.dialects import Dialect, error_body, error_event, of_path
+
+if TYPE_CHECKING:
+    from sidecar.errors import CallError
+    from sidecar.proxy.call import Call
+
+_REASONS: Final = {
+    400: b"Bad Request",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    414: b"URI Too Long",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+    505: b"HTTP Version Not Supported",
+}
+
+
+class ReplyWriter:
+    """Writes one reply to the application's connection, one write for each read upstream."""
+
+    __slots__ = ("_boundary", "_call", "_chunked", "_head", "_transport")
+
+    def __init__(self, call: Call, head: ResponseHead) -> None:
+        self._call = call
+        self._head = head
+        self._transport = call.downstream.transport
+        self._chunked = head.body in {CHUNKED, UNTIL_CLOSE} and call.head.minor == 1
+        self._boundary: Boundary | None = None
+
+    def begin(self, held: list[bytes], ended: bool, trailers: list[Header]) -> None:
+        """Send the head with what came of the body. From here on nothing can be retried."""
+        call, head = self._call, self._head
+        if head.body in {CHUNKED, UNTIL_CLOSE} and not self._chunked:
+            call.close = True  # HTTP/1.0: the end of the connection ends the body
+        call.status = head.status
+        call.first_byte = time.monotonic()
+        if b"event-stream" in head.fields.get(b"content-type", b""):
+            self._boundary = Boundary()
+        parts = [status_line(head), response_lines(head), self._own_lines(), b"\r\n\r\n"]
+        self._add_body(parts, held, ended, trailers)
+        self._transport.write(b"".join(parts))
+
+    def write(self, held: list[bytes], ended: bool, trailers: list[Header]) -> None:
+        """Send more of the body, and its end."""
+        parts: list[bytes] = []
+        self._add_body(parts, held, ended, trailers)
+        if parts:
+            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def break_off(self, error: CallError) -> None:
+        """End a reply that is not complete so that it can't be taken for one that is.
+
+        A stream of events gets one more, which makes the SDKs raise; then the connection closes
+        within the body. Where its end is the body's end, it is reset.
+        """
+        call = self._call
+        call.close = True
+        boundary = self._boundary
+        if boundary is not None and self._chunked and boundary.at_boundary():
+            dialect = dialect_of(call)
+            request_id = call.request_id.decode("latin-1")
+            event = error_event(dialect, error.status, error.code, error.message, request_id)
+            self._transport.write(chunk(event))
+        elif self._head.body in {CHUNKED, UNTIL_CLOSE} and not self._chunked:
+            call.downstream.reset()
+
+    def _add_body(
+        self, parts: list[bytes], held: list[bytes], ended: bool, trailers: list[Header]
+    ) -> None:
+        if held:
+            data = held[0] if len(held) == 1 else b"".join(held)
+            if self._boundary is not None:
+                self._boundary.feed(data)
+            parts.append(chunk(data) if self._chunked else data)
+        if ended and self._chunked:
+            parts.append(last_chunk(trailers))
+
+    def _own_lines(self) -> bytes:
+        call, fields = self._call, self._head.fields
+        lines = b""
+        if b"x-request-id" not in fields:  # a provider's own is the one its support asks for
+            lines += b"\r\nx-request-id: " + call.request_id
+        if b"x-trace-id" not in fields:
+            lines += b"\r\nx-trace-id: " + call.trace.trace_id
+        if self._chunked:
+            lines += CHUNKED_LINE
+        if self._head.status == 101:
+            lines += UPGRADE_LINES
+        elif call.close:
+            lines += CLOSE_LINE
+        elif call.head.minor == 0:
+            lines += KEEP_ALIVE_LINE
+        return lines
+
+
+def dialect_of(call: Call) -> Dialect:
+    """The API whose errors the caller understands."""
+    return call.route.upstream.dialect if call.route else of_path(call.path)
+
+
+def send_error(call: Call, error: CallError) -> None:
+    """Send a whole reply of ours that tells *error* in the caller's dialect."""
+    call.status = error.status
+    call.first_byte = time.monotonic()
+    request_id = call.request_id.decode("latin-1")
+    body = error_body(dialect_of(call), error.status, error.code, error.message, request_id)
+    lines = b"\r\nx-request-id: %b\r\nx-trace-id: %b" % (call.request_id, call.trace.trace_id)
+    if call.close:
+        lines += CLOSE_LINE
+    elif call.head.minor == 0:
+        lines += KEEP_ALIVE_LINE
+    head = error_head(error, len(body)) + lines + b"\r\n\r\n"
+    call.downstream.transport.write(head if call.head.method == b"HEAD" else head + body)
+
+
+def error_head(error: CallError, length: int) -> bytes:
+    """Status line and headers that every error of ours has."""
+    reason = _REASONS.get(error.status, b"Error")
+    return (
+        b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d"
+        b"\r\nx-sidecar-error: %b" % (error.status, reason, length, error.code.encode())
+    )

@@ -1,0 +1,152 @@
+"""Which route takes a call.
+
+The first route of the configuration that matches wins. Host, path and method are looked at first
+(their answer is remembered); headers and the model after that, for the few routes that are left.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import translate
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sidecar.errors import NotRouted
+from sidecar.http.target import host_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sidecar.config.model import Match
+    from sidecar.observe.stats import RouteStats
+    from sidecar.policy.timeouts import Timers
+    from sidecar.proxy.layer import Layer
+    from sidecar.upstream.upstream import Upstream
+
+_REMEMBERED: Final = 1024
+_LONGEST: Final = 512
+"""Paths longer than this are matched anew each time, so that memory stays bounded."""
+_SEGMENT: Final = r"(?P<\1>[A-Za-z0-9-]{1,63})"
+
+
+class Route(NamedTuple):
+    """A route as it serves, compiled from the configuration."""
+
+    name: str
+    upstream: Upstream
+    timers: Timers
+    hold: int
+    stack: Layer
+    stats: RouteStats
+
+
+class Candidate(NamedTuple):
+    """A route that takes calls of some host, path and method, if headers and model fit too."""
+
+    route: Route
+    headers: tuple[tuple[bytes, re.Pattern[str]], ...]
+    model: re.Pattern[str] | None
+    captured: Mapping[str, str]
+    path: bytes
+    """The path as it is sent upstream."""
+
+
+class Rule:
+    """A route with its match, compiled."""
+
+    def __init__(self, match: Match, rewrite: str | None, route: Route) -> None:
+        self.route = route
+        self._method = match.method.encode() if match.method else None
+        self._host = _host_pattern(match.host) if match.host else None
+        self._path = _path_pattern(match.path) if match.path else None
+        self._rewrite = None if rewrite is None else rewrite.rstrip("/").encode()
+        self._headers = tuple(
+            (name.lower().encode(), re.compile(translate(glob)))
+            for name, glob in match.headers.items()
+        )
+        self._model = re.compile(translate(match.model)) if match.model else None
+
+    def candidate(self, host: str, path: str, method: bytes) -> Candidate | None:
+        """What becomes of the route for these, or None if it does not take them."""
+        if self._method is not None and method != self._method:
+            return None
+        captured: dict[str, str] = {}
+        end = 0
+        if self._host is not None:
+            found = self._host.fullmatch(host)
+            if found is None:
+                return None
+            captured |= found.groupdict()
+        if self._path is not None:
+            found = self._path.match(path)
+            if found is None:
+                return None
+            captured |= found.groupdict()
+            end = found.end()
+        sent = path.encode("latin-1")
+        if self._rewrite is not None:
+            sent = self._rewrite + sent[end:] or b"/"
+        return Candidate(self.route, self._headers, self._model, captured, sent)
+
+
+class Router:
+    """The routes of one configuration, in order."""
+
+    def __init__(self, rules: list[Rule]) -> None:
+        self.rules = rules
+        self._remembered: dict[tuple[bytes, bytes, bytes], tuple[Candidate, ...]] = {}
+
+    def candidates(self, host: bytes, path: bytes, method: bytes) -> tuple[Candidate, ...]:
+        """The routes that may take a call, in order. Raise NotRouted when there is none."""
+        key = (host, path, method)
+        found = self._remembered.get(key)
+        if found is None:
+            found = self._match(host, path, method)
+            if len(path) <= _LONGEST:
+                if len(self._remembered) >= _REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[key] = found
+        if not found:
+            raise NotRouted(
+                f"no route takes {method.decode('latin-1')} {path.decode('latin-1')}"
+                f" of host {host.decode('latin-1') or '(none)'}"
+            )
+        return found
+
+    def _match(self, host: bytes, path: bytes, method: bytes) -> tuple[Candidate, ...]:
+        name, text = host_name(host).decode("latin-1"), path.decode("latin-1")
+        tried = (rule.candidate(name, text, method) for rule in self.rules)
+        return tuple(candidate for candidate in tried if candidate is not None)
+
+
+def choose(
+    candidates: tuple[Candidate, ...], fields: Mapping[bytes, bytes], model: str | None
+) -> Candidate:
+    """The first of *candidates* whose headers and model fit. Raise NotRouted when none does."""
+    for candidate in candidates:
+        if candidate.model is not None and (model is None or not candidate.model.match(model)):
+            continue
+        if candidate.headers and not _headers_fit(candidate.headers, fields):
+            continue
+        return candidate
+    raise NotRouted(f"no route takes a call with these headers and the model {model}")
+
+
+def _headers_fit(
+    wanted: tuple[tuple[bytes, re.Pattern[str]], ...], fields: Mapping[bytes, bytes]
+) -> bool:
+    for name, pattern in wanted:
+        value = fields.get(name)
+        if value is None or not pattern.match(value.decode("latin-1")):
+            return False
+    return True
+
+
+def _host_pattern(host: str) -> re.Pattern[str]:
+    escaped = re.escape(host.lower()).replace(r"\*", r"[^/]+")
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", _SEGMENT, escaped))
+
+
+def _path_pattern(path: str) -> re.Pattern[str]:
+    """A prefix on `/` boundaries; `/v1/` also takes `/v1`."""
+    escaped = re.sub(r"\\\{(\w+)\\\}", _SEGMENT, re.escape(path.rstrip("/")))
+    return re.compile(escaped + r"(?=/|$)")

@@ -1,0 +1,124 @@
+"""The life of a call, from its head to its record. Read this first."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Final
+
+from sidecar.errors import CallerLeft, CallError
+from sidecar.llm.request import asked
+from sidecar.observe.trace import receive
+from sidecar.proxy.reply import ReplyWriter, send_error
+from sidecar.proxy.router import choose
+
+if TYPE_CHECKING:
+    from sidecar.proxy.call import Call
+    from sidecar.proxy.exchange import Exchange
+    from sidecar.proxy.recorder import Recorder
+    from sidecar.proxy.snapshot import Snapshot
+
+_log: Final = logging.getLogger("sidecar.proxy")
+_getrandbits: Final = random.Random().getrandbits
+_BODY_IDLE: Final = 120.0
+"""Seconds without a byte of a request's body, after which the call is given up."""
+_MAX_REQUEST_ID: Final = 128
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
+    """Carry *call* to its end under *snapshot*. Never raises; the reply or its error is sent."""
+    call.begun = True
+    identify(call)
+    try:
+        await _route(call, snapshot)
+        exchange = await _ask(call)
+        await _answer(call, exchange)
+    except CallError as error:
+        call.error = error
+        call.close = call.close or error.close
+    except asyncio.CancelledError:
+        if call.exchange is None or not call.exchange.ended:
+            call.error = _left()
+    except Exception:
+        _log.exception("internal error, request id %s", call.request_id.decode("latin-1"))
+        call.error = CallError("internal error")
+        call.close = True
+    finally:
+        _end(call, recorder)
+
+
+def drop(call: Call, recorder: Recorder) -> None:
+    """Record a call whose caller left before its life began."""
+    identify(call)
+    call.error = _left()
+    recorder.record(call, time.monotonic())
+
+
+def _left() -> CallError:
+    return CallerLeft("the caller closed its connection")
+
+
+def identify(call: Call) -> None:
+    """Give the call its trace and its request id: the caller's, where they are valid."""
+    fields = call.head.fields
+    parent, state = fields.get(b"traceparent"), fields.get(b"tracestate")
+    call.trace = receive((parent,) if parent else (), (state,) if state else (), _getrandbits)
+    request_id = fields.get(b"x-request-id", b"")
+    valid = 0 < len(request_id) <= _MAX_REQUEST_ID and request_id.isascii()
+    call.request_id = request_id if valid else call.trace.trace_id
+
+
+async def _route(call: Call, snapshot: Snapshot) -> None:
+    """Find the call's route, as far as it must be known its body too."""
+    head, body = call.head, call.body
+    candidates = snapshot.router.candidates(head.host, call.path, head.method)
+    if not head.upgrade and not body.complete:
+        if head.expects_continue:  # we answer as the origin does (RFC 9110, section 10.1.1)
+            call.downstream.transport.write(_CONTINUE)
+        await body.hold(max(c.route.hold for c in candidates), _BODY_IDLE)
+    if body.complete and body.size and b"json" in head.fields.get(b"content-type", b""):
+        call.model, call.stream = asked(body.content())
+    chosen = choose(candidates, head.fields, call.model)
+    route = call.route = chosen.route
+    route.stats.in_flight += 1
+    call.captured = chosen.captured
+    if chosen.path is not call.path:
+        call.target = chosen.path + head.target[len(call.path) :]
+    if route.timers.total is not None:
+        call.deadline = call.arrived + route.timers.total
+
+
+async def _ask(call: Call) -> Exchange:
+    """Run the route's stack: attempts until one has a reply's head, or none will."""
+    assert call.route is not None
+    return await call.route.stack(call)
+
+
+async def _answer(call: Call, exchange: Exchange) -> None:
+    """Pump the reply to the caller."""
+    assert exchange.head is not None
+    if not call.body.complete:
+        call.close = True  # what the caller still sends would be taken for its next request
+    writer = ReplyWriter(call, exchange.head)
+    try:
+        await exchange.deliver(writer)
+    except CallError as error:
+        writer.break_off(error)
+        raise
+
+
+def _end(call: Call, recorder: Recorder) -> None:
+    """Release, answer what has no answer yet, record, and let the connection go on."""
+    if call.exchange is not None:
+        call.exchange.abandon()
+    error = call.error
+    if error is not None and call.status == 0 and not isinstance(error, CallerLeft):
+        if not call.body.complete:
+            call.close = True
+        send_error(call, error)
+    recorder.record(call, time.monotonic())
+    call.exchange = None  # it refers to the call: without this the two would wait for the collector
+    call.downstream.finished(call)

@@ -1,0 +1,149 @@
+"""One connection to an endpoint: bytes to and from the exchange that has it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Protocol, cast
+
+from sidecar.errors import BadReply, CallError, Reset, Truncated
+from sidecar.http.parser import ResponseParser, ResponseSink
+
+if TYPE_CHECKING:
+    from sidecar.upstream.pool import Pool
+
+
+class Exchange(ResponseSink, Protocol):
+    """Who has the connection: takes the response's events, and these."""
+
+    def on_read(self) -> None:
+        """All events of one read were delivered."""
+
+    def on_lost(self, error: CallError) -> None:
+        """The connection ended before the response did."""
+
+    def on_eof(self) -> bool:
+        """The server sends no more. True to keep the other direction open."""
+
+    def on_writable(self, writable: bool) -> None:
+        """The connection's send buffer filled up, or has room again."""
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """States: idle (no exchange), busy (an exchange), closed. `pool` keeps count of all three."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.transport = cast("asyncio.Transport", None)
+        self.exchange: Exchange | None = None
+        self.parser = ResponseParser(cast("Exchange", None))
+        self.born = time.monotonic()
+        self.idle_since = 0.0
+        self.idle_limit = float("inf")
+        """Seconds after which the server said that it closes an idle connection."""
+        self.uses = 0
+        self.answered = False
+        """Whether a byte came since the exchange began."""
+        self.writable = True
+        self.closed = False
+        self.peer = ""
+
+    # -- what the exchange calls --
+
+    def begin(self, exchange: Exchange, method: bytes, upgrade: bool) -> None:
+        """Hand the connection to *exchange*, which sends a request with *method* next."""
+        self.exchange = exchange
+        self.answered = False
+        self.uses += 1
+        self.parser.sink = exchange
+        self.parser.expect(method, upgrade)
+
+    def end(self, reusable: bool) -> None:
+        """The exchange is over: back to the pool, or closed where it can't be used again."""
+        self._forget()
+        if reusable and not self.closed:
+            self.pool.release(self)
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once: what the server may still send is not wanted."""
+        self._forget()
+        if not self.closed:
+            self._gone()
+            self.transport.abort()
+
+    def orphan(self) -> None:
+        """Nobody waits for it any more: close it, if it came so far, without a word to the pool."""
+        self.closed = True
+        if self.transport is not None:
+            self.transport.abort()
+
+    # -- asyncio.Protocol --
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember the transport and where it goes."""
+        self.transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self.peer = peer[0] if isinstance(peer, tuple) else str(peer)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse into the exchange; then let it act once on all that came."""
+        exchange = self.exchange
+        if exchange is None:
+            self.abort()  # an answer to nothing (RFC 9112, section 9.2)
+            return
+        self.answered = True
+        try:
+            self.parser.feed(data)
+        except BadReply as error:
+            self._fail(error)
+            return
+        exchange.on_read()
+
+    def eof_received(self) -> bool:
+        """Complete a reply that ends with its connection."""
+        exchange = self.exchange
+        if exchange is None:
+            return False
+        if self.parser.end_of_stream():
+            exchange.on_read()
+            return False
+        return exchange.on_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail the exchange that was not complete."""
+        reason = f": {exc}" if exc else ""
+        if self.answered:
+            self._fail(Truncated(f"the server closed the connection within its reply{reason}"))
+        else:
+            self._fail(Reset(f"the server closed the connection without a reply{reason}"))
+
+    def pause_writing(self) -> None:
+        """The send buffer is full."""
+        self.writable = False
+        if self.exchange is not None:
+            self.exchange.on_writable(False)
+
+    def resume_writing(self) -> None:
+        """The send buffer has room."""
+        self.writable = True
+        if self.exchange is not None:
+            self.exchange.on_writable(True)
+
+    def _fail(self, error: CallError) -> None:
+        exchange, self.exchange = self.exchange, None
+        if not self.closed:
+            self._gone()
+            self.transport.abort()
+        if exchange is not None:
+            exchange.on_lost(error)
+
+    def _forget(self) -> None:
+        """Let go of the exchange: an idle connection must not keep a call's body alive."""
+        self.exchange = None
+        self.parser.sink = cast("Exchange", None)
+
+    def _gone(self) -> None:
+        self.closed = True
+        self.pool.discard(self)

@@ -1,0 +1,146 @@
+"""Endpoints outlive reloads: each is kept as long as its key stays in the configuration.
+
+A reload binds first (a failure changes nothing), then commits (nothing there can fail).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from sidecar.observe.stats import EndpointStats, Stats
+from sidecar.upstream.endpoint import Endpoint, Place
+from sidecar.upstream.resolve import Name
+from sidecar.upstream.tls import client_context
+from sidecar.upstream.upstream import DnsGroup, Template, Upstream
+
+if TYPE_CHECKING:
+    from sidecar.config.model import Pool as PoolConfig
+    from sidecar.config.model import Tls
+    from sidecar.config.model import Upstream as UpstreamConfig
+
+Kept = Endpoint | Template | DnsGroup
+
+
+class Key(NamedTuple):
+    """What makes an endpoint the same across reloads."""
+
+    upstream: str
+    kind: str
+    url: str
+    tls: str
+    refresh: float
+
+
+class Binding(NamedTuple):
+    """Upstreams of a configuration that is not serving yet."""
+
+    upstreams: dict[str, Upstream]
+    kept: dict[Key, Kept]
+    configs: dict[str, UpstreamConfig]
+
+
+class Registry:
+    """All endpoints that exist, by key, and the TLS contexts that they share."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+        self._kept: dict[Key, Kept] = {}
+        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._pools: dict[str, PoolConfig] = {}
+
+    def bind(self, configs: dict[str, UpstreamConfig]) -> Binding:
+        """Upstreams for *configs*, with what exists already. Raise OSError for bad TLS files."""
+        kept: dict[Key, Kept] = {}
+        upstreams = {
+            name: Upstream(name, config.dialect, self._sources(name, config, kept))
+            for name, config in configs.items()
+        }
+        return Binding(upstreams, kept, configs)
+
+    def commit(self, binding: Binding) -> None:
+        """Serve *binding*: what it no longer has is retired."""
+        gone = [kept for key, kept in self._kept.items() if key not in binding.kept]
+        self._kept = binding.kept
+        self._pools = {name: config.pool for name, config in binding.configs.items()}
+        used = {key.tls for key in binding.kept}
+        self._contexts = {digest: c for digest, c in self._contexts.items() if digest in used}
+        for old in gone:
+            if isinstance(old, Endpoint):
+                self._drop(old)
+            else:
+                old.retire()
+        for name, upstream in binding.upstreams.items():
+            for endpoint in upstream.endpoints():
+                endpoint.pool.config = self._pools[name]
+
+    def _sources(self, name: str, config: UpstreamConfig, kept: dict[Key, Kept]) -> list[Kept]:
+        digest = _digest(config.tls)
+        sources: list[Kept] = []
+        for endpoint in config.endpoints:
+            url = endpoint.url or endpoint.dns or ""
+            kind = "dns" if endpoint.dns else "template" if "{" in url else "url"
+            key = Key(name, kind, url, digest, config.dns_refresh)
+            source = kept.get(key) or self._kept.get(key) or self._make(key, config)
+            kept[key] = source
+            sources.append(source)
+        return sources
+
+    def _make(self, key: Key, config: UpstreamConfig) -> Kept:
+        context = None
+        if key.url.startswith("https:"):
+            context = self._contexts.get(key.tls) or client_context(config.tls)
+            self._contexts[key.tls] = context
+        make = partial(self._endpoint, key, config, context)
+        if key.kind == "url":
+            return make(key.url, None)
+        if key.kind == "template":
+            return Template(key.url, make, self._drop)
+        place = Place.of(key.url)
+        return DnsGroup(key.url, Name(place.host, place.port, key.refresh), make, self._drop)
+
+    def _endpoint(
+        self,
+        key: Key,
+        config: UpstreamConfig,
+        context: ssl.SSLContext | None,
+        url: str,
+        address: str | None,
+    ) -> Endpoint:
+        name = f"{url}@{address}" if address else url
+        stats = self._stats.endpoints.setdefault((key.upstream, name), EndpointStats())
+        return Endpoint(
+            key.upstream,
+            name,
+            Place.of(url, address),
+            self._pools.get(key.upstream, config.pool),
+            stats,
+            context,
+            config.tls.server_name,
+            key.refresh,
+        )
+
+    def _drop(self, endpoint: Endpoint) -> None:
+        endpoint.retire()
+        # A new endpoint of the same name may count here already (its TLS changed, say).
+        current = {e.name for kept in self._kept.values() for e in _endpoints(kept)}
+        if endpoint.name not in current:
+            self._stats.endpoints.pop((endpoint.upstream, endpoint.name), None)
+
+
+def _endpoints(kept: Kept) -> list[Endpoint]:
+    if isinstance(kept, Endpoint):
+        return [kept]
+    return list(kept.made.values() if isinstance(kept, Template) else kept.endpoints.values())
+
+
+def _digest(tls: Tls) -> str:
+    """Of the settings and of the files that they name: new certificates make new connections."""
+    digest = hashlib.sha256(repr(tls).encode())
+    for path in (tls.ca, tls.cert, tls.key):
+        if path is not None:
+            digest.update(Path(path).read_bytes())
+    return digest.hexdigest()
