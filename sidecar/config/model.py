@@ -63,9 +63,7 @@ class Listener(Section, frozen=True):
     path: Annotated[str | None, Meta(description="A Unix socket, instead of `address`.")] = None
     max_connections: Annotated[
         int,
-        Meta(
-            ge=1, le=1_000_000, description="Connections at once; more get 503."
-        ),
+        Meta(ge=1, le=1_000_000, description="Connections at once; more get 503."),
     ] = 10_000
     head_timeout: Annotated[
         Duration, Meta(description="From a request's first byte to the end of its head; then 408.")
