@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,42 +16,11 @@ import report
 import scripted
 import sidecar_config
 import tiny_model
+from peers import Play, Scene, Sidecar, Ways
 from process import ROOT, free_port, serving
 
 DIRECT = os.environ.get("REAL_DIRECT", "") not in ("", "0")
 SIDECAR = ROOT / ".venv" / "bin" / "sidecar"
-
-
-@dataclass(frozen=True)
-class Sidecar:
-    """The sidecar under test."""
-
-    port: int
-    socket: Path
-    log: Path
-
-    def url(self, path: str = "") -> str:
-        """Address of *path* at its TCP listener."""
-        return f"http://127.0.0.1:{self.port}{path}"
-
-
-@dataclass(frozen=True)
-class Ways:
-    """How clients reach upstreams in this run."""
-
-    ports: dict[str, int]
-    sidecar: Sidecar | None
-
-    def url(self, upstream: str, path: str = "") -> str:
-        """Address of *path* at *upstream*, through the sidecar unless the run is direct."""
-        if self.sidecar is None:
-            return self.direct(upstream, path)
-        return self.sidecar.url(f"/{upstream}{path}")
-
-    def direct(self, upstream: str, path: str = "") -> str:
-        """Address of *path* at *upstream* itself."""
-        port = self.ports.get(upstream, self.ports["scripted"])
-        return f"http://127.0.0.1:{port}{path}"
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +32,8 @@ def scripted_server() -> Iterator[scripted.Server]:
 
 @pytest.fixture(scope="session")
 def ways(scripted_server: scripted.Server) -> Iterator[Ways]:
-    ports = {"scripted": scripted_server.port, "llama": free_port(), "simulated": free_port()}
+    ports = {name: free_port() for name in ("llama", "simulated", "websocket")}
+    ports["scripted"] = scripted_server.port
     if DIRECT:
         yield Ways(ports, None)
         return
@@ -119,28 +88,6 @@ def simulator(ways: Ways) -> Iterator[None]:
 def simulated(ways: Ways, simulator: None) -> str:
     """URL of a simulated LLM server; the Anthropic API is below it, OpenAI's below its `/v1`."""
     return ways.url("simulated")
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A scripted upstream as the test sees it."""
-
-    url: str
-    direct_url: str
-    played: scripted.Scene
-
-    @property
-    def only(self) -> scripted.Exchange:
-        """The one request that arrived."""
-        return self.played.only
-
-    @property
-    def exchanges(self) -> list[scripted.Exchange]:
-        """All that arrived, in order."""
-        return self.played.exchanges
-
-
-Play = Callable[..., Scene]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import Play, Sidecar
+from peers import Play, Sidecar
 from lockstep import completion
 from scripted import Exchange
 from sdk import ask, sync_openai

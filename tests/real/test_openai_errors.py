@@ -7,7 +7,7 @@ import re
 
 import openai
 import pytest
-from conftest import Play, Sidecar
+from peers import Play, Sidecar
 from lockstep import completion
 from scripted import Exchange
 from sdk import ask, async_openai, sync_openai

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import openai
 import pytest
-from conftest import Play, Sidecar
+from peers import Play, Sidecar
 from lockstep import EVENTS, TEXTS, Lockstep, token
 from scripted import Exchange
 from sdk import ask, async_openai, sync_openai

@@ -63,6 +63,7 @@ def _architecture(writer: gguf.GGUFWriter, words: int) -> None:
     writer.add_head_count_kv(_HEADS)
     writer.add_rope_dimension_count(_WIDTH // _HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_pooling_type(gguf.PoolingType.MEAN)  # One embedding for a text, not for each token.
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
 
 
