@@ -58,13 +58,6 @@ class Guard:
         self._in_head = True
         self._unfinished = 0
 
-    def _take(self, data: bytes) -> None:
-        """Note the next read, before it is parsed."""
-        self._current = data
-        self._seen = 0
-        if self._in_head:
-            self._unfinished += len(data)
-
     def _keep_line(self) -> None:
         """Keep the read that ends within a head, as far as it may hold its first line."""
         if not self._earlier or not self._headers:
@@ -122,10 +115,10 @@ class Guard:
 
     def _count_framing(self) -> None:
         """Bound what a chunked body may carry besides data, such as endless chunk extensions."""
-        framing = len(self._current) - self._data - 16 * self._chunks
-        self._excess = max(0, self._excess + framing)
+        excess = self._excess + len(self._current) - self._data - 16 * self._chunks
+        self._excess = excess if excess > 0 else 0
         self._data = self._chunks = 0
-        if self._excess > _FRAMING_ALLOWANCE:
+        if excess > _FRAMING_ALLOWANCE:
             self._refuse("chunked framing carries too much besides data", 400, "bad_request")
 
     def _length(self) -> int:

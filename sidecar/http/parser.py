@@ -24,7 +24,6 @@ from sidecar.http.message import (
     CHUNKED,
     NO_BODY,
     UNTIL_CLOSE,
-    Header,
     RequestHead,
     RequestSink,
     ResponseHead,
@@ -38,7 +37,6 @@ from sidecar.http.semantics import (
     valid_reason,
 )
 from sidecar.http.target import normal_host, split_absolute
-
 
 __all__ = ["RequestParser", "RequestSink", "ResponseParser", "ResponseSink"]
 
@@ -67,7 +65,10 @@ class RequestParser(Guard):
             return
         if self._closed:
             return  # RFC 9112, section 9.6: nothing after a request that asked to close
-        self._take(data)
+        self._current = data
+        self._seen = 0
+        if self._in_head:
+            self._unfinished += len(data)
         self._feed_all(data)
         if self._in_head:
             self._check_unfinished()
@@ -254,7 +255,7 @@ class ResponseParser(Guard):
         self._parser = httptools.HttpResponseParser(self)
 
     def expect(self, method: bytes, upgrade: bool) -> None:
-        """A request with *method* was sent: the next response answers it."""
+        """A request with *method* was sent: the response in the reads from now on answers it."""
         self._to_head = method == b"HEAD"
         self._to_upgrade = upgrade
         self._open = True
@@ -268,7 +269,10 @@ class ResponseParser(Guard):
             self._refuse_unasked()
             return
         self._answered = False
-        self._take(data)
+        self._current = data
+        self._seen = 0
+        if self._in_head:
+            self._unfinished += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -290,10 +294,8 @@ class ResponseParser(Guard):
             raise cause or error
         if self._answered:
             self._refuse_unasked()
-        elif cause:
-            raise cause from None
         else:
-            self._refuse(f"malformed reply: {error}", 502, "bad_reply")
+            raise (cause or BadReply(f"malformed reply: {error}")) from None
 
     def end_of_stream(self) -> bool:
         """The server closed its side. True when that completes the response."""
@@ -339,11 +341,10 @@ class ResponseParser(Guard):
             self._deliver_interim(head)
             return
         self._frame(head)
-        head.keep_alive = (
-            head.body != UNTIL_CLOSE
-            and persists(head)
-            and (self._to_head or parser.should_keep_alive())
-        )
+        if self._to_head or head.minor == 0:  # of which llhttp knows less
+            head.keep_alive = head.body != UNTIL_CLOSE and persists(head)
+        else:
+            head.keep_alive = parser.should_keep_alive()
         self.sink.on_response(head)
         if self._to_head and not self._answered:
             # llhttp would take the next reply for this one's body: go on with a fresh parser.
@@ -351,27 +352,23 @@ class ResponseParser(Guard):
             self._finish()
 
     def _check_line(self, head: ResponseHead, version: str) -> None:
-        line = b"HTTP/1.1 %d" % head.status
-        if version != "1.1":
-            line = b"HTTP/1.0 %d" % head.status
-            head.minor = 0
+        head.minor = 1 if version == "1.1" else 0
+        line = b"HTTP/1.%d %d" % (head.minor, head.status)
         if version not in {"1.1", "1.0"} or head.status < 100 or not self._saw(line):
-            self._refuse(
-                f"the reply's version is {version}, its status {head.status}", 502, "bad_reply"
-            )
+            raise BadReply(f"the reply is malformed, or HTTP/{version} {head.status}")
         reason = head.reason
         if reason != b"OK" and not (len(reason) <= self._limits.header and valid_reason(reason)):
-            self._refuse("the reply's reason phrase is not text", 502, "bad_reply")
+            raise BadReply("the reply's reason phrase is not text")
 
     def _deliver_interim(self, head: ResponseHead) -> None:
         fields = head.fields
         if head.status == 101:
             if not (self._to_upgrade and self._parser.should_upgrade()):
-                self._refuse("the server switched protocols unasked", 502, "bad_reply")
+                raise BadReply("the server switched protocols unasked")
             self.sink.on_response(head)
         elif b"content-length" in fields or b"transfer-encoding" in fields:
             # RFC 9110, section 15.2: it has no body. llhttp knows so of 100, 102 and 103 only.
-            self._refuse("an interim reply has a body", 502, "bad_reply")
+            raise BadReply("an interim reply has a body")
         else:
             self.sink.on_interim(head)
 
@@ -395,7 +392,7 @@ class ResponseParser(Guard):
             head.body = NO_BODY
         elif b"transfer-encoding" in fields:
             if head.minor == 0 or fields[b"transfer-encoding"].lower() != b"chunked":
-                self._refuse("the reply's transfer coding is not chunked", 502, "bad_reply")
+                raise BadReply("the reply's transfer coding is not chunked")
             head.body = CHUNKED
         elif b"content-length" in fields:
             head.body = self._length()

@@ -1,0 +1,26 @@
+"""Where a stream of server-sent events can be cut (WHATWG HTML, section 9.2.6)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_BLANK_LINES: Final = (b"\n\n", b"\n\r", b"\r\r", b"\n\r\n", b"\r\r\n")
+"""How a stream ends when its last line is empty: lines end with LF, CR LF or CR, also mixed."""
+_LONGEST: Final = max(map(len, _BLANK_LINES))
+
+
+class Boundary:
+    """Watches a stream go by, at next to no cost: it looks only when it is asked."""
+
+    __slots__ = ("_tail",)
+
+    def __init__(self) -> None:
+        self._tail = b"\n\n"  # nothing is begun, as behind an event
+
+    def feed(self, data: bytes) -> None:
+        """*data* is next in the stream; chunks may be as small as they like."""
+        self._tail = data if len(data) >= _LONGEST else (self._tail + data)[-_LONGEST:]
+
+    def at_boundary(self) -> bool:
+        """Whether the stream so far ends between two events."""
+        return self._tail.endswith(_BLANK_LINES)
