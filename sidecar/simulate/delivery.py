@@ -106,8 +106,6 @@ async def _write(response: web.StreamResponse, piece: bytes, gap: float, sleep: 
 async def _break_off(request: web.Request, fault: str) -> None:
     if fault == "stall":
         await hang()
-    # uvloop writes at the end of a turn: what was sent so far is to arrive before the end.
-    await asyncio.sleep(0)
     if fault == "reset_midway":
         reset(request)
     elif request.transport is not None:

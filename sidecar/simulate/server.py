@@ -12,8 +12,6 @@ from sidecar.simulate.behaviour import Behaviour
 from sidecar.simulate.endpoint import Endpoint
 from sidecar.simulate.routes import build_application
 
-_GRACE: Final = 0.02
-"""Seconds before a change brings an outage, so that the request that asked for it is answered."""
 _RETRY: Final = 0.05
 """Seconds until binding is tried again, when someone took the port during an outage."""
 
@@ -88,7 +86,7 @@ class Server:
         if not self._starts_down():
             yield 0.0, self._rise
         for start, end in self.endpoint.regime.behaviour.down:
-            yield max(start, _GRACE), self._fall
+            yield start, self._fall
             yield end, self._rise
 
     async def _changed_before(self, deadline: float) -> bool:
