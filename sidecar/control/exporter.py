@@ -8,7 +8,7 @@ adding meanwhile, so each mapping is copied in one step before it is walked.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Final, TypeVar
 
@@ -60,9 +60,6 @@ class Exporter:
 class _Collector:
     def __init__(self, stats: Stats) -> None:
         self._stats = stats
-
-    def describe(self) -> Iterable[Metric]:
-        return ()  # the registry need not collect to learn our names
 
     def collect(self) -> Iterator[Metric]:
         stats = self._stats

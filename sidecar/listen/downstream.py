@@ -205,6 +205,8 @@ class DownstreamConnection(asyncio.Protocol):
             call = self._call = self._queue.popleft()
             self.calls += 1
             listener = self.listener
+            if listener.current.draining or listener.retired:
+                call.close = True
             self._task = self._loop.create_task(
                 serve(call, listener.current.snapshot, listener.recorder)
             )

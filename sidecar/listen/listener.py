@@ -27,6 +27,7 @@ class Current(Protocol):
     """Where the snapshot that serves now is found."""
 
     snapshot: Snapshot
+    draining: bool
 
 
 class Listener:
@@ -43,7 +44,7 @@ class Listener:
         self.connections: set[DownstreamConnection] = set()
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
-        self._accepting = True
+        self.retired = False
 
     @property
     def limits(self) -> HeadLimits:
@@ -97,6 +98,11 @@ class Listener:
                 Path(self.config.path).unlink(missing_ok=True)
         self.close_idle()
 
+    def retire(self) -> None:
+        """Leave the configuration: as `stop_accepting`, and gone with the last connection."""
+        self.retired = True
+        self.stop_accepting()
+
     def close_idle(self) -> None:
         """Close each connection once it has no call."""
         for connection in list(self.connections):
@@ -122,6 +128,8 @@ class Listener:
         self.stats.open -= 1
 
     def _sweep(self) -> None:
+        if self.retired and not self.connections:
+            return
         self._sweeper = self.loop.call_later(_SWEEP, self._sweep)
         now = time.monotonic()
         for connection in list(self.connections):

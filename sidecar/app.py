@@ -1,0 +1,84 @@
+"""The composition root: one sidecar, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import time
+from pathlib import Path
+from typing import Final
+
+from sidecar.control.admin import AdminServer
+from sidecar.control.inspection import Inspection
+from sidecar.control.reload import Reloader
+from sidecar.control.serving import Serving
+from sidecar.observe.stats import Stats
+
+_log: Final = logging.getLogger(__name__)
+_GARBAGE: Final = (20_000, 50, 100)
+"""Collector thresholds. A call leaves no cycles behind, so that it seldom needs to look."""
+
+
+class App:
+    """A sidecar in the running loop: `start`, then `run` until it is told to stop."""
+
+    def __init__(self, file: Path | None = None, text: str | None = None) -> None:
+        self._serving = Serving(Stats(time.time()))
+        self._reloader = Reloader(file, self._serving, text)
+        self._stop = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
+        self._admin: AdminServer | None = None
+
+    async def start(self) -> None:
+        """Serve. Raise ConfigErrors for a bad configuration, OSError for an address in use."""
+        await self._reloader.start()
+        config = self._reloader.loaded.config.admin
+        inspection = Inspection(self._serving, self._reloader, self.stop)
+        self._admin = AdminServer(inspection, config.address, config.health)
+        self._admin.start()
+        self._reloader.admin = self._admin
+        self._watching = asyncio.create_task(self._reloader.watch())
+        gc.collect()
+        gc.freeze()  # what lives as long as the process need not be looked at again
+        gc.set_threshold(*_GARBAGE)
+        for listener in self._serving.listeners.values():
+            _log.info("listening", extra={"address": listener.name})
+
+    async def run(self) -> None:
+        """Serve until a signal or the admin API says stop; a second signal cuts calls off."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        await self._stop.wait()
+        await self._shut_down()
+
+    def stop(self) -> None:
+        """Drain, then end `run`. Again: end it now."""
+        if self._stop.is_set():
+            for listener in self._serving.listeners.values():
+                listener.abort()
+        self._stop.set()
+
+    async def _shut_down(self) -> None:
+        deadline = float(self._reloader.loaded.config.drain)
+        in_flight = self._serving.in_flight()
+        _log.info("stopping", extra={"in_flight": in_flight, "deadline_s": deadline})
+        whole = await self._serving.drain(deadline)
+        if not whole:
+            _log.warning("calls were cut off at the drain deadline")
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        if self._admin is not None:
+            self._admin.stop()
+        self._serving.close_log()
+        _log.info("stopped")
+
+    def _hang_up(self) -> None:
+        """SIGHUP: the log was rotated, or somebody wants the file read now."""
+        if self._serving.recorder.log is not None:
+            self._serving.recorder.log.reopen()
+        self._reloading = asyncio.create_task(self._reloader.reload())

@@ -1,0 +1,123 @@
+"""The command line: `sidecar run`, `check`, `schema`, `simulate`, `demo`, `version`."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sidecar import __version__
+from sidecar.simulate import command as simulate
+
+OK = 0
+FAILED = 1
+"""The file is bad, an address is in use: the message says which."""
+USAGE = 2
+
+_ABOUT = """A sidecar proxy for LLM calls: traces, deadlines and well-chosen endpoints for any
+application, without changing it. Point its base URL here:
+
+  OPENAI_BASE_URL=http://127.0.0.1:14001/v1
+  ANTHROPIC_BASE_URL=http://127.0.0.1:14001
+"""
+_EXAMPLES = """examples:
+  sidecar run                      serve the well-known providers, no file needed
+  sidecar run -c sidecar.yaml      serve what the file says, and follow its changes
+  sidecar check sidecar.yaml       list every mistake in a file
+  sidecar demo                     see it work, in front of simulated LLMs
+
+exit codes: 0 fine, 1 failed (the message says why), 2 wrong usage
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parsed = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = parsed.command
+    try:
+        return command(parsed)
+    except KeyboardInterrupt:
+        return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "sidecar", description=_ABOUT, epilog=_EXAMPLES, formatter_class=raw
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="serve calls", description="Serve calls until SIGTERM.")
+    run.add_argument(
+        "-c", "--config", type=Path, metavar="FILE", help="configuration (default: built in)"
+    )
+    run.set_defaults(command=_run)
+
+    check = commands.add_parser("check", help="list every mistake in a configuration")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(command=_check)
+
+    schema = commands.add_parser("schema", help="print the configuration's JSON schema")
+    schema.set_defaults(command=_schema)
+
+    simulated = commands.add_parser("simulate", help="serve simulated LLM endpoints")
+    simulate.add_arguments(simulated)
+    simulated.set_defaults(command=simulate.run)
+
+    demo = commands.add_parser("demo", help="carry a call to a simulated fleet, and show it")
+    demo.add_argument("--once", action="store_true", help="stop after the first call")
+    demo.set_defaults(command=_demo)
+
+    version = commands.add_parser("version", help="print the version")
+    version.set_defaults(command=_version)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from sidecar.run import run
+
+    return run(arguments.config)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from sidecar.config.load import ConfigErrors, load
+
+    try:
+        text = arguments.file.read_text(encoding="utf-8", errors="replace")
+        load(text, file=str(arguments.file))
+    except ConfigErrors as errors:
+        print(errors, file=sys.stderr)
+        count = len(errors.errors)
+        print(f"{count} mistake{'s' if count > 1 else ''} in {arguments.file}", file=sys.stderr)
+        return FAILED
+    except OSError as error:
+        print(f"sidecar check: can't read {arguments.file}: {error.strerror}", file=sys.stderr)
+        return FAILED
+    print(f"{arguments.file} is fine")
+    return OK
+
+
+def _schema(_: argparse.Namespace) -> int:
+    import msgspec
+
+    from sidecar.config.schema import schema
+
+    print(msgspec.json.format(msgspec.json.encode(schema())).decode())
+    return OK
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from sidecar.demo import demo
+
+    return demo(once=arguments.once)
+
+
+def _version(_: argparse.Namespace) -> int:
+    print(f"llm-sidecar {__version__} (Python {platform.python_version()})")
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

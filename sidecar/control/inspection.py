@@ -1,0 +1,160 @@
+"""The data plane as the admin server shows it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from sidecar.control import logs
+
+if TYPE_CHECKING:
+    from sidecar.control.reload import Reloader
+    from sidecar.control.serving import Serving
+    from sidecar.listen.downstream import DownstreamConnection
+    from sidecar.observe.stats import Stats
+    from sidecar.upstream.endpoint import Endpoint
+    from sidecar.upstream.upstream import Upstream
+
+T = TypeVar("T")
+_WITHIN: Final = 4.0
+"""Seconds that the data plane's loop gets to answer."""
+
+
+class Inspection:
+    """`pages.Inspected`, made on the data plane's loop and called on other threads."""
+
+    def __init__(self, serving: Serving, reloader: Reloader, quit_: Callable[[], None]) -> None:
+        self._serving = serving
+        self._reloader = reloader
+        self._quit = quit_
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def stats(self) -> Stats:
+        """All counters."""
+        return self._serving.stats
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether calls are taken. What the LLMs do has no say in it."""
+        return (False, "draining") if self._serving.draining else (True, "ready")
+
+    def config(self) -> dict[str, Any]:
+        """The configuration in use, secrets redacted."""
+        reloads = self.stats.reloads
+        return {
+            "file": self._reloader.name,
+            "hash": reloads.config_hash,
+            "loaded_at": reloads.last_accepted,
+            "last_error": reloads.last_error or None,
+            "config": self._reloader.loaded.shown,
+        }
+
+    def upstreams(self) -> list[dict[str, Any]]:
+        """Upstreams and their endpoints."""
+        return self._on_loop(
+            lambda: [_upstream(u) for u in self._serving.snapshot.upstreams.values()]
+        )
+
+    def routes(self) -> list[dict[str, Any]]:
+        """Routes in the order in which they are tried, as the file has them."""
+        config = self._reloader.loaded.config
+        rules = self._serving.snapshot.router.rules
+        return [
+            {
+                "name": rule.route.name,
+                "match": {
+                    key: value
+                    for key in ("host", "path", "method", "headers", "model")
+                    if (value := getattr(entry.match, key))
+                },
+                "upstream": entry.upstream,
+                "policy": entry.policy,
+                "rewrite": entry.rewrite,
+                "in_flight": rule.route.stats.in_flight,
+                "calls": sum(rule.route.stats.statuses.values()),
+            }
+            for entry, rule in zip(config.routes, rules, strict=False)
+        ]
+
+    def connections(self) -> list[dict[str, Any]]:
+        """Connections of applications."""
+
+        def collect() -> list[dict[str, Any]]:
+            now = time.monotonic()
+            return [
+                _connection(name, connection, now)
+                for name, listener in self._serving.listeners.items()
+                for connection in listener.connections
+            ]
+
+        return self._on_loop(collect)
+
+    def log_level(self) -> str:
+        """The level that is logged from."""
+        return logs.level()
+
+    def set_log_level(self, level: str) -> None:
+        """Log from *level* on, until the configuration names another."""
+        logs.set_level(level)
+
+    def drain(self) -> None:
+        """Stop being ready and end connections as their calls end."""
+        self._loop.call_soon_threadsafe(self._serving.start_draining)
+
+    def quit(self) -> None:
+        """Drain, then exit."""
+        self._loop.call_soon_threadsafe(self._quit)
+
+    def _on_loop(self, collect: Callable[[], T]) -> T:
+        result: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                result.set_result(collect())
+            except Exception as error:
+                result.set_exception(error)
+
+        self._loop.call_soon_threadsafe(run)
+        return result.result(_WITHIN)
+
+
+def _upstream(upstream: Upstream) -> dict[str, Any]:
+    return {
+        "name": upstream.name,
+        "dialect": upstream.dialect,
+        "endpoints": [_endpoint(endpoint) for endpoint in upstream.endpoints()],
+    }
+
+
+def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    stats = endpoint.stats
+    return {
+        "name": endpoint.name,
+        "in_flight": stats.in_flight,
+        "attempts": {str(status): count for status, count in sorted(stats.attempts.items())},
+        "errors": dict(stats.errors),
+        "replays": stats.replays,
+        "connections": {"open": stats.open, "idle": stats.idle, "waiting": stats.waiting},
+    }
+
+
+def _connection(listener: str, connection: DownstreamConnection, now: float) -> dict[str, Any]:
+    call = connection.call
+    shown: dict[str, Any] = {
+        "listener": listener,
+        "peer": connection.peer,
+        "calls": connection.calls,
+    }
+    if call is None:
+        return shown | {"state": "idle", "seconds": round(now - connection.since, 3)}
+    return shown | {
+        "state": "tunnel" if call.exchange is not None and call.exchange.tunnel else "call",
+        "seconds": round(now - call.arrived, 3),
+        "request_id": call.request_id.decode("latin-1"),
+        "route": call.route.name if call.route else None,
+        "endpoint": call.endpoint.name if call.endpoint else None,
+        "status": call.status or None,
+    }

@@ -1,0 +1,238 @@
+"""What the admin server answers: paths, methods and who may ask. No sockets, no aiohttp."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from sidecar.control.logs import LEVELS
+from sidecar.observe.stats import Stats
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Inspected(Protocol):
+    """The data plane, as the admin server sees it. Its methods are called on other threads.
+
+    `ready` and `log_level` answer at once. The rest may wait for the data plane's loop; they raise
+    TimeoutError when it does not answer.
+    """
+
+    @property
+    def stats(self) -> Stats:
+        """All counters, read without a lock."""
+
+    def ready(self) -> tuple[bool, str]:
+        """Tell whether calls are taken, and why not."""
+
+    def config(self) -> dict[str, Any]:
+        """Show the configuration in use, secrets redacted, its hash, file and last error."""
+
+    def upstreams(self) -> list[dict[str, Any]]:
+        """Show upstreams and the state of their endpoints."""
+
+    def routes(self) -> list[dict[str, Any]]:
+        """Show routes in the order in which they are tried."""
+
+    def connections(self) -> list[dict[str, Any]]:
+        """Show open connections."""
+
+    def log_level(self) -> str:
+        """Name the level that is logged from."""
+
+    def set_log_level(self, level: str) -> None:
+        """Log from *level* on."""
+
+    def drain(self) -> None:
+        """Stop being ready and end connections as their calls end."""
+
+    def quit(self) -> None:
+        """Drain, then exit."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What an answer depends on. Header names are looked up in lower case."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A reply; a *body* that is no bytes becomes JSON."""
+
+    body: Any
+    status: int = 200
+    content_type: str = "application/json"
+    headers: dict[str, str] = {}
+
+
+Handler = Callable[[Inspected, Request], Answer]
+
+
+def _error(status: int, code: str, message: str, **headers: str) -> Answer:
+    return Answer({"error": {"code": code, "message": message}}, status, headers=headers)
+
+
+def _live(_: Inspected, __: Request) -> Answer:
+    return Answer({"live": True})
+
+
+def _ready(inspected: Inspected, _: Request) -> Answer:
+    ready, reason = inspected.ready()
+    return Answer({"ready": ready, "reason": reason}, 200 if ready else 503)
+
+
+def _log_level(inspected: Inspected, _: Request) -> Answer:
+    return Answer({"level": inspected.log_level()})
+
+
+def _set_log_level(inspected: Inspected, request: Request) -> Answer:
+    level = request.query.get("level", "")
+    if level not in LEVELS:
+        return _error(400, "bad_level", f"?level= must be one of {', '.join(LEVELS)}")
+    inspected.set_log_level(level)
+    return Answer({"level": level})
+
+
+def _drain(inspected: Inspected, _: Request) -> Answer:
+    inspected.drain()
+    return Answer({"draining": True}, 202)
+
+
+def _quit(inspected: Inspected, _: Request) -> Answer:
+    inspected.quit()
+    return Answer({"quitting": True}, 202)
+
+
+class _Metrics:
+    """Renders with prometheus_client, which is imported at the first scrape."""
+
+    def __init__(self) -> None:
+        self._render: Callable[[str], tuple[bytes, str]] | None = None
+
+    def __call__(self, inspected: Inspected, request: Request) -> Answer:
+        if self._render is None:
+            from sidecar.control.exporter import Exporter
+
+            self._render = Exporter(inspected.stats).render
+        body, content_type = self._render(request.headers.get("accept", ""))
+        return Answer(body, content_type=content_type)
+
+
+class Page(msgspec.Struct, frozen=True):
+    """What a path answers to GET and to POST, and what it is for.
+
+    A page that is not *prompt* may wait for the data plane, and must not hold up the others.
+    """
+
+    about: str
+    get: Handler | None = None
+    post: Handler | None = None
+    prompt: bool = False
+
+    def methods(self) -> tuple[str, ...]:
+        """List what may be asked; HEAD goes wherever GET does."""
+        return (("GET", "HEAD") if self.get else ()) + (("POST",) if self.post else ())
+
+
+Pages = dict[str, Page]
+
+
+def health_pages() -> Pages:
+    """Pages that change nothing and show no configuration, for the cluster to ask."""
+    return {
+        "/live": Page("200 while the process answers.", _live, prompt=True),
+        "/ready": Page("200 while calls are taken, else 503.", _ready, prompt=True),
+        "/metrics": Page("Prometheus text or OpenMetrics, by Accept.", _Metrics()),
+    }
+
+
+def admin_pages() -> Pages:
+    """All pages, for who sits on this machine."""
+    pages = {
+        **health_pages(),
+        "/config": Page("The configuration in use, redacted.", lambda i, _: Answer(i.config())),
+        "/upstreams": Page("Endpoints and their state.", lambda i, _: Answer(i.upstreams())),
+        "/routes": Page("Routes in order.", lambda i, _: Answer(i.routes())),
+        "/connections": Page("Open connections.", lambda i, _: Answer(i.connections())),
+        "/log-level": Page("POST ?level=debug changes it.", _log_level, _set_log_level),
+        "/drain": Page("Take no new calls.", post=_drain),
+        "/quit": Page("Drain, then exit.", post=_quit),
+    }
+    index = [
+        {"path": path, "methods": page.methods(), "about": page.about}
+        for path, page in pages.items()
+    ]
+    return {"/": Page("This list.", lambda _, __: Answer(index), prompt=True), **pages}
+
+
+def refuse(request: Request, pages: Pages) -> Answer | None:
+    """Refuse what no page answers; None when one does."""
+    page = pages.get(request.path)
+    if page is None:
+        return _error(404, "not_found", "GET / lists what there is")
+    if request.method not in page.methods():
+        allowed = ", ".join(page.methods())
+        return _error(405, "method_not_allowed", f"only {allowed}", Allow=allowed)
+    return None
+
+
+def refuse_strangers(request: Request) -> Answer | None:
+    """Refuse what a web page elsewhere made a browser on this machine send.
+
+    A name that an attacker points at 127.0.0.1 (DNS rebinding) shows in Host; a form or fetch from
+    another site shows in Origin and Sec-Fetch-Site, which programs other than browsers don't send.
+    """
+    host = request.headers.get("host", "")
+    if not _is_loopback(host):
+        return _error(403, "forbidden_host", "Host must be localhost or a loopback address")
+    if request.method in ("GET", "HEAD"):
+        return None
+    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return _error(403, "cross_site", "changes must not come from another site")
+    if request.headers.get("origin", f"http://{host}") != f"http://{host}":
+        return _error(403, "cross_site", "changes must not come from another origin")
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def answer(inspected: Inspected, request: Request, page: Page) -> Answer:
+    """Ask *page*; what goes wrong is an answer too."""
+    handler = page.post if request.method == "POST" else page.get
+    assert handler is not None  # `refuse` looked
+    try:
+        return handler(inspected, request)
+    except TimeoutError:
+        return busy()
+    except Exception:
+        _log.exception("admin: %s %s failed", request.method, request.path)
+        return _error(500, "internal", "see the log")
+
+
+def busy() -> Answer:
+    """Answer for a data plane that does not."""
+    return _error(503, "busy", "the data plane did not answer in time")
+
+
+def encode(reply: Answer, request: Request) -> bytes:
+    """Make the reply's bytes; indented with `?pretty` and for browsers."""
+    if isinstance(reply.body, bytes):
+        return reply.body
+    text = msgspec.json.encode(reply.body, enc_hook=str)
+    if "pretty" in request.query or "text/html" in request.headers.get("accept", ""):
+        text = msgspec.json.format(text, indent=2)
+    return text + b"\n"

@@ -1,0 +1,92 @@
+"""Read, parse, bind, swap: what happens to a configuration, at the start and at each change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sidecar.config.defaults import FILE, default_text
+from sidecar.config.load import ConfigErrors, Loaded, load
+from sidecar.control import logs
+
+if TYPE_CHECKING:
+    from sidecar.control.admin import AdminServer
+    from sidecar.control.serving import Serving
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Reloader:
+    """Keeps `serving` at what *file* says; without a file, at the built-in providers."""
+
+    def __init__(self, file: Path | None, serving: Serving, text: str | None = None) -> None:
+        self.file = file
+        self.loaded: Loaded
+        self.admin: AdminServer | None = None
+        self._serving = serving
+        self._text = text
+
+    @property
+    def name(self) -> str:
+        """The file, as errors and the admin API call it."""
+        return str(self.file) if self.file is not None else FILE
+
+    async def start(self) -> None:
+        """Load and serve for the first time. Raise ConfigErrors or OSError."""
+        loaded = self._read()
+        logs.set_level(loaded.config.log_level)
+        await self._serving.apply(loaded.config)
+        self._accept(loaded)
+
+    async def reload(self) -> None:
+        """Serve what the file says now; if it is bad, go on with what serves, and say so."""
+        try:
+            loaded = await asyncio.get_running_loop().run_in_executor(None, self._read)
+            if loaded.hash == self.loaded.hash:
+                self._serving.stats.reloads.unchanged += 1
+                return
+            if self.admin is not None:
+                self.admin.rebind(loaded.config.admin.address, loaded.config.admin.health)
+            await self._serving.apply(loaded.config)
+        except (ConfigErrors, OSError) as error:
+            self._reject(error)
+            return
+        if loaded.config.log_level != self.loaded.config.log_level:
+            logs.set_level(loaded.config.log_level)
+        self._accept(loaded)
+        _log.info("configuration reloaded", extra={"file": self.name, "hash": loaded.hash[:12]})
+
+    async def watch(self) -> None:
+        """Reload whenever the file, or one that it refers to, changes. Never returns."""
+        from sidecar.control.watcher import watch  # late: not needed to serve the first call
+
+        await watch(self._files, self.reload)
+
+    def _read(self) -> Loaded:
+        if self.file is None:
+            text = self._text if self._text is not None else default_text()
+        else:
+            text = self.file.read_text(encoding="utf-8", errors="replace")
+        return load(text, file=self.name)
+
+    def _files(self) -> list[Path]:
+        named = [Path(name) for name in self.loaded.files]
+        return named if self.file is None else [self.file, *named]
+
+    def _accept(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        reloads = self._serving.stats.reloads
+        reloads.accepted += 1
+        reloads.last_accepted = time.time()
+        reloads.last_error = ""
+        reloads.config_hash = loaded.hash
+
+    def _reject(self, error: Exception) -> None:
+        reloads = self._serving.stats.reloads
+        reloads.rejected += 1
+        reloads.last_failed = time.time()
+        reloads.last_error = str(error)
+        _log.error("configuration refused, the last good one keeps serving:\n%s", error)

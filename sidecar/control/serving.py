@@ -1,0 +1,156 @@
+"""What serves now: the snapshot, the endpoints behind it and the listeners in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from sidecar.listen.listener import Listener, name_of
+from sidecar.observe.access_log import AccessLog
+from sidecar.observe.stats import ListenerStats, Stats
+from sidecar.proxy.recorder import Recorder
+from sidecar.proxy.snapshot import Snapshot, compile_snapshot
+from sidecar.upstream.registry import Registry
+
+if TYPE_CHECKING:
+    from sidecar.config.model import AccessLog as AccessLogConfig
+    from sidecar.config.model import Config
+
+_log: Final = logging.getLogger(__name__)
+_POLL: Final = 0.05
+_LAST_REPLIES: Final = 2.0
+
+
+class Serving:
+    """Owned by the data plane's loop. `snapshot` is replaced by one store; calls keep theirs."""
+
+    def __init__(self, stats: Stats) -> None:
+        self.stats = stats
+        self.recorder = Recorder(stats)
+        self.snapshot: Snapshot
+        self.listeners: dict[str, Listener] = {}
+        self.draining = False
+        self._registry = Registry(stats)
+        self._log_config: AccessLogConfig | None = None
+
+    async def apply(self, config: Config) -> None:
+        """Serve *config* from the next call on. Raise OSError and change nothing if it can't be.
+
+        In order: bind what is new (which may fail), swap, let go of what is gone.
+        """
+        binding = self._registry.bind(config.upstreams)
+        snapshot = compile_snapshot(config, binding.upstreams, self.stats)
+        log = self._new_log(config)
+        try:
+            started = await self._start_listeners(config, snapshot)
+        except OSError:
+            if log is not None:
+                log.close()
+            raise
+        # No await below: a call sees the old configuration or the new one, never some of both.
+        self.snapshot = snapshot
+        self._registry.commit(binding)
+        self._swap_log(config, log)
+        self._swap_listeners(config, started)
+        self._forget_routes(snapshot)
+
+    async def drain(self, deadline: float) -> bool:
+        """Let calls end, taking new ones meanwhile; at *deadline* (seconds) cut what is left.
+
+        True when every call ended by itself.
+        """
+        self.start_draining()
+        whole = await _until(lambda: not self.in_flight(), deadline)
+        for listener in self.listeners.values():
+            listener.stop_accepting()
+        if whole:  # last replies may still be on their way
+            await _until(lambda: not self._open(), min(deadline, _LAST_REPLIES))
+        for listener in self.listeners.values():
+            listener.abort()
+        await asyncio.sleep(0)
+        return whole
+
+    def start_draining(self) -> None:
+        """Close each connection after its call from now on; new ones are still served."""
+        self.draining = True
+        for listener in self.listeners.values():
+            listener.close_idle()
+
+    def in_flight(self) -> int:
+        """Calls that are being served."""
+        return sum(
+            connection.call is not None
+            for listener in self.listeners.values()
+            for connection in listener.connections
+        )
+
+    def close_log(self) -> None:
+        """Write what the access log still holds."""
+        if self.recorder.log is not None:
+            self.recorder.log.close()
+
+    def _open(self) -> int:
+        return sum(len(listener.connections) for listener in self.listeners.values())
+
+    async def _start_listeners(self, config: Config, snapshot: Snapshot) -> dict[str, Listener]:
+        started: dict[str, Listener] = {}
+        if not self.listeners:
+            self.snapshot = snapshot  # the first: connections may come before we return
+        try:
+            for entry in config.listeners:
+                name = name_of(entry)
+                if name in self.listeners:
+                    continue
+                stats = self.stats.listeners.setdefault(name, ListenerStats())
+                started[name] = Listener(entry, self, self.recorder, stats)
+                await started[name].start()
+        except OSError as error:
+            for listener in started.values():
+                listener.stop_accepting()
+            raise OSError(error.errno, f"cannot listen on {name}: {error.strerror}") from error
+        return started
+
+    def _swap_listeners(self, config: Config, started: dict[str, Listener]) -> None:
+        wanted = {name_of(entry): entry for entry in config.listeners}
+        for name in self.listeners.keys() - wanted.keys():
+            self.listeners.pop(name).retire()
+        for name, listener in self.listeners.items():
+            listener.config = wanted[name]
+        self.listeners |= started
+
+    def _new_log(self, config: Config) -> AccessLog | None:
+        wanted = config.access_log
+        if wanted == self._log_config or wanted.path is None:
+            return None
+        return AccessLog(wanted.path, wanted.max_queued, self._dropped)
+
+    def _swap_log(self, config: Config, log: AccessLog | None) -> None:
+        if config.access_log == self._log_config:
+            return
+        self._log_config = config.access_log
+        old, self.recorder.log = self.recorder.log, log
+        if old is not None:  # closing waits for the disk
+            asyncio.get_running_loop().run_in_executor(None, old.close)
+
+    def _dropped(self, count: int) -> None:
+        self.stats.log_dropped += count
+
+    def _forget_routes(self, snapshot: Snapshot) -> None:
+        """Routes that are gone are counted no more, once their calls have ended."""
+        names = {(rule.route.name, rule.route.upstream.name) for rule in snapshot.router.rules}
+        for key, stats in list(self.stats.routes.items()):
+            if key not in names and key != ("none", "none") and not stats.in_flight:
+                del self.stats.routes[key]
+
+
+async def _until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait for *condition*, at most *seconds*. Looks 20 times a second: only a shutdown does."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not condition():
+        if loop.time() >= end:
+            return False
+        await asyncio.sleep(_POLL)
+    return True
