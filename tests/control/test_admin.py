@@ -1,0 +1,362 @@
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import logging
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from sidecar.control import admin as admin_module
+from sidecar.control.admin import MAX_CONNECTIONS, AdminServer
+from sidecar.control.pages import Inspected
+from sidecar.observe.stats import RouteStats, Stats
+
+ANY = "127.0.0.1:0"
+
+
+class Plane:
+    """A data plane that is nothing but what the admin server sees of it."""
+
+    def __init__(self) -> None:
+        self.stats = Stats(started=1.0)
+        self.is_ready = (True, "")
+        self.level = "info"
+        self.asked: list[str] = []
+        self.wait: Callable[[], object] = lambda: None
+
+    def ready(self) -> tuple[bool, str]:
+        return self.is_ready
+
+    def config(self) -> dict[str, Any]:
+        self.wait()
+        return {"file": "sidecar.yaml", "hash": "c0ffee"}
+
+    def upstreams(self) -> list[dict[str, Any]]:
+        return [{"name": "openai"}]
+
+    def routes(self) -> list[dict[str, Any]]:
+        return [{"name": "all"}]
+
+    def connections(self) -> list[dict[str, Any]]:
+        return [{"client": "127.0.0.1:1"}]
+
+    def log_level(self) -> str:
+        return self.level
+
+    def set_log_level(self, level: str) -> None:
+        self.level = level
+
+    def drain(self) -> None:
+        self.asked.append("drain")
+
+    def quit(self) -> None:
+        self.asked.append("quit")
+
+
+_plane: Inspected = Plane()  # mypy: it is what the server asks for
+
+
+@pytest.fixture
+def plane() -> Plane:
+    return Plane()
+
+
+@pytest.fixture
+def server(plane: Plane) -> Iterator[AdminServer]:
+    server = AdminServer(plane, ANY, ANY)
+    server.start()
+    yield server
+    server.stop()
+
+
+class Reply:
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.body = response.read()
+
+    @property
+    def json(self) -> Any:
+        assert self.headers["content-type"] == "application/json"
+        return json.loads(self.body)
+
+
+def ask(port: int, path: str, method: str = "GET", **headers: str) -> Reply:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(method, path, headers=headers)
+        return Reply(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def test_pages_show_the_data_plane(server: AdminServer) -> None:
+    port = server.port("admin")
+    assert ask(port, "/config").json == {"file": "sidecar.yaml", "hash": "c0ffee"}
+    assert ask(port, "/upstreams").json == [{"name": "openai"}]
+    assert ask(port, "/routes").json == [{"name": "all"}]
+    assert ask(port, "/connections").json == [{"client": "127.0.0.1:1"}]
+    assert {"path": "/quit", "methods": ["POST"], "about": "Drain, then exit."} in ask(
+        port, "/"
+    ).json
+
+
+@pytest.mark.parametrize("name", ["admin", "health"])
+def test_live_and_ready(server: AdminServer, plane: Plane, name: str) -> None:
+    port = server.port(name)
+    assert (ask(port, "/live").status, ask(port, "/ready").status) == (200, 200)
+    plane.is_ready = (False, "draining")
+    reply = ask(port, "/ready")
+    assert (reply.status, reply.json) == (503, {"ready": False, "reason": "draining"})
+    assert ask(port, "/live").status == 200
+
+
+@pytest.mark.parametrize("name", ["admin", "health"])
+def test_metrics(server: AdminServer, plane: Plane, name: str) -> None:
+    plane.stats.routes["all", "openai"] = RouteStats()
+    text = ask(server.port(name), "/metrics")
+    assert text.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert b'sidecar_calls_in_flight{route="all",upstream="openai"} 0.0\n' in text.body
+    metrics = ask(server.port(name), "/metrics", Accept="application/openmetrics-text")
+    assert metrics.body.endswith(b"# EOF\n")
+
+
+def test_the_log_level_is_shown_and_changed(server: AdminServer, plane: Plane) -> None:
+    port = server.port("admin")
+    assert ask(port, "/log-level").json == {"level": "info"}
+    assert ask(port, "/log-level?level=debug", "POST").json == {"level": "debug"}
+    assert plane.level == "debug"
+    for bad in ("/log-level", "/log-level?level=loud"):
+        reply = ask(port, bad, "POST")
+        assert (reply.status, reply.json["error"]["code"]) == (400, "bad_level")
+    assert plane.level == "debug"
+
+
+def test_drain_and_quit_by_post_only(server: AdminServer, plane: Plane) -> None:
+    port = server.port("admin")
+    reply = ask(port, "/quit")
+    assert (reply.status, reply.headers["allow"]) == (405, "POST")
+    assert plane.asked == []
+    assert ask(port, "/drain", "POST").status == 202
+    assert ask(port, "/quit", "POST").status == 202
+    assert plane.asked == ["drain", "quit"]
+
+
+def test_what_is_refused_is_not_done(server: AdminServer, plane: Plane) -> None:
+    port = server.port("admin")
+    assert ask(port, "/quit", "POST", Host="evil.example").status == 403
+    assert ask(port, "/quit", "POST", Origin="https://evil.example").status == 403
+    assert ask(port, "/config", Host="evil.example").json["error"]["code"] == "forbidden_host"
+    assert plane.asked == []
+
+
+def test_the_health_server_answers_any_name_but_only_its_pages(server: AdminServer) -> None:
+    port = server.port("health")
+    assert ask(port, "/live", Host="10.0.0.7:14011").status == 200
+    assert ask(port, "/config").status == 404
+    assert ask(port, "/quit", "POST").status == 404
+
+
+def test_head_has_headers_only(server: AdminServer) -> None:
+    reply = ask(server.port("admin"), "/live", "HEAD")
+    assert (reply.status, reply.body) == (200, b"")
+    assert reply.headers["content-length"] == "14"
+
+
+def test_replies_are_not_kept_or_guessed_at(server: AdminServer) -> None:
+    headers = ask(server.port("admin"), "/config").headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["server"] == "llm-sidecar"
+
+
+def test_live_answers_while_the_data_plane_is_busy(server: AdminServer) -> None:
+    async def data_plane() -> int:
+        # This loop can do nothing else until the reply is here.
+        return ask(server.port("health"), "/live").status
+
+    assert asyncio.run(data_plane()) == 200
+
+
+def test_live_answers_while_pages_wait_for_the_data_plane(
+    server: AdminServer, plane: Plane
+) -> None:
+    entered, release = threading.Semaphore(0), threading.Event()
+
+    def hang() -> None:
+        entered.release()
+        release.wait()
+
+    plane.wait = hang
+    replies: list[int] = []
+    asking = [
+        threading.Thread(target=lambda: replies.append(ask(server.port("admin"), "/config").status))
+        for _ in range(4)
+    ]
+    for thread in asking:
+        thread.start()
+    entered.acquire()
+    entered.acquire()
+    assert ask(server.port("admin"), "/live").status == 200
+    assert ask(server.port("admin"), "/ready").status == 200
+    release.set()
+    for thread in asking:
+        thread.join()
+    assert replies == [200] * 4
+
+
+def test_a_data_plane_that_does_not_answer_is_busy(
+    server: AdminServer, plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    plane.wait = release.wait
+    monkeypatch.setattr(admin_module, "ANSWER_WITHIN", 0.05)
+    reply = ask(server.port("admin"), "/config")
+    release.set()
+    assert (reply.status, reply.json["error"]["code"]) == (503, "busy")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [(TimeoutError(), 503, "busy"), (KeyError("secret"), 500, "internal")],
+)
+def test_errors_are_json_without_details(
+    server: AdminServer,
+    plane: Plane,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    status: int,
+    code: str,
+) -> None:
+    def fail() -> None:
+        raise error
+
+    plane.wait = fail
+    reply = ask(server.port("admin"), "/config")
+    assert (reply.status, reply.json["error"]["code"]) == (status, code)
+    assert b"secret" not in reply.body
+    assert ("failed" in caplog.text) == (status == 500)
+
+
+def test_who_hoards_connections_bars_no_probe(server: AdminServer) -> None:
+    where = ("127.0.0.1", server.port("health"))
+    hoard = [socket.create_connection(where) for _ in range(2 * MAX_CONNECTIONS)]
+    assert ask(where[1], "/live").status == 200
+    assert hoard[0].recv(1) == b""  # the oldest had to go
+    for held in hoard:
+        held.close()
+
+
+def test_a_port_in_use_is_an_error_at_once(plane: Plane) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(OSError, match=f"cannot listen on {address}"):
+            AdminServer(plane, ANY, address).start()
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0"])
+def test_admin_is_for_this_machine_only(plane: Plane, address: str) -> None:
+    with pytest.raises(PermissionError, match="needs a loopback address"):
+        AdminServer(plane, address, None).start()
+
+
+def test_no_server_is_no_thread(plane: Plane) -> None:
+    before = threading.active_count()
+    server = AdminServer(plane, None, None)
+    server.start()
+    assert threading.active_count() == before
+    server.stop()
+
+
+def test_stopped_at_once_after_the_start(plane: Plane) -> None:
+    server = AdminServer(plane, ANY, ANY)
+    server.start()
+    server.stop()
+
+
+def test_stop_ends_kept_connections_and_frees_the_port(plane: Plane) -> None:
+    server = AdminServer(plane, ANY, None)
+    server.start()
+    port = server.port("admin")
+    kept = http.client.HTTPConnection("127.0.0.1", port)
+    kept.request("GET", "/live")
+    kept.getresponse().read()
+    server.stop()
+    socket.create_server(("127.0.0.1", port)).close()
+    kept.close()
+
+
+def test_rebind_moves_what_changed_and_only_that(server: AdminServer) -> None:
+    old_admin, health = server.port("admin"), server.port("health")
+    kept = http.client.HTTPConnection("127.0.0.1", health)
+    kept.request("GET", "/live")
+    kept.getresponse().read()
+    server.rebind("localhost:0", ANY)
+    assert server.port("health") == health
+    assert ask(server.port("admin"), "/live").status == 200
+    kept.request("GET", "/live")  # on the same connection
+    assert kept.getresponse().status == 200
+    kept.close()
+    # Orders are obeyed one by one: when the new one answers on health, the old one is gone.
+    with suppress(ConnectionError):
+        while ask(old_admin, "/live").status == 200:
+            pass
+
+
+def test_rebind_that_fails_changes_nothing(server: AdminServer) -> None:
+    admin, health = server.port("admin"), server.port("health")
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="listen"):
+        server.rebind("localhost:0", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert (server.port("admin"), server.port("health")) == (admin, health)
+    assert ask(admin, "/live").status == 200
+
+
+def test_a_server_can_be_dropped_and_taken_up(plane: Plane) -> None:
+    server = AdminServer(plane, None, None)
+    server.start()
+    server.rebind(ANY, None)
+    port = server.port("admin")
+    assert ask(port, "/live").status == 200
+    server.rebind(None, ANY)
+    assert ask(server.port("health"), "/live").status == 200
+    server.stop()
+    with pytest.raises(ConnectionError):
+        ask(port, "/live")
+
+
+def test_a_server_that_cannot_run_says_so(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
+        raise ImportError("no aiohttp here")
+
+    monkeypatch.setattr(admin_module, "import_server", broken)
+    with caplog.at_level(logging.ERROR):
+        server = AdminServer(plane, ANY, None)
+        server.start()
+        server.stop()
+    assert "no aiohttp here" in caplog.text
+
+
+IMPORTS = """
+import sys
+from sidecar.control.slim import import_server
+server, response = import_server()
+assert "aiohttp.client" not in sys.modules, "the client was imported"
+import aiohttp
+from aiohttp import web
+assert aiohttp.ClientSession and aiohttp.__version__ and web.Application
+assert (web.Server, web.Response) == (server, response)
+"""
+
+
+def test_the_slim_import_leaves_aiohttp_whole_for_others() -> None:
+    subprocess.run([sys.executable, "-W", "error", "-c", IMPORTS], check=True, timeout=60)
