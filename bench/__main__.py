@@ -5,25 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench import chart, report, wrk
 from bench.contenders import ALL, Contender, UnavailableError
+from bench.fleet import upstreams
 from bench.load import LoadError
-from bench.measure import CHUNKS, INTERVAL, QUICK, Plan, Sample, measure
-from bench.process import LOAD_CORE, Process
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from bench.measure import QUICK, Plan, Sample, measure
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
-_ENDPOINTS: Final = 3
 
 
 def _arguments() -> argparse.Namespace:
@@ -42,20 +35,6 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-@contextmanager
-def _upstreams(folder: Path) -> Iterator[list[int]]:
-    """The servers behind the proxies; gives their ports."""
-    log = folder / "upstream.log"
-    command = ["-m", "bench.upstream", str(_ENDPOINTS), str(CHUNKS), str(INTERVAL)]
-    with Process([sys.executable, *command], log, LOAD_CORE) as process:
-        deadline = time.monotonic() + 10
-        while not log.read_text().endswith("\n"):
-            if process.ended or time.monotonic() > deadline:
-                raise SystemExit(f"the upstream does not start: {process.last_words()}")
-            time.sleep(0.02)
-        yield [int(port) for port in log.read_text().split()]
-
-
 class Run:
     """Every round of every contender that can be had."""
 
@@ -68,7 +47,7 @@ class Run:
     def run(self, count: int) -> None:
         """Measure *count* rounds; each begins with another contender."""
         script = wrk.write_script(self.folder)
-        with _upstreams(self.folder) as ports:
+        with upstreams(self.folder) as ports:
             for number in range(count):
                 samples: dict[str, Sample] = {}
                 self.rounds.append(samples)

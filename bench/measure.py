@@ -16,7 +16,7 @@ from bench.process import PROXY_CORE, Process, busy_ns
 CHUNKS: Final = 200
 INTERVAL: Final = 0.005
 CONNECTIONS: Final = 64
-FEW: Final = 8  # connections of a slow contender's streams
+FEW: Final = 4  # connections of a slow contender's streams
 RATE: Final = 2000.0  # calls a second at which tails are compared
 _GIB: Final = 2**30
 

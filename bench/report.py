@@ -17,6 +17,7 @@ from bench.results import MEASURES, Rounds, others, ratio, raw
 
 _BEGIN: Final = "<!-- written by `python -m bench --write`: begin -->"
 _END: Final = "<!-- end -->"
+_QUIET: Final = 0.05  # share of the proxy's core that others may use
 
 
 def tables(rounds: Rounds, names: Sequence[str]) -> str:
@@ -57,7 +58,7 @@ def _ratios(rounds: Rounds, names: Sequence[str]) -> str:
             if value is not None and name == SIDECAR:
                 cell = f"**{cell}** ({value.low:.2f}-{value.high:.2f})"
             cells.append(cell)
-        rows.append([measure.label.rpartition(", ")[0] or measure.label, *cells])
+        rows.append([measure.label, *cells])
     return _table(["Envoy = 1", *columns], rows)
 
 
@@ -66,18 +67,20 @@ def _raw(rounds: Rounds, names: Sequence[str]) -> str:
     for measure in MEASURES:
         values = [raw(measure, name, rounds) for name in names]
         cells = ["-" if value is None else f"{value:,.{measure.digits}f}" for value in values]
-        rows.append([measure.label, *cells])
-    return _table(["", *names], rows)
+        rows.append([measure.label, measure.unit, *cells])
+    return _table(["", "unit", *names], rows)
 
 
 def _about(rounds: Rounds, names: Sequence[str]) -> str:
     kernel = ".".join(platform.release().split(".")[:2])
     versions = ", ".join(filter(None, map(_version, names)))
+    usual, worst = others(rounds, median), others(rounds, max)
+    verdict = " That is too much: do not trust the rows on latency." if usual > _QUIET else ""
     return (
-        f"{len(rounds)} rounds on {os.cpu_count()} cores of an {_cpu_model()}, Linux {kernel}, "
-        f"Python {platform.python_version()}; {versions}. Everything else on the machine used "
-        f"{others(rounds, median):.0%} of the proxy's core in the median load and "
-        f"{others(rounds, max):.0%} in the worst. Less is better except where marked *."
+        f"Rounds: {len(rounds)}, on {os.cpu_count()} cores of an {_cpu_model()}, Linux {kernel}, "
+        f"Python {platform.python_version()}; {versions}. Other programs used {usual:.0%} of the "
+        f"proxy's core in the median load, {worst:.0%} in the worst.{verdict} Less is better, but "
+        f"where a * stands."
     )
 
 

@@ -20,9 +20,9 @@ class Measure:
 
     key: str
     label: str
+    unit: str
     scale: float = 1.0  # what a value is multiplied with for display
     digits: int = 0
-    more_is_better: bool = False
     added: str | None = None  # the key from which what is direct's is taken away
 
     def value(self, name: str, samples: Mapping[str, Sample]) -> float | None:
@@ -37,25 +37,26 @@ class Measure:
 
 _MIB: Final = 2.0**-20
 MEASURES: Final = (
-    Measure("cpu_call_us", "CPU per call, saturated, µs", digits=1),
-    Measure("cpu_call_fixed_us", f"CPU per call at {RATE:,.0f} calls/s, µs", digits=1),
-    Measure("cpu_chunk_us", "CPU per streamed chunk, µs", digits=1),
-    Measure("cpu_gib_ms", "CPU per GiB of a large reply, ms"),
-    Measure("calls_per_s", "calls/s, saturated *", more_is_better=True),
-    Measure("large_gib_per_s", "large reply, GiB/s *", digits=2, more_is_better=True),
-    Measure("fixed_p50_us", f"latency p50 at {RATE:,.0f} calls/s, µs"),
-    Measure("fixed_p99_us", f"latency p99 at {RATE:,.0f} calls/s, µs"),
-    Measure("full_p50_us", "latency p50, saturated, µs"),
-    Measure("full_p99_us", "latency p99, saturated, µs"),
-    Measure("one_p50_us", "latency p50, one connection, µs"),
-    Measure("one_p99_us", "latency p99, one connection, µs"),
-    Measure("added_chunk_p50", "added delay per chunk p50, µs", added="chunk_p50_us"),
-    Measure("added_chunk_p99", "added delay per chunk p99, µs", added="chunk_p99_us"),
-    Measure("rss_idle", "resident memory, idle, MiB", _MIB, 1),
-    Measure("rss_loaded", "resident memory after load, MiB", _MIB, 1),
-    Measure("pss_loaded", "proportional (Pss) after load, MiB", _MIB, 1),
-    Measure("anonymous_loaded", "anonymous after load, MiB", _MIB, 1),
-    Measure("ready_s", "start to first call, s", digits=3),
+    Measure("cpu_call_us", "CPU per call, saturated", "µs", digits=1),
+    Measure("cpu_call_fixed_us", f"CPU per call at {RATE:,.0f} calls/s", "µs", digits=1),
+    Measure("cpu_chunk_us", "CPU per streamed chunk", "µs", digits=1),
+    Measure("cpu_gib_ms", "CPU per GiB of a large reply", "ms"),
+    Measure("calls_per_s", "throughput, saturated *", "calls/s"),
+    Measure("large_gib_per_s", "throughput, large reply *", "GiB/s", digits=2),
+    Measure("fixed_p50_us", f"latency p50 at {RATE:,.0f} calls/s", "µs"),
+    Measure("fixed_p99_us", f"latency p99 at {RATE:,.0f} calls/s", "µs"),
+    Measure("full_p50_us", "latency p50, saturated", "µs"),
+    Measure("full_p99_us", "latency p99, saturated", "µs"),
+    Measure("one_p50_us", "latency p50, one connection", "µs"),
+    Measure("one_p99_us", "latency p99, one connection", "µs"),
+    Measure("added_chunk_p50", "added delay per chunk, p50", "µs", added="chunk_p50_us"),
+    Measure("added_chunk_p99", "added delay per chunk, p99", "µs", added="chunk_p99_us"),
+    Measure("chunks_alone", "chunks that arrived alone *", "%", 100),
+    Measure("rss_idle", "resident memory, idle", "MiB", _MIB, 1),
+    Measure("rss_loaded", "resident memory after load", "MiB", _MIB, 1),
+    Measure("pss_loaded", "proportional memory (Pss) after load", "MiB", _MIB, 1),
+    Measure("anonymous_loaded", "anonymous memory after load", "MiB", _MIB, 1),
+    Measure("ready_s", "start to first call", "s", digits=3),
 )
 
 

@@ -62,19 +62,18 @@ class Client(asyncio.Protocol):
         now = time.monotonic_ns()
         data = self.rest + data
         record = self.record
-        stamps = _STAMP.findall(data)
+        stamps = list(_STAMP.finditer(data))
         if stamps:
             record.reads += 1
-            record.delays.extend([now - int(stamp) for stamp in stamps])
+            record.delays.extend([now - int(stamp[1]) for stamp in stamps])
+            data = data[stamps[-1].end() :]  # what follows may begin a stamp that was cut
         if data.endswith(_END) and b"[DONE]" in data:
-            self.rest = b""
+            data = b""
             self._end()
-        elif b"HTTP/1.1 " in data and b"HTTP/1.1 200" not in data:
+        elif data.startswith(b"HTTP/1.1 ") and len(data) >= 12 and data[9:12] != b"200":
             record.errors += 1
             record.done.set()
-        else:
-            # What a read may have cut: a stamp (ends before a newline), or the end of the stream.
-            self.rest = data[max(data.rfind(b"}]}"), data.rfind(b"data: [DONE]")) :]
+        self.rest = data
 
     def _end(self) -> None:
         self.calls -= 1
