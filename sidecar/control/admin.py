@@ -42,8 +42,7 @@ _log: Final = logging.getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 64
 """For each server. The oldest goes when one more comes: whoever hoards them bars no probe."""
-_AT_ONCE: Final = 8
-"""Accepted in one go, and so not counted yet when the next is admitted."""
+_SETTLED: Final = 0.01
 ANSWER_WITHIN: Final = 5.0
 """Seconds that the data plane may take to answer a page."""
 _IDLE: Final = 60.0
@@ -186,9 +185,13 @@ class _Thread:
             return response_type(body=encode(reply, request), status=reply.status, headers=headers)
 
         web = server_type(handle, access_log=None, logger=_log, keepalive_timeout=_IDLE)
-        return await self._loop.create_server(
-            lambda: _admit(web), sock=listening, backlog=_AT_ONCE
-        ), web
+
+        def admit() -> RequestHandler:
+            # The server counts a connection some turns of the loop after it was accepted.
+            self._loop.call_later(_SETTLED, _evict, web)
+            return web()
+
+        return await self._loop.create_server(admit, sock=listening), web
 
     async def _ask(self, request: Request, pages: Pages) -> Answer:
         page: Page = pages[request.path]
@@ -201,13 +204,12 @@ class _Thread:
             return busy()
 
 
-def _admit(web: Server) -> RequestHandler:
-    connections = web.connections
-    for oldest in connections[: max(0, len(connections) - MAX_CONNECTIONS + 1)]:
+def _evict(web: Server) -> None:
+    for oldest in web.connections[:-MAX_CONNECTIONS]:
         oldest.force_close()
-    return web()
 
 
 async def _end(listening: asyncio.Server, web: Server) -> None:
     listening.close()
+    web.pre_shutdown()  # connections at rest go at once, the others when they have answered
     await web.shutdown(_STOP / 2)
