@@ -112,9 +112,10 @@ def _unreadable(text: str, error: yaml.YAMLError) -> Unreadable:
     if mark is None:  # a character that YAML does not allow
         position = getattr(error, "position", 0) or 0
         return Unreadable(text.count("\n", 0, position) + 1, "a control character")
+    line = min(mark.line, text.count("\n")) + 1  # libyaml counts one more at an unexpected end
     if text[mark.index : mark.index + 1] == "\t":
-        return Unreadable(mark.line + 1, "not YAML: a tab cannot indent, use spaces")
-    return Unreadable(mark.line + 1, f"not YAML: {getattr(error, 'problem', None) or 'bad syntax'}")
+        return Unreadable(line, "not YAML: a tab cannot indent, use spaces")
+    return Unreadable(line, f"not YAML: {getattr(error, 'problem', None) or 'bad syntax'}")
 
 
 class _Builder:
@@ -126,7 +127,7 @@ class _Builder:
         self.nodes = 0
 
     def build(self, node: yaml.Node | None) -> Tree:
-        if node is None:
+        if node is None or node.tag == _TAG + "null":
             self.problems.append(Problem((), "the file is empty", line=1))
             return Tree({}, self.lines, self.problems)
         self.lines[()] = _line(node)
