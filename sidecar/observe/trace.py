@@ -15,6 +15,7 @@ SAMPLED: Final = 0x01
 RANDOM: Final = 0x02
 """At least the right-most 7 bytes of the trace id are random (level 2)."""
 _KNOWN: Final = SAMPLED | RANDOM
+_FLAGS: Final = (b"-00", b"-01", b"-02", b"-03")
 
 GetRandBits = Callable[[int], int]
 """`random.Random.getrandbits`, bound."""
@@ -77,8 +78,8 @@ def new_span_id(getrandbits: GetRandBits) -> bytes:
 
 
 def traceparent(trace_id: bytes, span_id: bytes, flags: int) -> bytes:
-    """Write a `traceparent` of version 00."""
-    return b"00-%b-%b-%02x" % (trace_id, span_id, flags)
+    """Write a `traceparent` of version 00; *flags* are those that this version knows."""
+    return b"00-" + trace_id + b"-" + span_id + _FLAGS[flags]
 
 
 class TraceContext:
