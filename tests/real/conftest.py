@@ -92,18 +92,23 @@ def simulated(ways: Ways, simulator: None) -> str:
 
 @pytest.fixture
 def play(ways: Ways, scripted_server: scripted.Server) -> Iterator[Play]:
-    """Call it with a script, and at wish a route, to have an upstream that behaves so."""
+    """Call it with a script, and at wish a route, to have an upstream that behaves so.
+
+    An *early* script runs before the request's body has been read.
+    """
     scenes: list[scripted.Scene] = []
 
-    def start(script: scripted.Script, route: str = "openai-scripted") -> Scene:
-        scene = scripted_server.play(script)
+    def start(
+        script: scripted.Script, route: str = "openai-scripted", early: bool = False
+    ) -> Scene:
+        scene = scripted_server.play(script, early)
         scenes.append(scene)
         return Scene(ways.url(route, scene.path), ways.direct(route, scene.path), scene)
 
     yield start
     faults = [fault for scene in scenes for fault in scene.faults]
     if faults:
-        raise ExceptionGroup("the scripted upstream failed", [f for f in faults])
+        raise ExceptionGroup("the scripted upstream failed", faults)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -86,6 +86,11 @@ class Exchange:
         """End the reply as its framing has it."""
         self._send(h11.EndOfMessage())
 
+    def bodiless(self, status: int) -> None:
+        """Reply with a status that has no body."""
+        self._send(h11.Response(status_code=status, headers=[]))
+        self.end()
+
     def reset(self) -> None:
         """Break the connection with a TCP reset."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -96,16 +101,16 @@ class Exchange:
         self._sock.shutdown(socket.SHUT_RDWR)
 
     def await_close(self) -> None:
-        """Wait until the caller closes the connection."""
+        """Read, and forget, what comes until the caller closes the connection."""
         self._sock.settimeout(WAIT)
         try:
-            gone = self._sock.recv(1) == b""
-        except ConnectionError:
-            gone = True
+            while self._sock.recv(65536):
+                pass
         except TimeoutError:
-            gone = False
-        if gone:
-            self.closed.set()
+            return
+        except ConnectionError:
+            pass
+        self.closed.set()
 
     def _send(self, event: h11.Response | h11.Data | h11.EndOfMessage) -> None:
         data = self._conn.send(event)
@@ -119,8 +124,10 @@ class Scene:
 
     script: Script
     path: str
+    early: bool
+    """Whether the script runs before the request's body has been read, and reads it itself."""
     exchanges: list[Exchange] = field(default_factory=list)
-    faults: list[BaseException] = field(default_factory=list)
+    faults: list[Exception] = field(default_factory=list)
 
     @property
     def only(self) -> Exchange:
@@ -142,10 +149,10 @@ class Server(socketserver.ThreadingTCPServer):
         self.port: int = self.server_address[1]
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
-    def play(self, script: Script) -> Scene:
+    def play(self, script: Script, early: bool = False) -> Scene:
         """Have *script* answer what arrives below a new path."""
         name = uuid.uuid4().hex[:12]
-        scene = self.scenes[name] = Scene(script, f"/{name}")
+        scene = self.scenes[name] = Scene(script, f"/{name}", early)
         return scene
 
 
@@ -158,16 +165,17 @@ class _Connection(socketserver.BaseRequestHandler):
         self.conn = h11.Connection(h11.SERVER)
         try:
             while (head := self._request_head()) is not None:
-                self._play(head, self._body())
-                if self.conn.our_state is not h11.DONE:
+                self._play(head)
+                if {self.conn.our_state, self.conn.their_state} != {h11.DONE}:
                     return
                 self.conn.start_next_cycle()
         except (OSError, h11.RemoteProtocolError):
             return  # The peer broke off, or never spoke HTTP/1.1.
 
-    def _play(self, head: h11.Request, body: bytes) -> None:
+    def _play(self, head: h11.Request) -> None:
+        scene = self.server.scenes.get(head.target.decode().split("/")[1])
+        body = b"" if scene is not None and scene.early else self._body()
         exchange = Exchange(self.request, self.conn, head, body)
-        scene = self.server.scenes.get(exchange.target.split("/")[1])
         if scene is None:
             exchange.json(404, {"error": {"message": f"no scene for {exchange.target}"}})
             return
@@ -177,7 +185,7 @@ class _Connection(socketserver.BaseRequestHandler):
         except OSError:
             exchange.closed.set()
             raise
-        except Exception as error:  # noqa: BLE001: the fixture raises it in the test's own thread
+        except Exception as error:  # The fixture raises it in the test's thread.
             scene.faults.append(error)
 
     def _request_head(self) -> h11.Request | None:

@@ -75,7 +75,8 @@ def _open(exchange: Exchange) -> None:
     exchange.sse_head()
     message = {
         "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [],
-        "stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1},
+        "stop_reason": None, "stop_sequence": None,
+        "usage": {"input_tokens": 1, "output_tokens": 1},
     }  # fmt: skip
     block = {"type": "text", "text": ""}
     start = {"type": "content_block_start", "index": 0, "content_block": block}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import openai
 import pytest
@@ -26,8 +25,8 @@ def _model(url: str) -> ChatOpenAI:
 
 
 @pytest.fixture
-def model(llama: str) -> Iterator[ChatOpenAI]:
-    yield _model(llama)
+def model(llama: str) -> ChatOpenAI:
+    return _model(llama)
 
 
 def test_invoke_is_the_servers_own(model: ChatOpenAI, ways: Ways) -> None:

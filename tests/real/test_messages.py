@@ -6,16 +6,18 @@ import hashlib
 import http.client
 import json
 import re
+import socket
 from urllib.parse import urlsplit
 
 import pytest
-from peers import Play, Sidecar
 from lockstep import completion
+from peers import Play, Sidecar
 from scripted import Exchange
 from sdk import ask, sync_openai
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
+MIB = 2**20
 
 
 def _answer(exchange: Exchange) -> None:
@@ -43,6 +45,34 @@ def test_large_prompt_arrives_whole(play: Play, mib: int) -> None:
         reply = client.chat.completions.create(model="m", messages=ask(text))
     assert json.loads(scene.only.body)["messages"][0]["content"] == text
     assert reply.choices[0].message.content == hashlib.sha256(scene.only.body).hexdigest()
+
+
+def _upload(url: str, total: int) -> socket.socket:
+    """A connection on which a request with a body of *total* bytes has begun."""
+    parts = urlsplit(url)
+    caller = socket.create_connection((str(parts.hostname), parts.port or 80), timeout=20)
+    head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {total}\r\n\r\n"
+    caller.sendall(head.encode())
+    return caller
+
+
+def test_refusal_arrives_while_the_body_is_on_its_way(play: Play) -> None:
+    def script(exchange: Exchange) -> None:
+        exchange.json(413, {"error": {"message": "too much"}})
+        exchange.await_close()
+
+    scene = play(script, early=True)
+    with _upload(scene.url, 64 * MIB) as caller:
+        caller.sendall(bytes(12 * MIB))
+        assert caller.recv(65536).startswith(b"HTTP/1.1 413 ")
+    assert scene.only.closed.wait(10)
+
+
+def test_caller_that_leaves_mid_upload_frees_the_server(play: Play) -> None:
+    scene = play(Exchange.await_close, early=True)
+    with _upload(scene.url, 64 * MIB) as caller:
+        caller.sendall(bytes(12 * MIB))
+    assert scene.only.closed.wait(10)
 
 
 def test_large_reply_arrives_whole(play: Play) -> None:
@@ -101,13 +131,16 @@ def test_trace_is_continued(sidecar: Sidecar, play: Play) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [None, "", f"00-{TRACE}-{PARENT}", f"00-{'0' * 32}-{PARENT}-01", f"ff-{TRACE}-{PARENT}-01"]
+    "given",
+    [None, "", f"00-{TRACE}-{PARENT}", f"00-{'0' * 32}-{PARENT}-01", f"ff-{TRACE}-{PARENT}-01"],
 )
 def test_trace_is_begun_when_there_is_no_valid_one(
     sidecar: Sidecar, play: Play, given: str | None
 ) -> None:
     scene = play(_answer)
-    headers = {"tracestate": "a=1"} if given is None else {"traceparent": given, "tracestate": "a=1"}
+    headers = (
+        {"tracestate": "a=1"} if given is None else {"traceparent": given, "tracestate": "a=1"}
+    )
     reply = _get(scene.url, headers)
     sent = scene.only.header("traceparent") or ""
     assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-0[0-9a-f]", sent)

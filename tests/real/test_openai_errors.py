@@ -7,8 +7,8 @@ import re
 
 import openai
 import pytest
-from peers import Play, Sidecar
 from lockstep import completion
+from peers import Play, Sidecar
 from scripted import Exchange
 from sdk import ask, async_openai, sync_openai
 
@@ -24,7 +24,11 @@ STATUSES = [
     (503, openai.InternalServerError),
 ]
 # A server that asks for so long a wait is not tried again by anyone in between.
-LATER = [("retry-after", "3600"), ("x-ratelimit-remaining-requests", "0"), ("x-request-id", "req-9")]
+LATER = [
+    ("retry-after", "3600"),
+    ("x-ratelimit-remaining-requests", "0"),
+    ("x-request-id", "req-9"),
+]
 
 
 @pytest.mark.parametrize(("status", "kind"), STATUSES)
@@ -130,9 +134,7 @@ def test_cancelled_task_frees_the_server(play: Play) -> None:
             lambda exchange: (loop.call_soon_threadsafe(arrived.set), exchange.await_close())[1]
         )
         async with async_openai(scene.url) as client:
-            task = asyncio.create_task(
-                client.chat.completions.create(model="m", messages=ask("x"))
-            )
+            task = asyncio.create_task(client.chat.completions.create(model="m", messages=ask("x")))
             await arrived.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -34,7 +34,7 @@ def write(path: Path) -> None:
 
 
 def _vocabulary(writer: gguf.GGUFWriter) -> int:
-    """Declare a sentencepiece-like tokenizer: every byte, and some short words. Returns its size."""
+    """Declare a sentencepiece-like tokenizer: all bytes, some short words. Returns its size."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     words = [f"▁{a}{b}" for a in letters for b in "aeiou"] + list("▁ .,!?:;'0123456789" + letters)
     bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
