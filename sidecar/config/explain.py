@@ -7,10 +7,12 @@ start-up time, and its messages quote values: it is imported late, and its messa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
+from jsonschema.validators import extend
 
 from sidecar.config.problems import MAX_SHOWN, Path, Problem, closest, listed
 from sidecar.config.schema import schema
@@ -31,9 +33,17 @@ _FOUND: Final = {dict: "a mapping", list: "a list", type(None): "nothing"}
 
 def explain(root: object) -> list[Problem]:
     """All problems of types, keys and ranges in *root*, but no more than can be shown."""
-    validator = Draft202012Validator(schema())
-    problems = (p for error in validator.iter_errors(root) for p in _problems(error))
+    problems = (p for error in _validator().iter_errors(root) for p in _problems(error))
     return list(islice(problems, 2 * MAX_SHOWN))
+
+
+@cache
+def _validator() -> Any:
+    # JSON's 5.0 is an integer for jsonschema, but not for msgspec.
+    types = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    )
+    return extend(Draft202012Validator, type_checker=types)(schema())  # type: ignore[no-untyped-call]
 
 
 def _problems(error: Error) -> Iterator[Problem]:
@@ -85,8 +95,12 @@ def _enumerated(error: Error, path: Path) -> Iterator[Problem]:
     yield Problem(path, "unknown value", wrong, known)
 
 
-def _misnamed(error: Error, path: Path) -> Iterator[Problem]:
-    yield Problem((*path, str(error.instance)), f"not a name: {error.schema['description']}")
+def _misspelt(error: Error, path: Path) -> Iterator[Problem]:
+    """`pattern`: of a text, or of a key, for which the schema has no type."""
+    if "type" in error.schema:
+        yield Problem(path, _but(error))
+    else:
+        yield Problem((*path, error.instance), f"not a name: {error.schema['description']}")
 
 
 def _short(error: Error, path: Path) -> Iterator[Problem]:
@@ -105,7 +119,7 @@ _WRITERS: Final[dict[str, Callable[[Error, Path], Iterator[Problem]]]] = {
     "maxProperties": _long,
     "minItems": _short,
     "minProperties": _short,
-    "propertyNames": _misnamed,
+    "pattern": _misspelt,
     "required": _missing,
 }
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from sidecar.config import references, tree
 from sidecar.config.model import Config, Route, Secret, Upstream
-from sidecar.config.problems import ConfigErrors, Located, Problem, locate
+from sidecar.config.problems import MAX_SHOWN, ConfigErrors, Located, Problem, locate
 from sidecar.config.references import Expanded, Resolve
 from sidecar.config.relations import Parts, broken_relations
 from sidecar.config.rules import broken_rules, children
@@ -86,6 +86,8 @@ def _decode_text(kind: type[Duration | Size | Secret], value: object) -> object:
 def _parts(root: object, problems: list[Problem]) -> Parts:
     """The parts without a problem: one that has any is not blamed for what follows from it."""
     bad = {problem.path[:2] for problem in problems}
+    if len(problems) > MAX_SHOWN or {(), ("upstreams",), ("routes",)} & bad:
+        return Parts({}, {})
 
     def good(group: str, kind: type[T]) -> Iterator[tuple[Any, T]]:
         for key, item in children(root, group):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Final
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ Path = tuple[str | int, ...]
 MAX_SHOWN: Final = 100
 """Errors that are reported; nobody reads more, and each costs a search for a suggestion."""
 _MAX_WORD: Final = 63
+_MAX_KNOWN: Final = 1000
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -95,7 +97,7 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 
     if len(word) > _MAX_WORD:
         return None
-    return next(iter(get_close_matches(word, list(known), 1)), None)
+    return next(iter(get_close_matches(word, islice(known, _MAX_KNOWN), 1)), None)
 
 
 def listed(words: Iterable[str]) -> str:

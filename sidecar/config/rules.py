@@ -88,8 +88,9 @@ def broken_rules(root: object) -> Iterator[Problem]:
         yield from _one_of(root, steps, section, (first, second))
     for steps, group, wrong, builtin in _NAMES:
         known = (*builtin, *(str(name) for name, _ in children(root, group)))
+        there = frozenset(known)
         for path, name in _texts(root, steps):
-            if name not in known:
+            if name not in there:
                 yield Problem(path, wrong, name, known)
     yield from _twice(_texts(root, "routes.*.name"))
     yield from _twice(_places(root))
