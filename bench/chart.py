@@ -22,9 +22,8 @@ def svg(rounds: Rounds, names: Sequence[str]) -> str:
         shown = {name: value for name, value in values.items() if value is not None}
         if shown:
             y += 34
-            parts.append(
-                f'<text x="0" y="{y - 8}" font-weight="bold">{escape(measure.label)}</text>'
-            )
+            title = escape(f"{measure.label}, {measure.unit}")
+            parts.append(f'<text x="0" y="{y - 8}" font-weight="bold">{title}</text>')
             parts += _bars(shown, y, measure.digits)
             y += len(shown) * _BAR
     style = 'font-family="sans-serif" font-size="13"'

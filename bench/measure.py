@@ -17,7 +17,7 @@ CHUNKS: Final = 200
 INTERVAL: Final = 0.005
 CONNECTIONS: Final = 64
 FEW: Final = 4  # connections of a slow contender's streams
-RATE: Final = 2000.0  # calls a second at which tails are compared
+RATE: Final = 1000.0  # calls a second at which tails are compared
 _GIB: Final = 2**30
 
 Sample = dict[str, float]

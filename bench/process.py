@@ -39,7 +39,8 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **env},
+                # Python may keep its bytecode, as it does where it is installed to stay.
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **env},
                 start_new_session=True,  # so that its children end with it
             )
         self.pid = self._popen.pid
