@@ -30,8 +30,11 @@ def _dropped(head: Head, drops: frozenset[bytes]) -> frozenset[bytes]:
     options = head.fields.get(b"connection")
     if options is None or options in _PLAIN_OPTIONS:
         return drops
-    named = {token.strip() for token in options.lower().split(b",")}
-    return drops | (named - _FRAMING)
+    return drops | (_tokens(options) - _FRAMING)
+
+
+def _tokens(value: bytes) -> set[bytes]:
+    return {token.strip() for token in value.lower().split(b",")}
 
 
 def _lines(headers: list[Header], drops: frozenset[bytes]) -> bytes:
@@ -52,7 +55,7 @@ def request_lines(head: RequestHead, replaced: bytes | None = None) -> bytes:
     if replaced is not None:
         drops |= {replaced}
     lines = _lines(head.headers, drops)
-    if b"trailers" in head.fields.get(b"te", b"").lower():
+    if b"te" in head.fields and b"trailers" in _tokens(head.fields[b"te"]):
         lines += b"\r\nConnection: TE\r\nTE: trailers"  # RFC 9110, section 10.1.4
     return lines
 
@@ -76,5 +79,4 @@ def last_chunk(trailers: list[Header]) -> bytes:
     """The end of a chunked body."""
     if not trailers:
         return b"0\r\n\r\n"
-    kept = [trailer for trailer in trailers if trailer[0] not in _HOP | _FRAMING]
-    return b"0" + _lines(kept, frozenset()) + b"\r\n\r\n"
+    return b"0" + _lines(trailers, _HOP | _FRAMING) + b"\r\n\r\n"
