@@ -38,12 +38,13 @@ def ways(scripted_server: scripted.Server) -> Iterator[Ways]:
         yield Ways(ports, None)
         return
     with tempfile.TemporaryDirectory(prefix="sidecar-") as folder:
-        config, socket, port = Path(folder, "config.yaml"), Path(folder, "socket"), free_port()
-        sidecar_config.write(
-            config, port=port, admin=free_port(), socket=socket, upstreams=ports, dead=free_port()
+        config, sidecar = (
+            Path(folder, "config.yaml"),
+            Sidecar(free_port(), Path(folder, "socket"), free_port()),
         )
-        with serving("sidecar", [str(SIDECAR), "run", "-c", str(config)], port) as log:
-            yield Ways(ports, Sidecar(port, socket, log))
+        sidecar_config.write(config, sidecar, upstreams=ports, dead=free_port())
+        with serving("sidecar", [str(SIDECAR), "run", "-c", str(config)], sidecar.port):
+            yield Ways(ports, sidecar)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +17,16 @@ class Sidecar:
 
     port: int
     socket: Path
-    log: Path
+    admin: int
 
     def url(self, path: str = "") -> str:
         """Address of *path* at its TCP listener."""
         return f"http://127.0.0.1:{self.port}{path}"
+
+    def states(self) -> list[str]:
+        """What each connection is doing: `idle`, `call` or `tunnel`."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/connections") as reply:
+            return [connection["state"] for connection in json.load(reply)]
 
 
 @dataclass(frozen=True)

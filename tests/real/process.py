@@ -26,7 +26,10 @@ def free_port() -> int:
 def serving(
     name: str, command: list[str], port: int, env: dict[str, str] | None = None
 ) -> Iterator[Path]:
-    """Run *command* until the block ends; enter it once *port* answers. Yields its log file."""
+    """Run *command* until the block ends; enter it once *port* answers. Yields its log file.
+
+    Raise RuntimeError when it does not start or, for all its callers have gone, stop promptly.
+    """
     LOGS.mkdir(parents=True, exist_ok=True)
     log = LOGS / f"{name}.log"
     with log.open("wb") as out:
@@ -42,12 +45,17 @@ def serving(
         _await_port(child, port, log)
         yield log
     finally:
-        child.terminate()
-        try:
-            child.wait(10)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        _stop(child, name)
+
+
+def _stop(child: subprocess.Popen[bytes], name: str) -> None:
+    child.terminate()
+    try:
+        child.wait(10)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+        raise RuntimeError(f"{name} did not stop: what does it wait for?") from None
 
 
 def _await_port(child: subprocess.Popen[bytes], port: int, log: Path) -> None:

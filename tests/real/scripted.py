@@ -128,10 +128,12 @@ class Scene:
     """Whether the script runs before the request's body has been read, and reads it itself."""
     exchanges: list[Exchange] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
+    arrived: threading.Event = field(default_factory=threading.Event)
 
     @property
     def only(self) -> Exchange:
-        """The one exchange."""
+        """The one exchange, which may still be on its way."""
+        assert self.arrived.wait(WAIT), "no request arrived"
         assert len(self.exchanges) == 1, f"{len(self.exchanges)} requests arrived, not 1"
         return self.exchanges[0]
 
@@ -180,6 +182,7 @@ class _Connection(socketserver.BaseRequestHandler):
             exchange.json(404, {"error": {"message": f"no scene for {exchange.target}"}})
             return
         scene.exchanges.append(exchange)
+        scene.arrived.set()
         try:
             scene.script(exchange)
         except OSError:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from peers import Sidecar
+
 DIALECTS = ("openai", "anthropic")
 
 
-def write(
-    path: Path, *, port: int, admin: int, socket: Path, upstreams: dict[str, int], dead: int
-) -> None:
-    """Write to *path* a configuration that routes `/NAME/...` to port `upstreams[NAME]`.
+def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) -> None:
+    """Write to *path* what makes *sidecar* route `/NAME/...` to port `upstreams[NAME]`.
 
     For each dialect there are also `/DIALECT-scripted`, its like with tight timers
     (`/DIALECT-tight`), and `/DIALECT-unreachable`, where nothing listens (port *dead*).
@@ -25,11 +25,11 @@ def write(
         routes += [_route(scripted, scripted), _route(gone, gone)]
         routes.append({**_route(f"{dialect}-tight", scripted), "policy": "tight"})
     config = {
-        "listeners": [{"address": f"127.0.0.1:{port}"}, {"path": str(socket)}],
+        "listeners": [{"address": f"127.0.0.1:{sidecar.port}"}, {"path": str(sidecar.socket)}],
         "upstreams": named,
         "routes": routes,
         "policies": {"tight": {"timeouts": {"first_byte": "300ms", "idle": "300ms"}}},
-        "admin": {"address": f"127.0.0.1:{admin}"},
+        "admin": {"address": f"127.0.0.1:{sidecar.admin}"},
     }
     path.write_text(json.dumps(config, indent=2))  # JSON is YAML.
 

@@ -6,11 +6,12 @@ import contextlib
 import http
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from peers import Ways
+from peers import Sidecar, Ways
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.http11 import Request, Response
 from websockets.sync.client import connect
@@ -105,6 +106,17 @@ def test_caller_that_dies_is_noticed(server: str) -> None:
         assert caller.recv(timeout=20) == "hello"
         caller.socket.shutdown(socket.SHUT_RDWR)
         assert left.wait(10)
+
+
+def test_sessions_that_ended_leave_nothing_behind(server: str, sidecar: Sidecar) -> None:
+    for _ in range(5):
+        with connect(server + "/echo") as caller:
+            caller.send("x")
+            assert caller.recv(timeout=20) == "x"
+    deadline = time.monotonic() + 10
+    while "tunnel" in sidecar.states():
+        assert time.monotonic() < deadline, "tunnels stay open"
+        time.sleep(0.02)
 
 
 def test_refused_handshake_is_handed_on(server: str) -> None:
