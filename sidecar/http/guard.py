@@ -25,6 +25,7 @@ class Guard:
         self._headers: list[Header] = self._trailers
         self._fields: dict[bytes, bytes] = {}
         self._in_head = False
+        self._in_line = False
         self._unfinished = 0
         self._current = b""
         self._seen = 0
@@ -55,13 +56,14 @@ class Guard:
     def _begin(self, head: Head) -> None:
         self._headers = head.headers
         self._fields = head.fields
-        self._in_head = True
+        self._in_head = self._in_line = True
         self._unfinished = 0
 
     def _keep_line(self) -> None:
-        """Keep the read that ends within a head, as far as it may hold its first line."""
-        if not self._earlier or not self._headers:
+        """Keep the reads that a head began in, as far as they may hold its first line."""
+        if self._in_line:
             self._earlier.append(self._current[self._seen :])
+            self._in_line = not self._headers
 
     def _saw(self, line: bytes) -> bool:
         """Whether *line*, which llhttp made out, was really spelled so.

@@ -56,7 +56,7 @@ class Log:
         self.messages.append(message)
 
     def on_body(self, data: bytes) -> None:
-        assert data
+        assert data, "an empty piece of a body"
         self.messages[-1].body += data
 
     def on_request_end(self, trailers: list[Header]) -> None:
@@ -64,6 +64,18 @@ class Log:
         self.messages[-1].trailers = pairs(trailers)
 
     on_response_end = on_request_end
+
+    def on_whole_request(self, head: RequestHead, body: bytes) -> None:
+        self.on_request(head)
+        if body:
+            self.on_body(body)
+        self.on_request_end([])
+
+    def on_whole_response(self, head: ResponseHead, body: bytes) -> None:
+        self.on_response(head)
+        if body:
+            self.on_body(body)
+        self.on_response_end([])
 
 
 def requests(*reads: bytes, limits: HeadLimits | None = None) -> list[Message]:
