@@ -54,7 +54,8 @@ class Guard:
         self._headers.append((low, name, value))
 
     def _begin(self, head: Head) -> None:
-        self._headers = head.headers
+        self._headers = []
+        head.headers = self._headers
         self._fields = head.fields
         self._in_head = self._in_line = True
         self._unfinished = 0
@@ -86,7 +87,7 @@ class Guard:
         read = len(self._current)
         self._excess = -read  # what was read so far may be head: not framing's to answer for
         if self._unfinished or read > self._small:
-            self._measure(head.headers)
+            self._measure(self._headers)
         elif len(head.headers) > self._limits.header_count:
             self._refuse_count()
 

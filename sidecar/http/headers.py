@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from sidecar.http.message import Head, Header, RequestHead, ResponseHead
@@ -11,7 +12,7 @@ CLOSE_LINE: Final = b"\r\nConnection: close"
 KEEP_ALIVE_LINE: Final = b"\r\nConnection: keep-alive"
 UPGRADE_LINES: Final = b"\r\nConnection: Upgrade\r\nUpgrade: websocket"
 
-_HOP: Final = frozenset(
+NOT_FORWARDED_DOWNSTREAM: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
 )
 """Fields of one connection (RFC 9110, section 7.6.1)."""
@@ -23,7 +24,7 @@ _PLAIN_OPTIONS: Final = frozenset(
 _SET_UPSTREAM: Final = frozenset(
     {b"host", b"expect", b"traceparent", b"tracestate", b"x-request-id", b"x-trace-id"}
 )
-_REQUEST_DROPS: Final = _HOP | _SET_UPSTREAM
+NOT_FORWARDED_UPSTREAM: Final = NOT_FORWARDED_DOWNSTREAM | _SET_UPSTREAM
 
 
 def _dropped(head: Head, drops: frozenset[bytes]) -> frozenset[bytes]:
@@ -37,7 +38,7 @@ def _tokens(value: bytes) -> set[bytes]:
     return {token.strip() for token in value.lower().split(b",")}
 
 
-def _lines(headers: list[Header], drops: frozenset[bytes]) -> bytes:
+def _lines(headers: Sequence[Header], drops: frozenset[bytes]) -> bytes:
     parts: list[bytes] = []
     for low, name, value in headers:
         if low not in drops:
@@ -51,7 +52,9 @@ def request_lines(head: RequestHead, replaced: bytes | None = None) -> bytes:
     Without those that an attempt sets itself, and without *replaced*, a credential's lower-case
     name.
     """
-    drops = _dropped(head, _REQUEST_DROPS)
+    if head.lines is not None and replaced is None:
+        return head.lines
+    drops = _dropped(head, NOT_FORWARDED_UPSTREAM)
     if replaced is not None:
         drops |= {replaced}
     lines = _lines(head.headers, drops)
@@ -62,7 +65,9 @@ def request_lines(head: RequestHead, replaced: bytes | None = None) -> bytes:
 
 def response_lines(head: ResponseHead) -> bytes:
     """The server's header lines as they are sent downstream, each after a CRLF."""
-    return _lines(head.headers, _dropped(head, _HOP))
+    if head.lines is not None:
+        return head.lines
+    return _lines(head.headers, _dropped(head, NOT_FORWARDED_DOWNSTREAM))
 
 
 def status_line(head: ResponseHead) -> bytes:
@@ -75,8 +80,8 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def last_chunk(trailers: list[Header]) -> bytes:
+def last_chunk(trailers: Sequence[Header]) -> bytes:
     """The end of a chunked body."""
     if not trailers:
         return b"0\r\n\r\n"
-    return b"0" + _lines(trailers, _HOP | _FRAMING) + b"\r\n\r\n"
+    return b"0" + _lines(trailers, NOT_FORWARDED_DOWNSTREAM | _FRAMING) + b"\r\n\r\n"

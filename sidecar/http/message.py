@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 NO_BODY: Final = 0
@@ -15,45 +16,40 @@ Header = tuple[bytes, bytes, bytes]
 class Head:
     """What a request's and a response's head have in common."""
 
-    __slots__ = ("body", "fields", "headers", "keep_alive", "minor")
+    minor = 1
+    """Minor version of HTTP/1."""
+    body = NO_BODY
+    """Length of the body in bytes, or CHUNKED, or UNTIL_CLOSE."""
+    keep_alive = True
+    lines: bytes | None = None
+    """The header lines as they are sent on, each after a CRLF, where they are known already."""
 
     def __init__(self) -> None:
-        self.headers: list[Header] = []
+        self.headers: Sequence[Header] = ()
         """In order and spelling, repeated ones too."""
         self.fields: dict[bytes, bytes] = {}
         """By lower-case name; repeated ones joined with a comma (RFC 9110, section 5.3)."""
-        self.minor = 1
-        """Minor version of HTTP/1."""
-        self.body = NO_BODY
-        """Length of the body in bytes, or CHUNKED, or UNTIL_CLOSE."""
-        self.keep_alive = True
 
 
 class RequestHead(Head):
     """A request's head. `target` is in origin form, or `*`."""
 
-    __slots__ = ("expects_continue", "host", "method", "target", "upgrade")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.method = b""
-        self.target = b""
-        self.host = b""
-        """Authority of the target or the Host header, lower-case, with its port if it has one."""
-        self.expects_continue = False
-        self.upgrade = False
-        """A WebSocket handshake: if the server agrees, bytes flow freely both ways."""
+    method = b""
+    target = b""
+    path = b""
+    """The target without its query."""
+    host = b""
+    """Authority of the target or the Host header, lower-case, with its port if it has one."""
+    expects_continue = False
+    upgrade = False
+    """A WebSocket handshake: if the server agrees, bytes flow freely both ways."""
 
 
 class ResponseHead(Head):
     """A response's head."""
 
-    __slots__ = ("reason", "status")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.status = 0
-        self.reason = b""
+    status = 0
+    reason = b""
 
 
 class RequestSink(Protocol):
@@ -67,6 +63,9 @@ class RequestSink(Protocol):
 
     def on_request_end(self, trailers: list[Header]) -> None:
         """The request is complete. Never comes for an upgrade."""
+
+    def on_whole_request(self, head: RequestHead, body: bytes) -> None:
+        """A request that came in one piece, instead of the three events above."""
 
 
 class ResponseSink(Protocol):
@@ -83,3 +82,6 @@ class ResponseSink(Protocol):
 
     def on_response_end(self, trailers: list[Header]) -> None:
         """The response is complete. Never comes for a 101."""
+
+    def on_whole_response(self, head: ResponseHead, body: bytes) -> None:
+        """A final response that came in one piece, instead of the three events above."""

@@ -37,6 +37,7 @@ from sidecar.http.semantics import (
     valid_reason,
 )
 from sidecar.http.target import normal_host, split_absolute
+from sidecar.http.whole import whole_request, whole_response
 
 __all__ = ["RequestParser", "RequestSink", "ResponseParser", "ResponseSink"]
 
@@ -51,6 +52,7 @@ class RequestParser(Guard):
         self._body_read = 0
         self._resuming = False
         self._closed = False
+        self._between = True
         self._parser = httptools.HttpRequestParser(self)
 
     @property
@@ -65,6 +67,11 @@ class RequestParser(Guard):
             return
         if self._closed:
             return  # RFC 9112, section 9.6: nothing after a request that asked to close
+        if self._between:
+            whole = whole_request(data, self._limits, self._small)
+            if whole is not None:
+                self.sink.on_whole_request(*whole)
+                return
         self._current = data
         self._seen = 0
         if self._in_head:
@@ -138,6 +145,7 @@ class RequestParser(Guard):
     def on_message_begin(self) -> None:
         """Start a new head."""
         if not self._resuming:
+            self._between = False
             self._head = head = RequestHead()
             self._begin(head)
 
@@ -178,6 +186,7 @@ class RequestParser(Guard):
         if head.upgrade or (self._parser.should_upgrade() and head.body != NO_BODY):
             return
         self._closed = not head.keep_alive
+        self._between = True
         self.sink.on_request_end(self._take_trailers())
 
     # -- rules that llhttp leaves to us --
@@ -231,6 +240,7 @@ class RequestParser(Guard):
                 self._refuse("the target has a fragment", 400, "bad_request")
         elif not (target == b"*" and head.method == b"OPTIONS"):
             self._check_absolute(head)
+        head.path = head.target.partition(b"?")[0]
 
     def _check_absolute(self, head: RequestHead) -> None:
         parts = split_absolute(head.target)
@@ -268,6 +278,13 @@ class ResponseParser(Guard):
         if not self._open:
             self._refuse_unasked()
             return
+        if self._answered and not self._to_head:
+            whole = whole_response(data)
+            if whole is not None:
+                self._open = False
+                self._head = whole[0]
+                self.sink.on_whole_response(*whole)
+                return
         self._answered = False
         self._current = data
         self._seen = 0

@@ -75,13 +75,14 @@ class DownstreamConnection(asyncio.Protocol):
         """Parse; then serve what is complete enough to be a call."""
         if self._closing or self._last_error is not None:
             return  # lingering: what still comes is read, so that our reply is not lost
-        if not self._parser.in_head and self._call is None:
-            self.since = time.monotonic()
+        in_head = self._parser.in_head
         try:
             self._parser.feed(data)
         except BadMessage as error:
             self._refuse(error)
         if self._call is None:
+            if not in_head and self._parser.in_head:
+                self.since = time.monotonic()
             self._next()
         elif self._queue:
             self.pause_reading(_QUEUE)
@@ -133,6 +134,10 @@ class DownstreamConnection(asyncio.Protocol):
             self._body.finish(trailers)
             self._body = None
 
+    def on_whole_request(self, head: RequestHead, body: bytes) -> None:
+        """Head and body at once."""
+        self._queue.append(Call(self, head, RequestBody(self, body)))
+
     # -- what the life of a call asks for --
 
     def pause_reading(self, reason: int) -> None:
@@ -148,15 +153,15 @@ class DownstreamConnection(asyncio.Protocol):
             if not self._blocks and not self._closing:
                 self.transport.resume_reading()
 
-    def finished(self, call: Call) -> None:
+    def finished(self, call: Call, now: float) -> None:
         """Go on to the next call, or close."""
         self._call = self._task = None
-        self.since = time.monotonic()
+        self.since = now
         if self._closing:
             return
         if call.close:
             self._close()
-        else:
+        elif self._queue or self._last_error is not None:
             self._next()
 
     # -- state of our own --
@@ -210,7 +215,7 @@ class DownstreamConnection(asyncio.Protocol):
             self._task = self._loop.create_task(
                 serve(call, listener.current.snapshot, listener.recorder)
             )
-            if not self._queue:
+            if self._blocks and not self._queue:
                 self.resume_reading(_QUEUE)
         elif self._last_error is not None:
             self.transport.write(refusal(self._last_error))

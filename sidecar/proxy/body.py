@@ -9,6 +9,8 @@ from sidecar.errors import BadMessage, CallError
 from sidecar.http.message import Header
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sidecar.proxy.call import Downstream
 
 UNASKED: Final = 256 * 1024
@@ -25,39 +27,29 @@ class BodyConsumer(Protocol):
     def send_body(self, data: bytes) -> None:
         """Some more of it."""
 
-    def send_end(self, trailers: list[Header]) -> None:
+    def send_end(self, trailers: Sequence[Header]) -> None:
         """All of it was sent."""
 
 
 class RequestBody:
     """First held, until it is complete or too large; then it may stream into one consumer."""
 
-    __slots__ = (
-        "_consumer",
-        "_downstream",
-        "_limit",
-        "_timer",
-        "_waiter",
-        "complete",
-        "held",
-        "size",
-        "streamed",
-        "trailers",
-    )
+    complete = False
+    streamed = False
+    """It went to a consumer before it was complete: it can't be sent again."""
+    trailers: Sequence[Header] = ()
+    _limit = UNASKED
+    _waiter: asyncio.Future[None] | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _consumer: BodyConsumer | None = None
 
-    def __init__(self, downstream: Downstream) -> None:
-        self.held: list[bytes] = []
-        self.size = 0
+    def __init__(self, downstream: Downstream, whole: bytes | None = None) -> None:
+        self.held = [whole] if whole else []
+        self.size = len(whole) if whole else 0
         """Bytes received, held or not."""
-        self.complete = False
-        self.streamed = False
-        """It went to a consumer before it was complete: it can't be sent again."""
-        self.trailers: list[Header] = []
+        if whole is not None:
+            self.complete = True
         self._downstream = downstream
-        self._limit = UNASKED
-        self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._consumer: BodyConsumer | None = None
 
     def content(self) -> bytes:
         """All that is held."""
@@ -114,7 +106,7 @@ class RequestBody:
                 self._downstream.pause_reading(BODY_FULL)
                 self._wake()
 
-    def finish(self, trailers: list[Header]) -> None:
+    def finish(self, trailers: Sequence[Header]) -> None:
         """The body is complete."""
         self.complete = True
         self.trailers = trailers

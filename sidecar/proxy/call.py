@@ -35,75 +35,48 @@ class Downstream(Protocol):
     def reset(self) -> None:
         """Close the connection with a reset, once all that was written is sent."""
 
-    def finished(self, call: Call) -> None:
+    def finished(self, call: Call, now: float) -> None:
         """*call* is over: go on to the next, or close."""
 
 
 class Call:
-    """Made when a request's head is complete."""
+    """Made when a request's head is complete. What is not known yet has its class's value."""
 
-    __slots__ = (
-        "arrived",
-        "attempts",
-        "begun",
-        "body",
-        "bytes_out",
-        "captured",
-        "close",
-        "credential",
-        "deadline",
-        "downstream",
-        "endpoint",
-        "error",
-        "exchange",
-        "first_byte",
-        "fresh",
-        "head",
-        "lines",
-        "model",
-        "path",
-        "replays",
-        "request_id",
-        "route",
-        "status",
-        "stream",
-        "target",
-        "trace",
-    )
+    trace: TraceContext
+    request_id: bytes
+    begun = False
+    """Whether its life has begun: a task that is cancelled before its first step never runs."""
+    route: Route | None = None
+    captured: Mapping[str, str] = {}
+    """What the route's match captured, for URL templates."""
+    model: str | None = None
+    stream = False
+    """Whether the request asks for a stream."""
+    deadline: float | None = None
+    """On the monotonic clock; all attempts lie before it."""
+    lines: bytes | None = None
+    """Header lines that every attempt sends, made by the first."""
+    credential: tuple[bytes, bytes] | None = None
+    """Lower-case name, and the whole line, of a header that replaces the caller's."""
+    fresh = False
+    """The next attempt must use a new connection."""
+    attempts = 0
+    replays = 0
+    endpoint: Endpoint | None = None
+    exchange: Exchange | None = None
+    status = 0
+    """Sent downstream; 0 while nothing was."""
+    first_byte: float | None = None
+    """When the reply began to be sent, on the monotonic clock."""
+    bytes_out = 0
+    error: CallError | None = None
 
     def __init__(self, downstream: Downstream, head: RequestHead, body: RequestBody) -> None:
         self.downstream = downstream
-        self.begun = False
-        """Whether its life has begun: a task that is cancelled before its first step never runs."""
         self.head = head
         self.body = body
         self.arrived = time.monotonic()
-        self.path = head.target.partition(b"?")[0]
         self.target = head.target
         """What is asked of the upstream: the caller's target, rewritten by the route."""
         self.close = not head.keep_alive
         """Whether the application's connection ends with this call."""
-        self.trace: TraceContext
-        self.request_id = b""
-        self.route: Route | None = None
-        self.captured: Mapping[str, str] = {}
-        self.model: str | None = None
-        self.stream = False
-        self.deadline: float | None = None
-        """On the monotonic clock; all attempts lie before it."""
-        self.lines: bytes | None = None
-        """Header lines that every attempt sends, made by the first."""
-        self.credential: tuple[bytes, bytes] | None = None
-        """Lower-case name, and the whole line, of a header that replaces the caller's."""
-        self.fresh = False
-        """The next attempt must use a new connection."""
-        self.attempts = 0
-        self.replays = 0
-        self.endpoint: Endpoint | None = None
-        self.exchange: Exchange | None = None
-        self.status = 0
-        """Sent downstream; 0 while nothing was."""
-        self.first_byte: float | None = None
-        """When the reply began to be sent, on the monotonic clock."""
-        self.bytes_out = 0
-        self.error: CallError | None = None

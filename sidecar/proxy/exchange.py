@@ -10,21 +10,16 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from sidecar.errors import AttemptError, BadMessage, CallError, TimedOut, Truncated
-from sidecar.http.headers import (
-    CHUNKED_LINE,
-    UPGRADE_LINES,
-    chunk,
-    last_chunk,
-    request_lines,
-    response_lines,
-    status_line,
-)
+from sidecar.errors import BadMessage, CallError, TimedOut, Truncated
+from sidecar.http.headers import chunk, last_chunk, response_lines, status_line
 from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.policy.timeouts import Timers, first_byte, within
 from sidecar.proxy.body import UPSTREAM_FULL
+from sidecar.proxy.request import request_head
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sidecar.proxy.call import Call
     from sidecar.proxy.reply import ReplyWriter
     from sidecar.upstream.connection import UpstreamConnection
@@ -37,27 +32,25 @@ _HELD: Final = 256 * 1024
 class Exchange:
     """Takes the connection's events. Ends exactly once, in `_settle`."""
 
-    __slots__ = (
-        "_backlog",
-        "_held",
-        "_last",
-        "_paused",
-        "_phase",
-        "_sent",
-        "_settled",
-        "_timer",
-        "_timers",
-        "_waiter",
-        "_writer",
-        "call",
-        "connection",
-        "ended",
-        "endpoint",
-        "error",
-        "head",
-        "trailers",
-        "tunnel",
-    )
+    head: ResponseHead
+    """Of the reply; there from the moment that `arrival` is done without an error."""
+    trailers: Sequence[Header] = ()
+    ended = False
+    """The reply is complete."""
+    error: CallError | None = None
+    """Why it never will be."""
+    tunnel = False
+    """The protocol was switched: bytes flow both ways until one side ends."""
+    _answered = False
+    _sent = False
+    _settled = False
+    _paused = False
+    _writer: ReplyWriter | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _phase = ""
+    _last = 0.0
+    _backlog = 0
 
     def __init__(
         self, call: Call, endpoint: Endpoint, connection: UpstreamConnection, timers: Timers
@@ -65,102 +58,81 @@ class Exchange:
         self.call = call
         self.endpoint = endpoint
         self.connection = connection
-        self.head: ResponseHead | None = None
-        self.trailers: list[Header] = []
-        self.ended = False
-        """The reply is complete."""
-        self.error: CallError | None = None
-        """Why it never will be."""
         self._timers = timers
         self._held: list[bytes] = []
-        self._writer: ReplyWriter | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._phase = "idle"
-        self._backlog = 0
-        self._paused = False
-        self._last = 0.0
-        self._sent = False
-        self._settled = False
-        self.tunnel = False
-        """The protocol was switched: bytes flow both ways until one side ends."""
 
-    async def run(self) -> ResponseHead:
-        """Send the request and wait for the reply's head. Raise AttemptError if none comes."""
-        self.connection.begin(self, self.call.head.method, self.call.head.upgrade)
-        self._send()
-        await self._wait()
-        if self.error is not None:
-            raise self.error
-        if self.head is None:
-            raise AttemptError("no reply")
-        return self.head
+    def send(self) -> None:
+        """Send the request: all of it in one write, or its head and then what comes of its body."""
+        call, body = self.call, self.call.body
+        self.endpoint.stats.in_flight += 1
+        self.connection.begin(self, call.head.method, call.head.upgrade)
+        head = request_head(call, self.endpoint.place)
+        if body.complete:
+            content = body.content()
+            if call.head.body == CHUNKED:
+                content = (chunk(content) if content else b"") + last_chunk(body.trailers)
+            self.connection.transport.write(head + content)
+            self.endpoint.stats.bytes_out += body.size
+            self._all_sent()
+        elif call.head.upgrade:
+            self.connection.transport.write(head)
+            self._all_sent()
+        else:
+            self.connection.transport.write(head)
+            self._last = time.monotonic()
+            self._arm(self._timers.idle, "idle")
+            body.stream_into(self)
 
-    async def deliver(self, writer: ReplyWriter) -> None:
-        """Pump the reply into *writer* until it has all of it. Raise CallError if it breaks."""
+    def arrival(self) -> asyncio.Future[None]:
+        """Done when the reply's head is here, or `error` is set."""
+        self._waiter = self.connection.pool.loop.create_future()
+        if self._answered or self.error is not None:
+            self._waiter.set_result(None)
+        return self._waiter
+
+    def write_into(self, writer: ReplyWriter) -> None:
+        """Write what came of the reply, and from now on what comes."""
         self._writer = writer
         held, self._held = self._held, []
-        head = self.head
-        self.tunnel = head is not None and head.status == 101
         writer.begin(held, self.ended, self.trailers)
-        self._count(held)
+        if held:
+            self._count(held)
         if self.ended:
             return
-        if self.error is None:
-            if self.tunnel:
-                self._stop_timer()
-                self.call.body.stream_into(self)
-            if self.call.downstream.writable:
-                self._resume()
-            else:
-                self._pause()
-            await self._wait()
+        if self.head.status == 101:
+            self.tunnel = True
+            self._stop_timer()
+            self.call.body.stream_into(self)
+        if self.call.downstream.writable:
+            self._resume()
+        else:
+            self._pause()
+
+    async def finish(self) -> None:
+        """Wait until the reply is complete. Raise CallError if it breaks."""
+        if not self.ended and self.error is None:
+            self._waiter = self.connection.pool.loop.create_future()
+            await self._waiter
         if self.error is not None:
             raise self.error
 
     def abandon(self) -> None:
         """Nobody wants the reply any more: close the connection at once, in whatever phase."""
         if not self._settled:
-            self._settle(0)
+            self._settle()
             self.connection.abort()
+
+    def fail(self, error: CallError) -> None:
+        """End it for a reason that neither side's connection gave."""
+        self.error = error
+        self.abandon()
+        self._wake()
 
     # -- the request --
 
-    def _send(self) -> None:
-        call, body = self.call, self.call.body
-        head = self._request_head()
-        if body.complete or call.head.upgrade:
-            content = body.content() if body.complete else b""
-            if call.head.body == CHUNKED:
-                content = (chunk(content) if content else b"") + last_chunk(body.trailers)
-            self.connection.transport.write(head + content)
-            self.endpoint.stats.bytes_out += body.size
-            self._all_sent()
-        else:
-            self.connection.transport.write(head)
-            self._arm(self._timers.idle, "idle")
-            self._last = time.monotonic()
-            body.stream_into(self)
-
-    def _request_head(self) -> bytes:
-        call, place = self.call, self.endpoint.place
-        lines = call.lines
-        if lines is None:
-            replaced = call.credential[0] if call.credential else None
-            lines = call.lines = request_lines(call.head, replaced) + _own_lines(call)
-        trace = call.trace
-        return b"%b %b%b HTTP/1.1\r\nHost: %b%b\r\ntraceparent: %b\r\n\r\n" % (
-            call.head.method,
-            place.base,
-            call.target,
-            place.authority,
-            lines,
-            trace.traceparent(trace.child()),
-        )
-
     def _all_sent(self) -> None:
         self._sent = True
-        if self.head is None and not self.ended:
+        if not self._answered:
             self._arm(first_byte(self._timers, self.call.stream), "first_byte")
 
     def send_body(self, data: bytes) -> None:
@@ -172,7 +144,7 @@ class Exchange:
         framed = chunk(data) if self.call.head.body == CHUNKED else data
         self.connection.transport.write(framed)
 
-    def send_end(self, trailers: list[Header]) -> None:
+    def send_end(self, trailers: Sequence[Header]) -> None:
         """Pass on the end of a body that streams."""
         if self._settled:
             return
@@ -184,12 +156,12 @@ class Exchange:
 
     def half_close(self) -> None:
         """The application's side of a tunnel has ended."""
-        transport = self.connection.transport
         if self._settled:
             return
-        if transport.can_write_eof():
-            transport.write_eof()
+        if self.connection.transport.can_write_eof():
+            self.connection.transport.write_eof()
         else:
+            self.ended = True
             self.abandon()
             self._wake()
 
@@ -212,35 +184,51 @@ class Exchange:
     def on_response(self, head: ResponseHead) -> None:
         """Take the head."""
         self.head = head
+        self._answered = True
 
     def on_body(self, data: bytes) -> None:
         """Take some of the body."""
         self._held.append(data)
 
-    def on_response_end(self, trailers: list[Header]) -> None:
+    def on_response_end(self, trailers: Sequence[Header]) -> None:
         """Take the end."""
         self.ended = True
         self.trailers = trailers
 
+    def on_whole_response(self, head: ResponseHead, body: bytes) -> None:
+        """Take all of it at once."""
+        self.head = head
+        self._answered = self.ended = True
+        if body:
+            self._held.append(body)
+
     def on_read(self) -> None:
         """Act on what one read brought: once, however many events it was."""
-        if self.head is None:
-            return
-        self._last = time.monotonic()
-        if self._phase == "first_byte" and not self.ended:
-            self._arm(self._timers.idle, "idle")
-        writer = self._writer
-        if writer is None:
-            if len(self._held) > 1 and sum(map(len, self._held)) > _HELD:
-                self._pause()
-        else:
-            held, self._held = self._held, []
-            self._count(held)
-            writer.write(held, self.ended, self.trailers)
         if self.ended and self._sent:
             self._settle_whole()
-        if writer is None or self.ended:
+        if not self._answered:
+            return
+        if self._writer is not None:
+            self._last = time.monotonic()
+            self._pass_on(self._writer)
+        elif not self.ended:
+            self._last = time.monotonic()
+            if self._phase == "first_byte":
+                self._arm(self._timers.idle, "idle")
+            if len(self._held) > 1 and sum(map(len, self._held)) > _HELD:
+                self._pause()
+        if self._writer is None or self.ended:
             self._wake()
+
+    def _pass_on(self, writer: ReplyWriter) -> None:
+        held, self._held = self._held, []
+        writer.write(held, self.ended, self.trailers)
+        self._count(held)
+
+    def _count(self, held: list[bytes]) -> None:
+        size = len(held[0]) if len(held) == 1 else sum(map(len, held))
+        self.call.bytes_out += size
+        self.endpoint.stats.bytes_in += size
 
     def on_lost(self, error: CallError) -> None:
         """The connection ended before the reply did."""
@@ -248,8 +236,16 @@ class Exchange:
             self.ended = True
         else:
             self.error = error
-        self._settle(0 if self.head is None else self.head.status)
+        self._settle()
         self._wake()
+
+    def on_eof(self) -> bool:
+        """The server's side of a tunnel has ended. True to go on with the other direction."""
+        transport = self.call.downstream.transport
+        if not self.tunnel or not transport.can_write_eof():
+            return False
+        transport.write_eof()
+        return True
 
     def on_downstream_writable(self, writable: bool) -> None:
         """Pass back-pressure on to the server."""
@@ -261,52 +257,33 @@ class Exchange:
         else:
             self._pause()
 
-    def on_eof(self) -> bool:
-        """The server's side of a tunnel has ended. True to go on with the other direction."""
-        transport = self.call.downstream.transport
-        if not self.tunnel or not transport.can_write_eof():
-            return False
-        transport.write_eof()
-        return True
-
     def _pause(self) -> None:
-        if not self._paused:
+        if not self._paused and not self._settled:
             self._paused = True
             self.connection.transport.pause_reading()
 
     def _resume(self) -> None:
-        if self._paused:
+        if self._paused and not self._settled:
             self._paused = False
             self.connection.transport.resume_reading()
-
-    def _count(self, held: list[bytes]) -> None:
-        size = sum(map(len, held)) if len(held) != 1 else len(held[0])
-        self.call.bytes_out += size
-        self.endpoint.stats.bytes_in += size
-
-    # -- waiting, timers, the end --
-
-    async def _wait(self) -> None:
-        if self.error is None and not self.ended:
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
 
     def _wake(self) -> None:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
+    # -- timers --
+
     def _arm(self, seconds: float, name: str, wait: float | None = None) -> None:
         """Start the timer *name* of *seconds*, of which *wait* are left."""
-        self._stop_timer()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._phase = due = name
         left = seconds if wait is None else wait
-        due = within(left, name, self.call.deadline, time.monotonic())
-        self._phase = name
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(due.seconds, self._expired, due.name, seconds)
+        if self.call.deadline is not None:
+            left, due = within(left, name, self.call.deadline, time.monotonic())
+        loop = self.connection.pool.loop
+        self._timer = loop.call_later(left, self._expired, due, seconds)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -334,7 +311,7 @@ class Exchange:
         if name == "first_byte":
             message = f"{self.endpoint.name} sent no reply within {seconds:g} s"
             return TimedOut(message, code="first_byte_timeout")
-        if self.head is None and not self._sent and self.connection.writable:
+        if not self._answered and not self._sent and self.connection.writable:
             message = f"nothing of the request's body came for {seconds:g} s"
             return BadMessage(message, status=408, code="request_timeout")
         if not self.call.downstream.writable:
@@ -342,57 +319,40 @@ class Exchange:
         message = f"{self.endpoint.name} was silent for {seconds:g} s"
         return TimedOut(message, code="idle_timeout")
 
-    def fail(self, error: CallError) -> None:
-        """End it for a reason that neither side's connection gave."""
-        self.error = error
-        self.abandon()
-        self._wake()
+    # -- the end --
 
     def _settle_whole(self) -> None:
         """The reply is complete: the connection can serve the next call where both sides agree."""
-        head = self.head
-        if self._settled or head is None:
-            return
-        self._settle(head.status)
-        self.connection.idle_limit = _keep_alive_limit(head)
-        self.connection.end(head.keep_alive and self._sent and head.status != 101)
-
-    def _settle(self, status: int) -> None:
         if self._settled:
             return
+        self._settle()
+        head, connection = self.head, self.connection
+        if b"keep-alive" in head.fields:
+            connection.idle_limit = _keep_alive_limit(head.fields[b"keep-alive"])
+        connection.end(head.keep_alive and head.status != 101)
+
+    def _settle(self) -> None:
+        if self._settled:
+            return
+        self._resume()
         self._settled = True
-        self._stop_timer()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self.call.body.streamed:
             self.call.body.stop_streaming()
             self.call.downstream.resume_reading(UPSTREAM_FULL)
         stats = self.endpoint.stats
         stats.in_flight -= 1
-        stats.attempts[status] += 1
+        stats.attempts[self.head.status if self._answered else 0] += 1
         if self.error is not None:
             stats.errors[self.error.code] += 1
 
 
-def _own_lines(call: Call) -> bytes:
-    """Header lines of ours that are the same for every attempt, after the caller's."""
-    trace = call.trace
-    lines = b"\r\nx-request-id: %b\r\nx-trace-id: %b" % (call.request_id, trace.trace_id)
-    if trace.tracestate is not None:
-        lines += b"\r\ntracestate: " + trace.tracestate
-    if call.credential is not None:
-        lines += call.credential[1]
-    if call.head.body == CHUNKED:
-        lines += CHUNKED_LINE
-    if call.head.upgrade:
-        lines += UPGRADE_LINES
-    return lines
-
-
-def _keep_alive_limit(head: ResponseHead) -> float:
+def _keep_alive_limit(hint: bytes) -> float:
     """Seconds that the server keeps an idle connection, less one for the way there."""
-    hint = head.fields.get(b"keep-alive")
-    if hint is not None:
-        for parameter in hint.lower().split(b","):
-            name, _, value = parameter.strip().partition(b"=")
-            if name == b"timeout" and value.isdigit():
-                return max(0.0, int(value) - 1.0)
+    for parameter in hint.lower().split(b","):
+        name, _, value = parameter.strip().partition(b"=")
+        if name == b"timeout" and value.isdigit() and len(value) < 10:
+            return max(0.0, int(value) - 1.0)
     return float("inf")

@@ -55,7 +55,7 @@ class Recorder:
             route.upstream.dialect if route else "",
             call.model or "",
             call.head.method.decode("latin-1"),
-            call.path.decode("latin-1"),
+            call.head.path.decode("latin-1"),
             call.status,
             call.error.code if call.error else "",
             call.attempts,

@@ -15,11 +15,13 @@ from sidecar.http.headers import (
     response_lines,
     status_line,
 )
-from sidecar.http.message import CHUNKED, UNTIL_CLOSE, Header, ResponseHead
+from sidecar.http.message import Header, ResponseHead
 from sidecar.http.sse import Boundary
 from sidecar.llm.dialects import Dialect, error_body, error_event, of_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sidecar.errors import CallError
     from sidecar.proxy.call import Call
 
@@ -49,26 +51,34 @@ class ReplyWriter:
         self._call = call
         self._head = head
         self._transport = call.downstream.transport
-        self._chunked = head.body in {CHUNKED, UNTIL_CLOSE} and call.head.minor == 1
+        self._chunked = head.body < 0 and call.head.minor == 1
         self._boundary: Boundary | None = None
 
-    def begin(self, held: list[bytes], ended: bool, trailers: list[Header]) -> None:
+    def begin(self, held: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
         """Send the head with what came of the body. From here on nothing can be retried."""
         call, head = self._call, self._head
-        if head.body in {CHUNKED, UNTIL_CLOSE} and not self._chunked:
-            call.close = True  # HTTP/1.0: the end of the connection ends the body
         call.status = head.status
         call.first_byte = time.monotonic()
-        if b"event-stream" in head.fields.get(b"content-type", b""):
-            self._boundary = Boundary()
-        parts = [status_line(head), response_lines(head), self._own_lines(), b"\r\n\r\n"]
-        self._add_body(parts, held, ended, trailers)
+        if head.body < 0:
+            self._begin_stream()
+        parts = [status_line(head), response_lines(head), self._own_lines(), b"\r\n\r\n", *held]
+        if self._chunked:
+            del parts[4:]
+            self._add_chunks(parts, held, ended, trailers)
         self._transport.write(b"".join(parts))
 
-    def write(self, held: list[bytes], ended: bool, trailers: list[Header]) -> None:
+    def _begin_stream(self) -> None:
+        if not self._chunked:
+            self._call.close = True  # HTTP/1.0: the end of the connection ends the body
+        if b"event-stream" in self._head.fields.get(b"content-type", b""):
+            self._boundary = Boundary()
+
+    def write(self, held: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
         """Send more of the body, and its end."""
-        parts: list[bytes] = []
-        self._add_body(parts, held, ended, trailers)
+        parts = held
+        if self._chunked:
+            parts = []
+            self._add_chunks(parts, held, ended, trailers)
         if parts:
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
@@ -86,33 +96,31 @@ class ReplyWriter:
             request_id = call.request_id.decode("latin-1")
             event = error_event(dialect, error.status, error.code, error.message, request_id)
             self._transport.write(chunk(event))
-        elif self._head.body in {CHUNKED, UNTIL_CLOSE} and not self._chunked:
+        elif self._head.body < 0 and not self._chunked:
             call.downstream.reset()
 
-    def _add_body(
-        self, parts: list[bytes], held: list[bytes], ended: bool, trailers: list[Header]
+    def _add_chunks(
+        self, parts: list[bytes], held: list[bytes], ended: bool, trailers: Sequence[Header]
     ) -> None:
+        """What one read brought is one chunk: their bounds mean nothing (RFC 9112, 7.1)."""
         if held:
             data = held[0] if len(held) == 1 else b"".join(held)
             if self._boundary is not None:
                 self._boundary.feed(data)
-            parts.append(chunk(data) if self._chunked else data)
-        if ended and self._chunked:
+            parts.append(chunk(data))
+        if ended:
             parts.append(last_chunk(trailers))
 
     def _own_lines(self) -> bytes:
         call, fields = self._call, self._head.fields
-        lines = b""
-        if b"x-request-id" not in fields:  # a provider's own is the one its support asks for
-            lines += b"\r\nx-request-id: " + call.request_id
+        # A provider's own request id is the one that its support asks for: it stays.
+        lines = b"" if b"x-request-id" in fields else b"\r\nx-request-id: " + call.request_id
         if b"x-trace-id" not in fields:
             lines += b"\r\nx-trace-id: " + call.trace.trace_id
         if self._chunked:
             lines += CHUNKED_LINE
-        if self._head.status == 101:
-            lines += UPGRADE_LINES
-        elif call.close:
-            lines += CLOSE_LINE
+        if call.close:
+            lines += UPGRADE_LINES if self._head.status == 101 else CLOSE_LINE
         elif call.head.minor == 0:
             lines += KEEP_ALIVE_LINE
         return lines
@@ -120,7 +128,7 @@ class ReplyWriter:
 
 def dialect_of(call: Call) -> Dialect:
     """The API whose errors the caller understands."""
-    return call.route.upstream.dialect if call.route else of_path(call.path)
+    return call.route.upstream.dialect if call.route else of_path(call.head.path)
 
 
 def send_error(call: Call, error: CallError) -> None:

@@ -46,8 +46,8 @@ class Candidate(NamedTuple):
     headers: tuple[tuple[bytes, re.Pattern[str]], ...]
     model: re.Pattern[str] | None
     captured: Mapping[str, str]
-    path: bytes
-    """The path as it is sent upstream."""
+    path: bytes | None
+    """The path as it is sent upstream, where the route rewrites it."""
 
 
 class Rule:
@@ -60,10 +60,9 @@ class Rule:
         self._path = _path_pattern(match.path) if match.path else None
         self._rewrite = None if rewrite is None else rewrite.rstrip("/").encode()
         self._headers = tuple(
-            (name.lower().encode(), re.compile(translate(glob)))
-            for name, glob in match.headers.items()
+            (name.lower().encode(), _glob(glob)) for name, glob in match.headers.items()
         )
-        self._model = re.compile(translate(match.model)) if match.model else None
+        self._model = _glob(match.model) if match.model else None
 
     def candidate(self, host: str, path: str, method: bytes) -> Candidate | None:
         """What becomes of the route for these, or None if it does not take them."""
@@ -82,9 +81,9 @@ class Rule:
                 return None
             captured |= found.groupdict()
             end = found.end()
-        sent = path.encode("latin-1")
+        sent = None
         if self._rewrite is not None:
-            sent = self._rewrite + sent[end:] or b"/"
+            sent = self._rewrite + path[end:].encode("latin-1") or b"/"
         return Candidate(self.route, self._headers, self._model, captured, sent)
 
 
@@ -139,6 +138,11 @@ def _headers_fit(
         if value is None or not pattern.match(value.decode("latin-1")):
             return False
     return True
+
+
+def _glob(glob: str) -> re.Pattern[str]:
+    """`*` and `?` only: brackets stand for themselves."""
+    return re.compile(translate(glob.replace("[", "[[]")))
 
 
 def _host_pattern(host: str) -> re.Pattern[str]:

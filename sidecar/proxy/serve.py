@@ -12,7 +12,7 @@ from sidecar.errors import CallerLeft, CallError
 from sidecar.llm.request import asked
 from sidecar.observe.trace import receive
 from sidecar.proxy.reply import ReplyWriter, send_error
-from sidecar.proxy.router import choose
+from sidecar.proxy.router import Candidate, Route, choose
 
 if TYPE_CHECKING:
     from sidecar.proxy.call import Call
@@ -33,8 +33,11 @@ async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
     call.begun = True
     identify(call)
     try:
-        await _route(call, snapshot)
-        exchange = await _ask(call)
+        candidates = snapshot.router.candidates(call.head.host, call.head.path, call.head.method)
+        if not call.body.complete:
+            await _receive(call, candidates)
+        route = _route(call, candidates)
+        exchange = await route.stack(call)
         await _answer(call, exchange)
     except CallError as error:
         call.error = error
@@ -50,17 +53,6 @@ async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
         _end(call, recorder)
 
 
-def drop(call: Call, recorder: Recorder) -> None:
-    """Record a call whose caller left before its life began."""
-    identify(call)
-    call.error = _left()
-    recorder.record(call, time.monotonic())
-
-
-def _left() -> CallError:
-    return CallerLeft("the caller closed its connection")
-
-
 def identify(call: Call) -> None:
     """Give the call its trace and its request id: the caller's, where they are valid."""
     fields = call.head.fields
@@ -71,40 +63,41 @@ def identify(call: Call) -> None:
     call.request_id = request_id if valid else call.trace.trace_id
 
 
-async def _route(call: Call, snapshot: Snapshot) -> None:
-    """Find the call's route, as far as it must be known its body too."""
+async def _receive(call: Call, candidates: tuple[Candidate, ...]) -> None:
+    """Wait for the body: for all of it, or for as much as its route may hold."""
+    if call.head.upgrade:
+        return
+    if call.head.expects_continue:  # we answer as the origin does (RFC 9110, section 10.1.1)
+        call.downstream.transport.write(_CONTINUE)
+    await call.body.hold(max(c.route.hold for c in candidates), _BODY_IDLE)
+
+
+def _route(call: Call, candidates: tuple[Candidate, ...]) -> Route:
+    """Choose the route, by the body too where that is here."""
     head, body = call.head, call.body
-    candidates = snapshot.router.candidates(head.host, call.path, head.method)
-    if not head.upgrade and not body.complete:
-        if head.expects_continue:  # we answer as the origin does (RFC 9110, section 10.1.1)
-            call.downstream.transport.write(_CONTINUE)
-        await body.hold(max(c.route.hold for c in candidates), _BODY_IDLE)
     if body.complete and body.size and b"json" in head.fields.get(b"content-type", b""):
         call.model, call.stream = asked(body.content())
     chosen = choose(candidates, head.fields, call.model)
-    route = call.route = chosen.route
+    call.route = route = chosen.route
     route.stats.in_flight += 1
     call.captured = chosen.captured
-    if chosen.path is not call.path:
-        call.target = chosen.path + head.target[len(call.path) :]
+    if chosen.path is not None:
+        call.target = chosen.path + head.target[len(head.path) :]
     if route.timers.total is not None:
         call.deadline = call.arrived + route.timers.total
-
-
-async def _ask(call: Call) -> Exchange:
-    """Run the route's stack: attempts until one has a reply's head, or none will."""
-    assert call.route is not None
-    return await call.route.stack(call)
+    return route
 
 
 async def _answer(call: Call, exchange: Exchange) -> None:
     """Pump the reply to the caller."""
-    assert exchange.head is not None
     if not call.body.complete:
         call.close = True  # what the caller still sends would be taken for its next request
     writer = ReplyWriter(call, exchange.head)
+    exchange.write_into(writer)
+    if exchange.ended:
+        return
     try:
-        await exchange.deliver(writer)
+        await exchange.finish()
     except CallError as error:
         writer.break_off(error)
         raise
@@ -114,11 +107,23 @@ def _end(call: Call, recorder: Recorder) -> None:
     """Release, answer what has no answer yet, record, and let the connection go on."""
     if call.exchange is not None:
         call.exchange.abandon()
+        call.exchange = None  # it refers to the call: the two would wait for the collector
     error = call.error
     if error is not None and call.status == 0 and not isinstance(error, CallerLeft):
         if not call.body.complete:
             call.close = True
         send_error(call, error)
+    now = time.monotonic()
+    recorder.record(call, now)
+    call.downstream.finished(call, now)
+
+
+def drop(call: Call, recorder: Recorder) -> None:
+    """Record a call whose caller left before its life began."""
+    identify(call)
+    call.error = _left()
     recorder.record(call, time.monotonic())
-    call.exchange = None  # it refers to the call: without this the two would wait for the collector
-    call.downstream.finished(call)
+
+
+def _left() -> CallError:
+    return CallerLeft("the caller closed its connection")

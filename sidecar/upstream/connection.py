@@ -60,7 +60,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def end(self, reusable: bool) -> None:
         """The exchange is over: back to the pool, or closed where it can't be used again."""
-        self._forget()
+        # An idle connection must not keep the exchange, with its call and body, alive.
+        self.exchange = self.parser.sink = cast("Exchange", None)
         if reusable and not self.closed:
             self.pool.release(self)
         else:
@@ -68,7 +69,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once: what the server may still send is not wanted."""
-        self._forget()
+        self.exchange = self.parser.sink = cast("Exchange", None)
         if not self.closed:
             self._gone()
             self.transport.abort()
@@ -138,11 +139,6 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.abort()
         if exchange is not None:
             exchange.on_lost(error)
-
-    def _forget(self) -> None:
-        """Let go of the exchange: an idle connection must not keep a call's body alive."""
-        self.exchange = None
-        self.parser.sink = cast("Exchange", None)
 
     def _gone(self) -> None:
         self.closed = True

@@ -31,6 +31,7 @@ class Pool:
         self.config = config
         self.stats = stats
         self.retired = False
+        self.loop = asyncio.get_running_loop()
         self._dial = dial
         self._idle: list[UpstreamConnection] = []
         self._open = 0
@@ -68,9 +69,9 @@ class Pool:
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection that can be used again."""
         now = time.monotonic()
-        if self.retired or not self._fresh(connection, now, returning=True):
+        if self.retired or now - connection.born > self.config.lifetime:
             connection.abort()
-        elif (waiter := self._next_waiter()) is not None:
+        elif self._waiting and (waiter := self._next_waiter()) is not None:
             waiter.set_result(connection)
         elif len(self._idle) >= self.config.max_idle:
             connection.abort()
@@ -78,7 +79,8 @@ class Pool:
             connection.idle_since = now
             self._idle.append(connection)
             self.stats.idle += 1
-            self._arm_sweep()
+            if self._sweep is None:
+                self._arm_sweep()
 
     def discard(self, connection: UpstreamConnection) -> None:
         """A connection has closed: its place goes to the first who waits."""
@@ -104,13 +106,15 @@ class Pool:
 
     # -- places --
 
-    def _fresh(
-        self, connection: UpstreamConnection, now: float, *, returning: bool = False
-    ) -> bool:
-        if connection.closed or now - connection.born > float(self.config.lifetime):
-            return False
-        limit = min(self.config.idle_timeout, connection.idle_limit)
-        return returning or now - connection.idle_since <= limit
+    def _fresh(self, connection: UpstreamConnection, now: float) -> bool:
+        rested = now - connection.idle_since
+        config = self.config
+        return (
+            rested <= config.idle_timeout
+            and rested <= connection.idle_limit
+            and now - connection.born <= config.lifetime
+            and not connection.closed
+        )
 
     def _close_one_idle(self) -> None:
         if self._idle:
@@ -153,7 +157,7 @@ class Pool:
         if len(self._waiting) >= self.config.max_waiting:
             raise Overloaded(f"{len(self._waiting)} calls wait for a connection already")
         waiter: asyncio.Future[UpstreamConnection | None]
-        waiter = asyncio.get_running_loop().create_future()
+        waiter = self.loop.create_future()
         self._waiting.append(waiter)
         self.stats.waiting += 1
         try:
@@ -183,9 +187,7 @@ class Pool:
     # -- idle connections --
 
     def _arm_sweep(self) -> None:
-        if self._sweep is None:
-            loop = asyncio.get_running_loop()
-            self._sweep = loop.call_later(max(0.05, self.config.idle_timeout / 4), self._swept)
+        self._sweep = self.loop.call_later(max(0.05, self.config.idle_timeout / 4), self._swept)
 
     def _swept(self) -> None:
         self._sweep = None

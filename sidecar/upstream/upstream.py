@@ -111,7 +111,7 @@ class Upstream:
             raise AttemptError(
                 f"upstream {self.name} has no endpoint", code="no_endpoint", status=503
             )
-        choice = choices[self._turn.pick(len(choices))]
+        choice = choices[self._turn.pick(len(choices))] if len(choices) > 1 else choices[0]
         return choice.render(captured) if isinstance(choice, Template) else choice
 
     async def resolve(self) -> None:

@@ -30,31 +30,27 @@ class Attempt:
 
     async def __call__(self, call: Call) -> Exchange:
         """Return the exchange once its head is here; close what was begun if none comes."""
-        if self._upstream.unresolved:
+        if self._upstream.names and self._upstream.unresolved:
             await self._in_time(call, self._upstream.resolve())
         endpoint = call.endpoint
         if endpoint is None or not call.fresh:
             endpoint = call.endpoint = self._upstream.pick(call.captured)
         call.attempts += 1
-        connection = await self._connection(call, endpoint)
-        exchange = call.exchange = Exchange(call, endpoint, connection, self._timers)
-        endpoint.stats.in_flight += 1
+        connection = None if call.fresh else endpoint.pool.take()
+        if connection is None:
+            connection = await self._connect(call, endpoint)
         used = connection.uses
-        try:
-            await exchange.run()
-        except Reset as error:
-            if used:
+        call.exchange = exchange = Exchange(call, endpoint, connection, self._timers)
+        exchange.send()
+        await exchange.arrival()
+        error = exchange.error
+        if error is not None:
+            if used and isinstance(error, Reset):
                 raise Stale(error.message) from error
-            raise
-        except asyncio.CancelledError:
-            exchange.abandon()
-            raise
+            raise error
         return exchange
 
-    async def _connection(self, call: Call, endpoint: Endpoint) -> UpstreamConnection:
-        connection = None if call.fresh else endpoint.pool.take()
-        if connection is not None:
-            return connection
+    async def _connect(self, call: Call, endpoint: Endpoint) -> UpstreamConnection:
         try:
             return await self._in_time(call, endpoint.pool.acquire(reuse=not call.fresh))
         except AttemptError as error:

@@ -1,0 +1,47 @@
+"""A call's request as an attempt sends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sidecar.http.headers import CHUNKED_LINE, UPGRADE_LINES, request_lines
+from sidecar.http.message import CHUNKED
+
+if TYPE_CHECKING:
+    from sidecar.proxy.call import Call
+    from sidecar.upstream.endpoint import Place
+
+
+def request_head(call: Call, place: Place) -> bytes:
+    """The head for *place*: the caller's lines and ours, and a new span of the call's trace."""
+    lines = call.lines
+    if lines is None:
+        lines = call.lines = _lines(call)
+    trace = call.trace
+    return b"%b %b%b HTTP/1.1\r\nHost: %b%b\r\ntraceparent: %b\r\n\r\n" % (
+        call.head.method,
+        place.base,
+        call.target,
+        place.authority,
+        lines,
+        trace.traceparent(trace.child()),
+    )
+
+
+def _lines(call: Call) -> bytes:
+    """What is the same for every attempt."""
+    head, credential = call.head, call.credential
+    lines = b"%b\r\nx-request-id: %b\r\nx-trace-id: %b" % (
+        request_lines(head, credential[0] if credential else None),
+        call.request_id,
+        call.trace.trace_id,
+    )
+    if call.trace.tracestate is not None:
+        lines += b"\r\ntracestate: " + call.trace.tracestate
+    if credential is not None:
+        lines += credential[1]
+    if head.body == CHUNKED:
+        lines += CHUNKED_LINE
+    if head.upgrade:
+        lines += UPGRADE_LINES
+    return lines
