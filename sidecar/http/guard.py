@@ -24,7 +24,7 @@ class Guard:
         self._trailers: list[Header] = []
         self._headers: list[Header] = self._trailers
         self._fields: dict[bytes, bytes] = {}
-        self._in_head = False
+        self.in_head = False
         self._in_line = False
         self._unfinished = 0
         self._current = b""
@@ -40,7 +40,7 @@ class Guard:
         low = name.lower()
         if value and value[-1] <= 32:
             value = _trimmed(low, value)
-        if not self._in_head:
+        if not self.in_head:
             self._trailers.append((low, name, value))
             return
         fields = self._fields
@@ -57,7 +57,7 @@ class Guard:
         self._headers = []
         head.headers = self._headers
         self._fields = head.fields
-        self._in_head = self._in_line = True
+        self.in_head = self._in_line = True
         self._unfinished = 0
 
     def _keep_line(self) -> None:
@@ -83,7 +83,7 @@ class Guard:
 
     def _end_head(self, head: Head) -> None:
         """Check the sizes of a complete head."""
-        self._in_head = False
+        self.in_head = False
         read = len(self._current)
         self._excess = -read  # what was read so far may be head: not framing's to answer for
         if self._unfinished or read > self._small:

@@ -28,7 +28,10 @@ class Head:
         self.headers: Sequence[Header] = ()
         """In order and spelling, repeated ones too."""
         self.fields: dict[bytes, bytes] = {}
-        """By lower-case name; repeated ones joined with a comma (RFC 9110, section 5.3)."""
+        """By lower-case name; repeated ones joined with a comma (RFC 9110, section 5.3).
+
+        Read only. Content-Length may be missing: it is in `body`.
+        """
 
 
 class RequestHead(Head):

@@ -55,11 +55,6 @@ class RequestParser(Guard):
         self._between = True
         self._parser = httptools.HttpRequestParser(self)
 
-    @property
-    def in_head(self) -> bool:
-        """Whether a head has begun and is not complete."""
-        return self._in_head
-
     def feed(self, data: bytes) -> None:
         """Parse *data*. Raise BadMessage for what must not be forwarded; then feed no more."""
         if self._raw:
@@ -74,10 +69,10 @@ class RequestParser(Guard):
                 return
         self._current = data
         self._seen = 0
-        if self._in_head:
+        if self.in_head:
             self._unfinished += len(data)
         self._feed_all(data)
-        if self._in_head:
+        if self.in_head:
             self._check_unfinished()
         elif self._head.body == CHUNKED:
             self._count_framing()
@@ -288,7 +283,7 @@ class ResponseParser(Guard):
         self._answered = False
         self._current = data
         self._seen = 0
-        if self._in_head:
+        if self.in_head:
             self._unfinished += len(data)
         try:
             self._parser.feed_data(data)
@@ -298,7 +293,7 @@ class ResponseParser(Guard):
                 self.sink.on_body(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._fail(error)
-        if self._in_head:
+        if self.in_head:
             self._keep_line()
             if self._unfinished > self._limits.headers:
                 self._refuse_headers()
@@ -316,7 +311,7 @@ class ResponseParser(Guard):
 
     def end_of_stream(self) -> bool:
         """The server closed its side. True when that completes the response."""
-        if self._open and not self._in_head and self._head.body == UNTIL_CLOSE:
+        if self._open and not self.in_head and self._head.body == UNTIL_CLOSE:
             self._finish()
             return True
         return False

@@ -1,7 +1,8 @@
 """Messages that come whole in one read and say nothing unusual: most of them.
 
-The callers and servers of a sidecar repeat themselves: the same few lines in every head. Each line
-is looked at once, then known. Whatever is not plain (chunked, upgrades, repeated fields, split
+The callers and servers of a sidecar repeat themselves: their heads differ in Content-Length, a
+date, an id. A head that is known but for its Content-Length is not looked at again; in others each
+line is looked at once, then known. Whatever is not plain (chunked, upgrades, repeated fields, split
 reads, anything at all that this does not understand) is left to the parser, so that there is one
 place where the hard cases are decided. What is accepted here, the parser accepts with the same
 result; a test holds the two against each other.
@@ -10,7 +11,7 @@ result; a test holds the two against each other.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from sidecar.http.headers import NOT_FORWARDED_DOWNSTREAM, NOT_FORWARDED_UPSTREAM
 from sidecar.http.limits import HeadLimits
@@ -22,6 +23,7 @@ _FIELD: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*"
     rb"((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*"
 ).fullmatch
+_LENGTH: Final = re.compile(rb"\r\n([Cc]ontent-[Ll]ength): (\d{1,17})(?=\r\n)").search
 # RFC 9112, section 3, with an origin-form target of RFC 3986's characters.
 _REQUEST: Final = re.compile(
     rb"(GET|POST|PUT|PATCH|DELETE|OPTIONS|HEAD) "
@@ -29,69 +31,104 @@ _REQUEST: Final = re.compile(
 ).fullmatch
 _STATUS: Final = re.compile(rb"HTTP/1\.1 ([2-5]\d\d) ([\t -~\x80-\xff]*)").fullmatch
 
-_UNUSUAL: Final = frozenset({b"transfer-encoding", b"upgrade", b"expect", b"te", b"trailer"})
-_UNIQUE: Final = frozenset({b"traceparent", b"tracestate", b"x-request-id"})
-"""Fields with a new value in every message: not worth remembering."""
+_UNUSUAL: Final = frozenset(
+    {b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"te", b"trailer"}
+)
+_UNIQUE: Final = frozenset(
+    {b"traceparent", b"tracestate", b"x-request-id", b"request-id", b"cf-ray", b"idempotency-key"}
+)
+"""Fields with a new value in every message: nothing with them is worth remembering."""
 _NO_BODY: Final = frozenset({204, 304})
-_LONGEST: Final = 256
-_REMEMBERED: Final = 2048
+_LONGEST_LINE: Final = 256
+_LONGEST_HEAD: Final = 2048
+_LINES: Final = 2048
+_HEADS: Final = 256
 
-Known = tuple[Header, tuple[bytes, bytes], bytes]
+Line = tuple[Header, tuple[bytes, bytes], bytes]
 """A header, its (lower-case name, value), and the line as it is sent on; empty if it is not."""
 
+Start = TypeVar("Start")
 
-class _Lines:
-    """Header lines that were found to be plain. Bounded in number and length."""
+
+class _Known(NamedTuple, Generic[Start]):
+    """A head without its Content-Length. Shared by the messages that have it: never changed."""
+
+    start: Start
+    headers: tuple[Header, ...]
+    fields: dict[bytes, bytes]
+    before: bytes
+    """Lines as they are sent on, up to where Content-Length stood."""
+    behind: bytes
+    at: int
+    """How many headers stand before it."""
+
+
+class _Heads(Generic[Start]):
+    """Heads and lines that were found to be plain. Bounded in number and length."""
 
     def __init__(self, dropped: frozenset[bytes]) -> None:
-        self._known: dict[bytes, Known] = {}
         self._dropped = dropped
+        self._heads: dict[tuple[bytes, bytes], _Known[Start]] = {}
+        self._lines: dict[bytes, Line] = {}
 
-    def fill(self, head: Head, lines: list[bytes]) -> bool:
-        """Fill *head* from *lines*. False when they are not all plain, or one is repeated."""
-        found = list(map(self._known.get, lines))
-        if None in found:
-            found = list(map(self._look, lines))
-            if None in found:
-                return False
-        headers, pairs, sent = zip(*found, strict=False)
-        head.headers = headers
-        head.fields = dict(pairs)
-        head.lines = b"".join(sent)
-        return len(head.fields) == len(headers)
+    def find(self, before: bytes, behind: bytes) -> _Known[Start] | None:
+        """The head that is *before*, a Content-Length and *behind*; None if it is not plain."""
+        return self._heads.get((before, behind)) or self._read(before, behind)
 
-    def _look(self, line: bytes) -> Known | None:
-        known = self._known.get(line)
-        if known is not None:
-            return known
+    def _start(self, line: bytes) -> Start | None:
+        raise NotImplementedError
+
+    def _read(self, before: bytes, behind: bytes) -> _Known[Start] | None:
+        lines = before.split(b"\r\n")
+        start = self._start(lines.pop(0))
+        at = len(lines)
+        if behind:
+            lines += behind[2:].split(b"\r\n")
+        found = [self._lines.get(line) or self._look(line) for line in lines]
+        plain = [line for line in found if line is not None]
+        fields = dict([line[1] for line in plain])
+        if start is None or not len(lines) == len(plain) == len(fields):
+            return None
+        headers = tuple([line[0] for line in plain])
+        sent = [line[2] for line in plain]
+        known = _Known(start, headers, fields, b"".join(sent[:at]), b"".join(sent[at:]), at)
+        if len(before) + len(behind) <= _LONGEST_HEAD and _UNIQUE.isdisjoint(fields):
+            if len(self._heads) >= _HEADS:
+                self._heads.clear()
+            self._heads[before, behind] = known
+        return known
+
+    def _look(self, line: bytes) -> Line | None:
         match = _FIELD(line)
         if match is None:
             return None
         name, value = match.groups()
         low = name.lower()
-        if not _is_plain(low, value):
+        if low in _UNUSUAL or (low == b"connection" and value.lower() != b"keep-alive"):
             return None
         sent = b"" if low in self._dropped else b"\r\n%b: %b" % (name, value)
         known = ((low, name, value), (low, value), sent)
-        if len(line) <= _LONGEST and low not in _UNIQUE:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[line] = known
+        if len(line) <= _LONGEST_LINE and low not in _UNIQUE:
+            if len(self._lines) >= _LINES:
+                self._lines.clear()
+            self._lines[line] = known
         return known
 
 
-def _is_plain(low: bytes, value: bytes) -> bool:
-    if low == b"content-length":
-        return value.isdigit() and len(value) < 18
-    if low == b"connection":
-        return value.lower() == b"keep-alive"
-    return low not in _UNUSUAL
+class _Requests(_Heads[tuple[bytes, bytes, bytes]]):
+    def _start(self, line: bytes) -> tuple[bytes, bytes, bytes] | None:
+        match = _REQUEST(line)
+        return None if match is None else (match[1], match[2], match[3])
 
 
-_request_lines: Final = _Lines(NOT_FORWARDED_UPSTREAM)
-_response_lines: Final = _Lines(NOT_FORWARDED_DOWNSTREAM)
-_requests: Final[dict[bytes, tuple[bytes, bytes, bytes]]] = {}
-_statuses: Final[dict[bytes, tuple[int, bytes]]] = {}
+class _Responses(_Heads[tuple[int, bytes]]):
+    def _start(self, line: bytes) -> tuple[int, bytes] | None:
+        match = _STATUS(line)
+        return None if match is None or int(match[1]) in _NO_BODY else (int(match[1]), match[2])
+
+
+_requests: Final = _Requests(NOT_FORWARDED_UPSTREAM)
+_responses: Final = _Responses(NOT_FORWARDED_DOWNSTREAM)
 
 
 def whole_request(
@@ -104,64 +141,51 @@ def whole_request(
     end = data.find(b"\r\n\r\n")
     if end < 0 or end > longest:
         return None
-    lines = data[:end].split(b"\r\n")
-    start = lines.pop(0)
-    line = _requests.get(start) or _look_at_request(start)
-    head = RequestHead()
-    if line is None or not lines or not _request_lines.fill(head, lines):
+    length = _LENGTH(data, 0, end + 2)
+    if length is None:
+        known, size = _requests.find(data[:end], b""), 0
+    else:
+        known = _requests.find(data[: length.start()], data[length.end() : end])
+        size = int(length[2])
+    if known is None or len(data) != end + 4 + size:
         return None
-    fields = head.fields
-    length = int(fields.get(b"content-length", 0))
-    host = normal_host(fields.get(b"host", b""))
+    host = normal_host(known.fields.get(b"host", b""))
     if (
-        len(data) != end + 4 + length
-        or not host
-        or len(lines) > limits.header_count
-        or (limits.body is not None and length > limits.body)
+        not host
+        or len(known.headers) >= limits.header_count
+        or (limits.body is not None and size > limits.body)
     ):
         return None
-    head.method, head.target, head.path = line
+    head = RequestHead()
+    head.method, head.target, head.path = known.start
     head.host = host
-    head.body = length
+    head.body = size
+    _fill(head, known, length)
     return head, data[end + 4 :]
 
 
 def whole_response(data: bytes) -> tuple[ResponseHead, bytes] | None:
     """The reply (not to HEAD) that *data* is, and its body; None when it is not one, and plain."""
     end = data.find(b"\r\n\r\n")
-    if end < 0 or end > 8192:
+    length = _LENGTH(data, 0, end + 2) if 0 <= end <= 8192 else None
+    if length is None or len(data) != end + 4 + int(length[2]):
         return None
-    lines = data[:end].split(b"\r\n")
-    start = lines.pop(0)
-    line = _statuses.get(start) or _look_at_status(start)
+    known = _responses.find(data[: length.start()], data[length.end() : end])
+    if known is None or len(known.headers) > 128:
+        return None
     head = ResponseHead()
-    if line is None or not lines or len(lines) > 128 or not _response_lines.fill(head, lines):
-        return None
-    length = head.fields.get(b"content-length")
-    if length is None or len(data) != end + 4 + int(length):
-        return None
-    head.status, head.reason = line
-    head.body = int(length)
+    head.status, head.reason = known.start
+    head.body = int(length[2])
+    _fill(head, known, length)
     return head, data[end + 4 :]
 
 
-def _look_at_request(start: bytes) -> tuple[bytes, bytes, bytes] | None:
-    match = _REQUEST(start)
-    if match is None:
-        return None
-    line = (match[1], match[2], match[3])
-    if len(start) <= _LONGEST:
-        if len(_requests) >= _REMEMBERED:
-            _requests.clear()
-        _requests[start] = line
-    return line
-
-
-def _look_at_status(start: bytes) -> tuple[int, bytes] | None:
-    match = _STATUS(start)
-    if match is None or int(match[1]) in _NO_BODY:
-        return None
-    line = (int(match[1]), match[2])
-    if len(start) <= _LONGEST and len(_statuses) < _REMEMBERED:
-        _statuses[start] = line
-    return line
+def _fill(head: Head, known: _Known[Start], length: re.Match[bytes] | None) -> None:
+    head.fields = known.fields
+    if length is None:
+        head.headers = known.headers
+        head.lines = known.before
+    else:
+        at, line = known.at, (b"content-length", length[1], length[2])
+        head.headers = (*known.headers[:at], line, *known.headers[at:])
+        head.lines = known.before + length[0] + known.behind

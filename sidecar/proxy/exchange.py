@@ -43,7 +43,8 @@ class Exchange:
     """The protocol was switched: bytes flow both ways until one side ends."""
     _answered = False
     _sent = False
-    _settled = False
+    settled = False
+    """Over: the connection is back in its pool, or closed."""
     _paused = False
     _writer: ReplyWriter | None = None
     _waiter: asyncio.Future[None] | None = None
@@ -118,7 +119,7 @@ class Exchange:
 
     def abandon(self) -> None:
         """Nobody wants the reply any more: close the connection at once, in whatever phase."""
-        if not self._settled:
+        if not self.settled:
             self._settle()
             self.connection.abort()
 
@@ -137,7 +138,7 @@ class Exchange:
 
     def send_body(self, data: bytes) -> None:
         """Pass on some of a body that streams, or of a tunnel."""
-        if self._settled:
+        if self.settled:
             return
         self._last = time.monotonic()
         self.endpoint.stats.bytes_out += len(data)
@@ -146,7 +147,7 @@ class Exchange:
 
     def send_end(self, trailers: Sequence[Header]) -> None:
         """Pass on the end of a body that streams."""
-        if self._settled:
+        if self.settled:
             return
         if self.call.head.body == CHUNKED:
             self.connection.transport.write(last_chunk(trailers))
@@ -156,7 +157,7 @@ class Exchange:
 
     def half_close(self) -> None:
         """The application's side of a tunnel has ended."""
-        if self._settled:
+        if self.settled:
             return
         if self.connection.transport.can_write_eof():
             self.connection.transport.write_eof()
@@ -249,7 +250,7 @@ class Exchange:
 
     def on_downstream_writable(self, writable: bool) -> None:
         """Pass back-pressure on to the server."""
-        if self._settled or self._writer is None:
+        if self.settled or self._writer is None:
             return
         if writable:
             self._last = time.monotonic()
@@ -258,12 +259,12 @@ class Exchange:
             self._pause()
 
     def _pause(self) -> None:
-        if not self._paused and not self._settled:
+        if not self._paused and not self.settled:
             self._paused = True
             self.connection.transport.pause_reading()
 
     def _resume(self) -> None:
-        if self._paused and not self._settled:
+        if self._paused and not self.settled:
             self._paused = False
             self.connection.transport.resume_reading()
 
@@ -323,7 +324,7 @@ class Exchange:
 
     def _settle_whole(self) -> None:
         """The reply is complete: the connection can serve the next call where both sides agree."""
-        if self._settled:
+        if self.settled:
             return
         self._settle()
         head, connection = self.head, self.connection
@@ -332,10 +333,11 @@ class Exchange:
         connection.end(head.keep_alive and head.status != 101)
 
     def _settle(self) -> None:
-        if self._settled:
+        if self.settled:
             return
-        self._resume()
-        self._settled = True
+        if self._paused:
+            self._resume()
+        self.settled = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -106,7 +106,8 @@ async def _answer(call: Call, exchange: Exchange) -> None:
 def _end(call: Call, recorder: Recorder) -> None:
     """Release, answer what has no answer yet, record, and let the connection go on."""
     if call.exchange is not None:
-        call.exchange.abandon()
+        if not call.exchange.settled:
+            call.exchange.abandon()
         call.exchange = None  # it refers to the call: the two would wait for the collector
     error = call.error
     if error is not None and call.status == 0 and not isinstance(error, CallerLeft):
