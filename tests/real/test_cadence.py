@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from contextlib import closing
 from itertools import pairwise
 from urllib.parse import urlsplit
 
@@ -34,14 +35,13 @@ def _paced(exchange: Exchange) -> None:
 def _delays(url: str) -> list[float]:
     """Read the stream at *url*; seconds from the sending of each chunk to its arrival."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(str(parts.netloc), timeout=20)
-    connection.request("POST", parts.path, body=b'{"stream": true}')
-    reply = connection.getresponse()
     seen = []
-    while line := reply.readline():
-        if line.startswith(b"data: "):
-            seen.append((json.loads(line[6:]), time.monotonic()))
-    connection.close()
+    with closing(http.client.HTTPConnection(str(parts.netloc), timeout=20)) as connection:
+        connection.request("POST", parts.path, body=b'{"stream": true}')
+        reply = connection.getresponse()
+        while line := reply.readline():
+            if line.startswith(b"data: "):
+                seen.append((json.loads(line[6:]), time.monotonic()))
     assert [event["n"] for event, _ in seen] == list(range(CHUNKS))
     late = sum(arrived >= following["sent"] for (_, arrived), (following, _) in pairwise(seen))
     assert late < CHUNKS / 10, f"{late} of {CHUNKS} chunks arrived after the next was sent"

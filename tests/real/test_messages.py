@@ -7,6 +7,8 @@ import http.client
 import json
 import re
 import socket
+import time
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,7 +19,7 @@ from sdk import ask, sync_openai
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
-MIB = 2**20
+KIB, MIB = 2**10, 2**20
 
 
 def _answer(exchange: Exchange) -> None:
@@ -26,11 +28,10 @@ def _answer(exchange: Exchange) -> None:
 
 def _get(url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(str(parts.netloc), timeout=20)
-    connection.request("GET", parts.path, headers=headers)
-    reply = connection.getresponse()
-    reply.read()
-    connection.close()
+    with closing(http.client.HTTPConnection(str(parts.netloc), timeout=20)) as connection:
+        connection.request("GET", parts.path, headers=headers)
+        reply = connection.getresponse()
+        reply.read()
     return reply
 
 
@@ -83,6 +84,25 @@ def test_large_reply_arrives_whole(play: Play) -> None:
     assert reply.choices[0].message.content == text
 
 
+def test_slow_caller_leaves_no_trouble_to_the_next(play: Play) -> None:
+    """Whatever part of a reply waits for its caller, the upstream connection serves others."""
+
+    def script(exchange: Exchange) -> None:
+        size = int(exchange.target.rpartition("/")[2]) * KIB
+        exchange.head(200, length=size)
+        exchange.chunk(bytes(size))
+        exchange.end()
+
+    url = play(script).url
+    for size in range(64, 8192, 64):  # Some of them end in the moment that buffers are full.
+        parts = urlsplit(f"{url}/{size}")
+        with socket.create_connection((str(parts.hostname), parts.port or 80), 20) as slow:
+            slow.sendall(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+            assert slow.recv(1) == b"H"
+            time.sleep(0.01)
+            assert _get(f"{url}/1", {}).status == 200
+
+
 def test_servers_headers_keep_order_spelling_and_repeats(play: Play) -> None:
     sent = [
         ("X-Served-By", "a"),
@@ -94,13 +114,8 @@ def test_servers_headers_keep_order_spelling_and_repeats(play: Play) -> None:
     ]
     names = {name.lower() for name, _ in sent}
     scene = play(lambda exchange: exchange.json(200, {}, sent))
-    parts = urlsplit(scene.url)
-    connection = http.client.HTTPConnection(str(parts.netloc), timeout=20)
-    connection.request("GET", parts.path)
-    reply = connection.getresponse()
-    got = [(name, value) for name, value in reply.getheaders() if name.lower() in names]
-    connection.close()
-    assert got == sent
+    reply = _get(scene.url, {})
+    assert [(name, value) for name, value in reply.getheaders() if name.lower() in names] == sent
 
 
 def test_sdks_own_headers_arrive(play: Play) -> None:
