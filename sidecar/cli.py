@@ -68,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="carry a call to a simulated fleet, and show it")
     demo.add_argument("--once", action="store_true", help="stop after the first call")
+    demo.add_argument("--port", type=int, default=14001, help="of the sidecar (%(default)s)")
+    demo.add_argument(
+        "--admin-port", type=int, default=14010, help="of its admin API (%(default)s)"
+    )
     demo.set_defaults(command=_demo)
 
     version = commands.add_parser("version", help="print the version")
@@ -111,7 +115,7 @@ def _schema(_: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     from sidecar.demo import demo
 
-    return demo(once=arguments.once)
+    return demo(port=arguments.port, admin=arguments.admin_port, once=arguments.once)
 
 
 def _version(_: argparse.Namespace) -> int:

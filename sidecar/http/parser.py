@@ -280,6 +280,15 @@ class ResponseParser(Guard):
                 self._head = whole[0]
                 self.sink.on_whole_response(*whole)
                 return
+        self._feed_parser(data)
+        if self.in_head:
+            self._keep_line()
+            if self._unfinished > self._limits.headers:
+                self._refuse_headers()
+        elif self._head.body == CHUNKED:
+            self._count_framing()
+
+    def _feed_parser(self, data: bytes) -> None:
         self._answered = False
         self._current = data
         self._seen = 0
@@ -293,12 +302,6 @@ class ResponseParser(Guard):
                 self.sink.on_body(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._fail(error)
-        if self.in_head:
-            self._keep_line()
-            if self._unfinished > self._limits.headers:
-                self._refuse_headers()
-        elif self._head.body == CHUNKED:
-            self._count_framing()
 
     def _fail(self, error: httptools.HttpParserError) -> None:
         cause = error.__context__
