@@ -65,7 +65,7 @@ def _await_port(child: subprocess.Popen[bytes], port: int, log: Path) -> None:
             return
         if child.poll() is not None or time.monotonic() > deadline:
             tail = log.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"{log.name}: {child.args} does not serve port {port}:\n{tail}")
+            raise RuntimeError(f"{log.name}: {child.args!r} does not serve port {port}:\n{tail}")
         time.sleep(0.05)
 
 

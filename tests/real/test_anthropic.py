@@ -73,7 +73,7 @@ def _delta(text: str) -> dict[str, Any]:
 
 def _open(exchange: Exchange) -> None:
     exchange.sse_head()
-    message = {
+    message: dict[str, Any] = {
         "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [],
         "stop_reason": None, "stop_sequence": None,
         "usage": {"input_tokens": 1, "output_tokens": 1},

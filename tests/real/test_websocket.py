@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 from peers import Sidecar, Ways
@@ -75,10 +75,10 @@ def test_echo_of_all_sizes_and_kinds(server: str) -> None:
 
 def test_both_directions_at_once(server: str) -> None:
     sent = [f"message {n} ".ljust(2000, "x") for n in range(500)]
-    with connect(server + "/echo") as caller, ThreadPoolExecutor() as pool:
-        sending = pool.submit(lambda: [caller.send(message) for message in sent])
+    with connect(server + "/echo") as caller, ThreadPoolExecutor(1) as pool:
+        sending = [pool.submit(caller.send, message) for message in sent]
         assert [caller.recv(timeout=20) for _ in sent] == sent
-        sending.result()
+        wait(sending)
 
 
 def test_query_and_subprotocol_arrive(server: str) -> None:
