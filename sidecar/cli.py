@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sidecar import __version__
-from sidecar.simulate import command as simulate
 
 OK = 0
 FAILED = 1
@@ -34,7 +33,8 @@ exit codes: 0 fine, 1 failed (the message says why), 2 wrong usage
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parsed = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = _parser(simulate="simulate" in given[:1]).parse_args(given)
     command: Callable[[argparse.Namespace], int] = parsed.command
     try:
         return command(parsed)
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(*, simulate: bool) -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         "sidecar", description=_ABOUT, epilog=_EXAMPLES, formatter_class=raw
@@ -63,8 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     schema.set_defaults(command=_schema)
 
     simulated = commands.add_parser("simulate", help="serve simulated LLM endpoints")
-    simulate.add_arguments(simulated)
-    simulated.set_defaults(command=simulate.run)
+    if simulate:  # a running sidecar need not know the simulator's settings
+        from sidecar.simulate import command as simulator
+
+        simulator.add_arguments(simulated)
+        simulated.set_defaults(command=simulator.run)
 
     demo = commands.add_parser("demo", help="carry a call to a simulated fleet, and show it")
     demo.add_argument("--once", action="store_true", help="stop after the first call")

@@ -39,6 +39,8 @@ class Exchange:
     """The reply is complete."""
     error: CallError | None = None
     """Why it never will be."""
+    _half_closed = False
+    """One side of a tunnel has ended."""
     tunnel = False
     """The protocol was switched: bytes flow both ways until one side ends."""
     _answered = False
@@ -159,9 +161,7 @@ class Exchange:
         """The application's side of a tunnel has ended."""
         if self.settled:
             return
-        if self.connection.transport.can_write_eof():
-            self.connection.transport.write_eof()
-        else:
+        if not self._end_direction(self.connection.transport):
             self.ended = True
             self.abandon()
             self._wake()
@@ -242,10 +242,14 @@ class Exchange:
 
     def on_eof(self) -> bool:
         """The server's side of a tunnel has ended. True to go on with the other direction."""
-        transport = self.call.downstream.transport
-        if not self.tunnel or not transport.can_write_eof():
+        return self.tunnel and self._end_direction(self.call.downstream.transport)
+
+    def _end_direction(self, onward: asyncio.Transport) -> bool:
+        """Pass on the end of one direction of a tunnel. False when it was the last one."""
+        if self._half_closed or not onward.can_write_eof():
             return False
-        transport.write_eof()
+        self._half_closed = True
+        onward.write_eof()
         return True
 
     def on_downstream_writable(self, writable: bool) -> None:
