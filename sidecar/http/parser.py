@@ -37,7 +37,7 @@ from sidecar.http.semantics import (
     valid_reason,
 )
 from sidecar.http.target import normal_host, split_absolute
-from sidecar.http.whole import whole_request, whole_response
+from sidecar.http.whole import whole_chunk, whole_request, whole_response
 
 __all__ = ["RequestParser", "RequestSink", "ResponseParser", "ResponseSink"]
 
@@ -257,6 +257,8 @@ class ResponseParser(Guard):
         self._to_upgrade = False
         self._open = False
         self._answered = True
+        self._between_chunks = False
+        self._chunk_ended = False
         self._parser = httptools.HttpResponseParser(self)
 
     def expect(self, method: bytes, upgrade: bool) -> None:
@@ -273,7 +275,12 @@ class ResponseParser(Guard):
         if not self._open:
             self._refuse_unasked()
             return
-        if self._answered and not self._to_head:
+        if self._between_chunks:
+            chunk = whole_chunk(data)
+            if chunk is not None:
+                self.sink.on_whole_chunk(data, chunk)
+                return
+        elif self._answered and not self._to_head:
             whole = whole_response(data)
             if whole is not None:
                 self._open = False
@@ -287,6 +294,8 @@ class ResponseParser(Guard):
                 self._refuse_headers()
         elif self._head.body == CHUNKED:
             self._count_framing()
+            # Behind a chunk, unless some of the next one's size line came too.
+            self._between_chunks = self._chunk_ended and data[-2:] == b"\r\n"
 
     def _feed_parser(self, data: bytes) -> None:
         self._answered = False
@@ -395,8 +404,17 @@ class ResponseParser(Guard):
         self._chunks += 1
         self.sink.on_body(data)
 
+    def on_chunk_header(self) -> None:
+        """A chunk's size line was read."""
+        self._chunk_ended = False
+
+    def on_chunk_complete(self) -> None:
+        """A chunk was read to its end."""
+        self._chunk_ended = True
+
     def on_message_complete(self) -> None:
         """Deliver the end of a final response."""
+        self._chunk_ended = False
         if self._head.status >= 200 and not self._answered:
             self._finish()
 

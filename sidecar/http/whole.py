@@ -31,6 +31,9 @@ _REQUEST: Final = re.compile(
 ).fullmatch
 _STATUS: Final = re.compile(rb"HTTP/1\.1 ([2-5]\d\d) ([\t -~\x80-\xff]*)").fullmatch
 
+# RFC 9112, section 7.1, without extensions.
+_CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n").match
+
 _UNUSUAL: Final = frozenset(
     {b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"te", b"trailer"}
 )
@@ -178,6 +181,17 @@ def whole_response(data: bytes) -> tuple[ResponseHead, bytes] | None:
     head.body = int(length[2])
     _fill(head, known, length)
     return head, data[end + 4 :]
+
+
+def whole_chunk(data: bytes) -> bytes | None:
+    """What *data* carries if it is exactly one chunk, and a plain one; not of the last."""
+    size_line = _CHUNK(data)
+    if size_line is None:
+        return None
+    size, at = int(size_line[1], 16), size_line.end()
+    if not size or len(data) != at + size + 2 or data[-2:] != b"\r\n":
+        return None
+    return data[at:-2]
 
 
 def _fill(head: Head, known: _Known[Start], length: re.Match[bytes] | None) -> None:

@@ -203,11 +203,21 @@ class Exchange:
         if body:
             self._held.append(body)
 
+    def on_whole_chunk(self, raw: bytes, data: bytes) -> None:
+        """Take some of the body; a chunk can go on as it came."""
+        if self._writer is None:
+            self._held.append(data)
+            return
+        self._last = time.monotonic()
+        self._writer.write_chunk(raw, data)
+        self.call.bytes_out += len(data)
+        self.endpoint.stats.bytes_in += len(data)
+
     def on_read(self) -> None:
         """Act on what one read brought: once, however many events it was."""
         if self.ended and self._sent:
             self._settle_whole()
-        if not self._answered:
+        if not self._answered or not (self._held or self.ended or self._writer is None):
             return
         if self._writer is not None:
             self._last = time.monotonic()

@@ -82,6 +82,12 @@ class ReplyWriter:
         if parts:
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
+    def write_chunk(self, raw: bytes, data: bytes) -> None:
+        """Send *data*, which came as the chunk *raw*."""
+        if self._boundary is not None:
+            self._boundary.feed(data)
+        self._transport.write(raw if self._chunked else data)
+
     def break_off(self, error: CallError) -> None:
         """End a reply that is not complete so that it can't be taken for one that is.
 

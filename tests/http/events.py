@@ -71,6 +71,12 @@ class Log:
             self.on_body(body)
         self.on_request_end([])
 
+    def on_whole_chunk(self, raw: bytes, data: bytes) -> None:
+        size_line, _, rest = raw.partition(b"\r\n")
+        assert int(size_line, 16) == len(data)
+        assert rest == data + b"\r\n"
+        self.on_body(data)
+
     def on_whole_response(self, head: ResponseHead, body: bytes) -> None:
         self.on_response(head)
         if body:
