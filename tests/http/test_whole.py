@@ -81,7 +81,6 @@ def test_requests() -> None:
             assert request_lines(whole[0], name) == request_lines(other, name)
 
     compare()
-    print(seen)
     assert min(seen[False], seen[True]) > 40
 
 
@@ -106,7 +105,6 @@ def test_replies() -> None:
         assert response_lines(whole[0]) == response_lines(other)
 
     compare()
-    print(seen)
     assert min(seen[False], seen[True]) > 40
 
 
