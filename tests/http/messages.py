@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hypothesis import strategies as st
 
@@ -161,9 +163,14 @@ def heads(
 
 @st.composite
 def cut(draw: st.DrawFn, data: bytes) -> list[bytes]:
-    """*data* as reads: in one, byte by byte, or cut anywhere."""
-    if draw(st.integers(0, 9)) == 0:
+    """*data* as reads: byte by byte, cut behind some lines (as writers do), or anywhere."""
+    places = st.integers(0, len(data))
+    lines = [match.end() for match in re.finditer(b"\r\n", data)]
+    kind = draw(st.integers(0, 9))
+    if kind == 0:
         return [data[at : at + 1] for at in range(len(data))]
-    cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=12)))
-    reads = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+    if kind < 5 and lines:
+        places = st.sampled_from(lines)
+    cuts = sorted(draw(st.lists(places, max_size=12)))
+    reads = [data[a:b] for a, b in pairwise([0, *cuts, len(data)])]
     return [read for read in reads if read]

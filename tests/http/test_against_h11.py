@@ -98,7 +98,7 @@ def assert_same(ours: Message, theirs: Message, complete: bool) -> None:
 def test_requests() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=1500)
+    @settings(max_examples=1000)
     @given(near_requests())
     def compare(raw: bytes) -> None:
         log, refused = Log(), False
@@ -121,8 +121,8 @@ def test_requests() -> None:
         assert_same(log.messages[0], theirs[0], not refused)
 
     compare()
-    assert seen["accepted"] > 150  # else there was little to compare
-    assert seen["not accepted"] > 150
+    assert seen["accepted"] > 100  # else there was little to compare
+    assert seen["not accepted"] > 100
 
 
 def client(method: bytes) -> h11.Connection:
@@ -137,7 +137,7 @@ def client(method: bytes) -> h11.Connection:
 def test_replies() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=1500)
+    @settings(max_examples=1000)
     @given(near_replies(), st.sampled_from([b"GET", b"HEAD", b"POST"]))
     def compare(raw: bytes, method: bytes) -> None:
         log, refused = Log(), False
@@ -162,5 +162,5 @@ def test_replies() -> None:
             assert_same(mine, other, not refused and not mine.upgrade)
 
     compare()
-    assert seen["accepted"] > 150
-    assert seen["not accepted"] > 150
+    assert seen["accepted"] > 100
+    assert seen["not accepted"] > 100

@@ -7,12 +7,13 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidecar.errors import BadReply
 from sidecar.http.headers import request_lines, response_lines
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import Head, RequestHead, ResponseHead
 from sidecar.http.parser import RequestParser, ResponseParser
-from sidecar.http.whole import whole_request, whole_response
-from tests.http.events import Log
+from sidecar.http.whole import whole_chunk, whole_request, whole_response
+from tests.http.events import Log, Message
 from tests.http.messages import exchanges, requests_built
 from tests.http.mutations import near_replies, near_requests
 
@@ -106,6 +107,59 @@ def test_replies() -> None:
 
     compare()
     assert min(seen[False], seen[True]) > 40
+
+
+CHUNKS = [
+    *(b"5\r\nhello\r\n", b"05\r\nhello\r\n", b"5;a\r\nhello\r\n", b"5\r\n\r\n5\r\n\r\n"),
+    *(
+        b"5",
+        b"\r\n",
+        b"\r",
+        b"\n",
+        b"hello",
+        b"5\r\n",
+        b"0\r\n",
+        b"0\r\n\r\n",
+        b"T: 5\r\n",
+        b";a=b",
+    ),
+    *(
+        b"5\r\nhell\r\n",
+        b"5 \r\nhello\r\n",
+        b"5\r\nhello\n\n",
+        b"g\r\n\r\n",
+        b"a\r\n5\r\nhello\r\n\r\n",
+    ),
+]
+
+
+def chunked_reply(reads: list[bytes]) -> tuple[list[Message], bool]:
+    """The reply, and whether it was refused before its end."""
+    log = Log()
+    parser = ResponseParser(log)
+    parser.expect(b"GET", False)
+    parser.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    try:
+        for read in reads:
+            parser.feed(read)
+    except BadReply:
+        return log.messages, log.messages[0].trailers is None
+    return log.messages, False
+
+
+@settings(max_examples=600)
+@given(st.lists(st.sampled_from(CHUNKS), min_size=1, max_size=8))
+def test_chunks_that_come_one_a_read(reads: list[bytes]) -> None:
+    assert chunked_reply(reads) == chunked_reply([b"".join(reads)])
+
+
+def test_what_is_one_plain_chunk() -> None:
+    assert [whole_chunk(read) for read in CHUNKS if whole_chunk(read)] == [
+        b"hello",
+        b"hello",
+        b"\r\n5\r\n",
+        b"5\r\nhello\r\n",
+    ]
 
 
 def test_sizes_are_left_to_the_parser() -> None:
