@@ -110,9 +110,9 @@ def _litellm(place: Place) -> list[str]:
 
 
 def _sidecar(place: Place) -> list[str]:
-    binary = _ROOT / ".venv" / "bin" / "sidecar"
+    binary = _ROOT / ".build" / "sidecar-venv" / "bin" / "sidecar"
     if not binary.exists():
-        raise UnavailableError("the sidecar is not installed: `make install`")
+        raise UnavailableError("the sidecar is not installed: bench/run does that")
     return [str(binary), "run", "-c", str(place.config("sidecar.yaml"))]
 
 

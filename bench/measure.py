@@ -57,7 +57,8 @@ class Round:
         self._fixed_rate()
         single = wrk.saturate(script, self.port, 1, plan.single)
         self.sample |= {"one_p50_us": single["p50_us"], "one_p99_us": single["p99_us"]}
-        self._streams()
+        self._streams("chunk", steps=False)
+        self._streams("step", steps=True)
         self._memory("loaded")
         if self.contender.large:
             self._large()
@@ -106,18 +107,18 @@ class Round:
         self.sample["fixed_p99_us"] = load["p99_us"]
         self._keep_cpu("cpu_call_fixed_us", cpu / load["calls"] / 1e3)
 
-    def _streams(self) -> None:
+    def _streams(self, name: str, *, steps: bool) -> None:
         connections = FEW if self.contender.slow else CONNECTIONS
         load, cpu = self._cpu(
-            lambda: run_module("streams", self.port, connections, self.plan.streams)
+            lambda: run_module("streams", self.port, connections, self.plan.streams, int(steps))
         )
         if load["chunks"] != load["streams"] * CHUNKS:
             raise LoadError(f"{load['chunks']:.0f} chunks of {load['streams'] * CHUNKS:.0f}")
-        self.sample["chunk_p50_us"] = load["p50_us"]
-        self.sample["chunk_p99_us"] = load["p99_us"]
-        self.sample["chunks_alone"] = load["alone"]
+        self.sample[f"{name}_p50_us"] = load["p50_us"]
+        self.sample[f"{name}_p99_us"] = load["p99_us"]
+        self.sample[f"{name}s_alone"] = load["alone"]
         per_call = cpu / load["streams"] / 1e3 - self.sample.get("cpu_call_us", 0)
-        self._keep_cpu("cpu_chunk_us", per_call / CHUNKS)
+        self._keep_cpu(f"cpu_{name}_us", per_call / CHUNKS)
 
     def _large(self) -> None:
         load, cpu = self._cpu(lambda: run_module("large", self.port))

@@ -7,6 +7,7 @@ from typing import Final
 MODEL: Final = "bench"
 PATH: Final = "/v1/chat/completions"
 STREAM_MARK: Final = b'"stream":true'
+STEPS_MARK: Final = b'"steps":true'
 LARGE_PATH: Final = "/large"
 LARGE_BYTES: Final = 256 * 2**20
 KEY: Final = "sk-bench-0123456789abcdefghijklmnopqrstuvwxyz"
@@ -36,9 +37,10 @@ _PROMPT: Final = (
 )
 
 
-def body(*, stream: bool) -> bytes:
+def body(*, stream: bool, steps: bool = False) -> bytes:
     """A chat completion's request body, about 700 bytes."""
-    mark = b',"stream":true' if stream else b""
+    mark = b"," + STREAM_MARK if stream else b""
+    mark += b"," + STEPS_MARK if steps else b""
     return (
         b'{"model":"%s","messages":[{"role":"system","content":"You are a careful assistant. '
         b"Answer in plain words, cite the passage, say so when you do not know, invent no figure."
@@ -46,9 +48,9 @@ def body(*, stream: bool) -> bytes:
     ) % (MODEL.encode(), _PROMPT.encode(), mark)
 
 
-def request(host: str, *, stream: bool = False) -> bytes:
+def request(host: str, *, stream: bool = False, steps: bool = False) -> bytes:
     """A whole POST of a chat completion, head and body."""
-    content = body(stream=stream)
+    content = body(stream=stream, steps=steps)
     lines = [f"POST {PATH} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(content)}"]
     lines += [f"{name}: {value}" for name, value in HEADERS.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + content

@@ -1,7 +1,8 @@
 """A clock for streams that is finer than the event loop's milliseconds.
 
-The chunks of many streams go out one by one, evenly spaced: a proxy that gathers chunks gains
-nothing, and the delay that is measured is not that of the upstream's own bursts.
+Out of the box the chunks of many streams go out one by one, evenly spaced: a proxy that gathers
+chunks gains nothing, and the delay that is measured is not that of the upstream's own bursts. With
+one slot they go out together, as an engine that batches emits a token for each stream in a step.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ class _Itimerspec(ctypes.Structure):
 class Pacer:
     """Calls each of its members once per *interval* seconds, in turn, until it returns False."""
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, slots: int = _SLOTS) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)  # os.timerfd_create is Python 3.13's
         self._timer: int = self._libc.timerfd_create(time.CLOCK_MONOTONIC, _FLAGS)
-        self._tick = int(interval * 1e9 / _SLOTS)
-        self._slots: list[list[Callable[[], bool]]] = [[] for _ in range(_SLOTS)]
+        self._tick = int(interval * 1e9 / slots)
+        self._slots: list[list[Callable[[], bool]]] = [[] for _ in range(slots)]
         self._at = 0
         self._members = 0
         asyncio.get_running_loop().add_reader(self._timer, self._expired)
@@ -56,8 +57,8 @@ class Pacer:
             missed = int.from_bytes(os.read(self._timer, 8), "little")
         except BlockingIOError:  # it was disarmed in between
             return
-        for _ in range(min(missed, _SLOTS)):
-            self._at = (self._at + 1) % _SLOTS
+        for _ in range(min(missed, len(self._slots))):
+            self._at = (self._at + 1) % len(self._slots)
             self._turn(self._slots[self._at])
         if not self._members:
             self._arm(0)

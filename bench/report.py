@@ -78,10 +78,19 @@ def _about(rounds: Rounds, names: Sequence[str]) -> str:
     verdict = " That is too much: do not trust the rows on latency." if usual > _QUIET else ""
     return (
         f"Rounds: {len(rounds)}, on {os.cpu_count()} cores of an {_cpu_model()}, Linux {kernel}, "
-        f"Python {platform.python_version()}; {versions}. Other programs used {usual:.0%} of the "
+        f"sidecar on {_sidecar_python()}; {versions}. Other programs used {usual:.0%} of the "
         f"proxy's core in the median load, {worst:.0%} in the worst.{verdict} Less is better, but "
         f"where a * stands."
     )
+
+
+def _sidecar_python() -> str:
+    python = Path(__file__).parents[1] / ".build" / "sidecar-venv" / "bin" / "python"
+    try:
+        done = subprocess.run([python, "-V"], capture_output=True, text=True, check=False)
+    except OSError:
+        return "an unknown Python"
+    return done.stdout.strip()
 
 
 def _cpu_model() -> str:

@@ -39,7 +39,8 @@ _MIB: Final = 2.0**-20
 MEASURES: Final = (
     Measure("cpu_call_us", "CPU per call, saturated", "µs", digits=1),
     Measure("cpu_call_fixed_us", f"CPU per call at {RATE:,.0f} calls/s", "µs", digits=1),
-    Measure("cpu_chunk_us", "CPU per streamed chunk", "µs", digits=1),
+    Measure("cpu_step_us", "CPU per streamed chunk, in steps", "µs", digits=1),
+    Measure("cpu_chunk_us", "CPU per streamed chunk, one at a time", "µs", digits=1),
     Measure("cpu_gib_ms", "CPU per GiB of a large reply", "ms"),
     Measure("calls_per_s", "throughput, saturated *", "calls/s"),
     Measure("large_gib_per_s", "throughput, large reply *", "GiB/s", digits=2),
@@ -49,6 +50,8 @@ MEASURES: Final = (
     Measure("full_p99_us", "latency p99, saturated", "µs"),
     Measure("one_p50_us", "latency p50, one connection", "µs"),
     Measure("one_p99_us", "latency p99, one connection", "µs"),
+    Measure("added_step_p50", "added delay per chunk in steps, p50", "µs", added="step_p50_us"),
+    Measure("added_step_p99", "added delay per chunk in steps, p99", "µs", added="step_p99_us"),
     Measure("added_chunk_p50", "added delay per chunk, p50", "µs", added="chunk_p50_us"),
     Measure("added_chunk_p99", "added delay per chunk, p99", "µs", added="chunk_p99_us"),
     Measure("chunks_alone", "chunks that arrived alone *", "%", 100),

@@ -1,7 +1,7 @@
 """Streamed calls: how long each chunk takes from the upstream's write to here.
 
-`python -m bench.streams PORT CONNECTIONS CALLS` prints one JSON object. CALLS streams run one after
-another on each connection.
+`python -m bench.streams PORT CONNECTIONS CALLS STEPS` prints one JSON object. CALLS streams run one
+after another on each connection; STEPS is 1 where the chunks of all of them are to come together.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _LIMIT: Final = 100.0  # seconds for everything
 class Record:
     """What all connections saw together."""
 
-    def __init__(self, connections: int, calls: int, host: str) -> None:
-        self.request = messages.request(host, stream=True)
+    def __init__(self, connections: int, calls: int, host: str, steps: bool) -> None:
+        self.request = messages.request(host, stream=True, steps=steps)
         self.calls = calls
         self.left = connections * calls
         self.delays: list[int] = []  # nanoseconds
@@ -84,9 +84,9 @@ class Client(asyncio.Protocol):
             self.send()
 
 
-async def _measure(port: int, connections: int, calls: int) -> dict[str, float]:
+async def _measure(port: int, connections: int, calls: int, steps: int) -> dict[str, float]:
     loop = asyncio.get_running_loop()
-    record = Record(connections, calls, f"127.0.0.1:{port}")
+    record = Record(connections, calls, f"127.0.0.1:{port}", bool(steps))
     for _ in range(connections):
         _, client = await loop.create_connection(lambda: Client(record), "127.0.0.1", port)
         client.send()

@@ -2,7 +2,8 @@
 
 `python -m bench.upstream COUNT CHUNKS INTERVAL` listens on COUNT loopback ports, prints them on one
 line, and serves until it is ended. A call whose body says `"stream":true` gets CHUNKS chunks, one
-each INTERVAL seconds, each carrying the monotonic time at which it was written.
+each INTERVAL seconds, each carrying the monotonic time at which it was written. If it says
+`"steps":true` too, all such streams get their chunks at the same time.
 """
 
 from __future__ import annotations
@@ -41,11 +42,12 @@ def _content_length(data: bytes, end: int) -> int:
 class Server(asyncio.Protocol):
     """One connection. Assumes what holds here: no pipelining, bodies with Content-Length."""
 
-    __slots__ = ("chunks", "left", "pacer", "pending", "transport")
+    __slots__ = ("chunks", "even", "left", "pending", "steps", "transport")
 
-    def __init__(self, chunks: int, pacer: Pacer) -> None:
+    def __init__(self, chunks: int, even: Pacer, steps: Pacer) -> None:
         self.chunks = chunks
-        self.pacer = pacer
+        self.even = even
+        self.steps = steps
         self.left = 0  # chunks of the stream that is under way
         self.pending = b""
 
@@ -65,7 +67,8 @@ class Server(asyncio.Protocol):
         elif data.find(messages.STREAM_MARK, end) > 0:
             self.transport.write(messages.STREAM_HEAD)
             self.left = self.chunks
-            self.pacer.add(self._send_chunk)
+            stepped = data.find(messages.STEPS_MARK, end) > 0
+            (self.steps if stepped else self.even).add(self._send_chunk)
         else:
             self.transport.write(_REPLY)
 
@@ -91,7 +94,7 @@ class Server(asyncio.Protocol):
 
 async def _serve(count: int, chunks: int, interval: float) -> None:
     loop = asyncio.get_running_loop()
-    make = partial(Server, chunks, Pacer(interval))
+    make = partial(Server, chunks, Pacer(interval), Pacer(interval, 1))
     servers = [await loop.create_server(make, "127.0.0.1", 0, backlog=1024) for _ in range(count)]
     print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
     await asyncio.gather(*(server.serve_forever() for server in servers))

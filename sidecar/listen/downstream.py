@@ -56,6 +56,7 @@ class DownstreamConnection(asyncio.Protocol):
         self._last_error: BadMessage | None = None
         self._blocks = 0
         self._closing = False
+        self._ended = False
         self._lingering: asyncio.TimerHandle | None = None
 
     # -- asyncio.Protocol --
@@ -89,6 +90,7 @@ class DownstreamConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The application sends no more: it has left, or half-closed a tunnel."""
+        self._ended = True
         call = self._call
         if call is not None and self._tunnelling(call):
             return True
@@ -278,6 +280,9 @@ class DownstreamConnection(asyncio.Protocol):
         if self._closing:
             return
         self._closing = True
+        if self._ended:  # nothing can be unread behind the end of the input
+            self.transport.close()
+            return
         self.transport.write_eof()
         if self._blocks:
             self._blocks = 0
