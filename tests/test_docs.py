@@ -1,0 +1,214 @@
+"""The documents against the code: links, commands, and every table of names."""
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sidecar import cli, errors
+from sidecar.config.load import load
+from sidecar.config.references import Kind
+from sidecar.control.exporter import Exporter
+from sidecar.control.pages import admin_pages
+from sidecar.observe.access_log import CallRecord
+from sidecar.observe.stats import EndpointStats, ListenerStats, RouteStats, Stats
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+WRITTEN = [page for page in PAGES if page.name != "configuration.md"]  # which has its own tests
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    found = FENCE.findall(page.read_text(encoding="utf-8"))
+    return [text for language, text in found if language in languages]
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table under *heading*, without its head."""
+    section = re.split(r"^## ", read(page), flags=re.MULTILINE)
+    text = next(part for part in section if part.startswith(heading + "\n"))
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE):
+        base = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        slug, count = base, 0
+        while slug in found:
+            count += 1
+            slug = f"{base}-{count}"
+        found.add(slug)
+    return found
+
+
+# -- links --
+
+
+@EVERY_PAGE
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+# -- commands --
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):.*##", read("Makefile"), re.MULTILINE))
+
+
+def subcommands(capsys: pytest.CaptureFixture[str]) -> set[str]:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    commands = capsys.readouterr().out.split("\ncommands:\n")[1].split("\n\n")[0]
+    return set(re.findall(r"^    (\w+) ", commands, re.MULTILINE))
+
+
+def test_the_table_of_commands_has_them_all(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = [row[0].strip("`").split()[:2] for row in rows("README.md", "Commands")]
+    assert {name for tool, name in commands if tool == "make"} == targets()
+    assert {name for tool, name in commands if tool == "sidecar"} == subcommands(capsys)
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_shown_commands_are_right(page: Path) -> None:
+    lines = re.findall(
+        r"^(?:\$ |ExecStart\w*=)?(\S*\b(?:make|sidecar) .+)$",
+        "\n".join(blocks(page, "sh", "text", "ini")),
+        re.MULTILINE,
+    )
+    for line in lines:
+        tool, *arguments = shlex.split(line, comments=True)
+        if tool == "make":
+            assert set(arguments) <= targets(), line
+        else:
+            parsed = cli._parser(simulate=True).parse_args(arguments)
+            assert parsed.command, line
+
+
+def of_system(kind: Kind, name: str) -> str:
+    return "text"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_whole_configurations_are_good(page: Path) -> None:
+    shown = [text for text in blocks(page, "yaml") if re.search("^listeners:", text, re.MULTILINE)]
+    if page.name == "configuration.md":
+        shown.pop()  # the broken one
+    for text in shown:
+        load(text, file="sidecar.yaml", resolve=of_system)
+
+
+# -- tables of names --
+
+
+def test_the_table_of_pages_is_the_admin_servers() -> None:
+    documented = {row[0].strip("`"): row[1] for row in rows("docs/operations.md", "Admin API")}
+    assert documented == {
+        path: ", ".join(method for method in page.methods() if method != "HEAD")
+        for path, page in admin_pages().items()
+    }
+
+
+def test_the_table_of_metrics_is_what_is_exported() -> None:
+    documented = {
+        row[0].strip("`"): (row[1], frozenset(filter(None, row[2].split(", "))))
+        for row in rows("docs/operations.md", "Metrics")
+    }
+    assert documented == dict(exported())
+
+
+def exported() -> Iterator[tuple[str, tuple[str, frozenset[str]]]]:
+    body, _ = Exporter(busy_stats()).render("text/plain;version=0.0.4")
+    for family in text_string_to_metric_families(body.decode()):
+        if family.name.startswith("sidecar_"):
+            name = family.name + ("_total" if family.type == "counter" else "")
+            labels = frozenset().union(*(sample.labels for sample in family.samples))
+            yield name, (family.type, labels - {"le"})
+
+
+def busy_stats() -> Stats:
+    """Something of everything, so that every label shows."""
+    stats = Stats(0.0)
+    route = stats.routes["r", "u"] = RouteStats()
+    route.statuses[200] = route.errors["x"] = 1
+    endpoint = stats.endpoints["u", "e"] = EndpointStats()
+    endpoint.attempts[200] = endpoint.errors["x"] = 1
+    stats.listeners["l"] = ListenerStats()
+    stats.listeners["l"].refused[400] = 1
+    return stats
+
+
+def test_the_table_of_log_fields_is_the_record() -> None:
+    documented = [row[0].strip("`") for row in rows("docs/operations.md", "Access log")]
+    assert documented == list(CallRecord.__struct_fields__)
+
+
+def test_the_table_of_errors_is_what_the_code_raises() -> None:
+    documented = {
+        row[0].strip("`"): set(map(int, re.findall(r"\d{3}", row[1])))
+        for row in rows("docs/operations.md", "Errors")
+    }
+    raised: dict[str, set[int]] = {}
+    for file in sorted((ROOT / "sidecar").rglob("*.py")):
+        for code, status in raised_in(ast.parse(file.read_text(encoding="utf-8"))):
+            raised.setdefault(code, set()).add(status)
+    raised[errors.CallerLeft.code].clear()  # there is nobody to send it to
+    assert documented == raised
+
+
+def raised_in(module: ast.Module) -> Iterator[tuple[str, int]]:
+    """Code and status of each error that *module* makes."""
+    for node in ast.walk(module):
+        if not isinstance(node, ast.Call):
+            continue
+        if isinstance(node.func, ast.Name):
+            kind = getattr(errors, node.func.id, None)
+            if isinstance(kind, type) and issubclass(kind, errors.CallError):
+                yield from made(kind, {each.arg: each.value for each in node.keywords})
+        elif isinstance(node.func, ast.Attribute) and node.func.attr == "_refuse" and node.args[1:]:
+            status, code = (ast.literal_eval(argument) for argument in node.args[1:])
+            yield code, status
+
+
+def made(
+    kind: type[errors.CallError], keywords: dict[str | None, ast.expr]
+) -> Iterator[tuple[str, int]]:
+    code, status = keywords.get("code"), keywords.get("status")
+    if isinstance(code, ast.Name):
+        return  # passed on by `_refuse`, whose calls are looked at
+    number = ast.literal_eval(status) if status else kind.status
+    if isinstance(code, ast.JoinedStr):
+        assert ast.unparse(code) == "f'{due.name}_timeout'", "name what this may become, below"
+        yield from (("connect_timeout", number), ("total_timeout", number))
+    else:
+        yield ast.literal_eval(code) if code else kind.code, number
+
+
+@pytest.mark.parametrize("table", ["Metrics", "Access log", "Errors", "Admin API"])
+def test_no_row_stands_twice(table: str) -> None:
+    found = [row[0] for row in rows("docs/operations.md", table)]
+    assert len(found) == len(set(found))
