@@ -13,9 +13,9 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import h11
 
@@ -35,6 +35,7 @@ CHUNKED_OK: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENTS: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
+T = TypeVar("T")
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
@@ -104,18 +105,26 @@ class Peer:
         async with asyncio.timeout(WAIT):
             await self._loop.sock_sendall(self.sock, data)
 
-    async def floods(self, most: int = 2**26) -> int:
-        """Send zeros until nobody takes more: how many were taken, less than *most*."""
-        sent, full, zeros = 0, 0, bytes(2**18)
+    async def floods(self, data: bytes = bytes(2**18), most: int = 2**26) -> int:
+        """Send *data* again and again until nobody takes more: how much was taken."""
+        sent = full = 0
         while full < 20:  # not taken for so many turns of the loop
             try:
-                sent += self.sock.send(zeros)
+                sent += self.sock.send(data[sent % len(data) :])
                 full = 0
             except BlockingIOError:
                 full += 1
+                await asyncio.sleep(0.002)
             assert sent < most, "no back-pressure"
-            await asyncio.sleep(0.002)
         return sent
+
+    async def drains(self, size: int, pace: float = 0.0, step: int = 2**20) -> None:
+        """Read *size* bytes, with a break of *pace* seconds after each *step* bytes."""
+        while size:
+            came = len(await self.receives(min(step, size)))
+            assert came, f"the connection ended {size} bytes short"
+            size -= came
+            await asyncio.sleep(pace)
 
     async def receives(self, size: int = 65536) -> bytes:
         """What comes next, at most *size* bytes; nothing at the end."""
@@ -237,18 +246,16 @@ class Server:
         self.peers.append(peer)
         return peer
 
-    async def fills(self) -> list[socket.socket]:
+    async def fills(self) -> None:
         """Make its backlog full, so that who connects next is not answered."""
-        made = []
         while True:
             sock = socket.socket()
-            sock.setblocking(False)
-            made.append(sock)
+            self.peers.append(Peer(sock))
             try:
                 async with asyncio.timeout(0.1):
                     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
             except TimeoutError:
-                return made
+                return
 
     def closes(self) -> None:
         self.sock.close()
@@ -276,9 +283,9 @@ class Stage:
         listener: Section | None = None,
         upstreams: Section | None = None,
         routes: list[Section] | None = None,
-        servers: int = 1,
+        servers: Sequence[Server] = (),
     ) -> None:
-        self.servers = [Server() for _ in range(servers)]
+        self.servers = list(servers) or [Server()]
         self.server = self.servers[0]
         self.stats = Stats(0.0)
         endpoints = [{"url": server.url} for server in self.servers]
@@ -294,6 +301,7 @@ class Stage:
         self.serving: Serving
         self.clients: list[Peer] = []
         self.errors: list[str] = []
+        self.tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
         asyncio.get_running_loop().set_exception_handler(
@@ -329,13 +337,17 @@ class Stage:
 
     # -- the ends --
 
-    async def client(self, listener: int = 0) -> Peer:
-        """A new connection to the sidecar."""
-        return await self.connects(("127.0.0.1", self.listener(listener).port))
+    async def client(self, *, window: int | None = None) -> Peer:
+        """A new connection to the sidecar. *window*: how many bytes wait unread at our end."""
+        return await self.connects(("127.0.0.1", self.listener().port), window=window)
 
-    async def connects(self, address: Any, family: int = socket.AF_INET) -> Peer:
+    async def connects(
+        self, address: Any, family: int = socket.AF_INET, window: int | None = None
+    ) -> Peer:
         sock = socket.socket(family)
         sock.setblocking(False)
+        if window is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         await asyncio.get_running_loop().sock_connect(sock, address)
         peer = Peer(sock)
         self.clients.append(peer)
@@ -352,6 +364,12 @@ class Stage:
         server = await self.accepts()
         await server.head()
         return client, server
+
+    def begins(self, act: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Let *act* go on beside the dialogue."""
+        task = asyncio.create_task(act)
+        self.tasks.add(task)
+        return task
 
     async def answered(self, client: Peer, request: bytes = GET) -> Peer:
         """Carry a call on *client*; the server's end of it, which is idle then."""
@@ -397,7 +415,7 @@ class Stage:
                 }.items()
                 if count
             ]
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        tasks = asyncio.all_tasks() - {asyncio.current_task(), *self.tasks}
         return held + [repr(task) for task in tasks]
 
     async def is_at_rest(self) -> None:
