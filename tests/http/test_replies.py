@@ -169,10 +169,26 @@ def test_replies_that_are_refused(data: bytes, split: bool) -> None:
         reply(*reads(data, split))
 
 
-@SPLIT
-def test_a_101_must_say_to_what(split: bool) -> None:
+def test_a_101_must_say_to_what() -> None:
+    log = Log()
+    parser = ResponseParser(log)
+    parser.expect(b"GET", True)
     with pytest.raises(BadReply):
-        reply(*reads(b"HTTP/1.1 101 Switching\r\n\r\n", split), upgrade=True)
+        parser.feed(b"HTTP/1.1 101 Switching\r\n\r\n")
+    assert log.messages == []
+
+
+@SPLIT
+def test_a_chunk_is_no_reply(split: bool) -> None:
+    log = Log()
+    parser = ResponseParser(log)
+    parser.expect(b"GET", False)
+    for read in reads(OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", split):
+        parser.feed(read)
+    parser.expect(b"GET", False)
+    with pytest.raises(BadReply):
+        parser.feed(b"2\r\nhi\r\n")
+    assert [message.body for message in log.messages] == [b"hi"]
 
 
 ANSWERS = {
