@@ -7,6 +7,7 @@ that was held for them must be released: whichever test it is, whatever went wro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
@@ -118,6 +119,13 @@ class Peer:
             assert sent < most, "no back-pressure"
         return sent
 
+    async def talks(self, says: Callable[[], bytes], pace: float = 0.0) -> None:
+        """Send what *says* returns, every *pace* seconds, until the other side has gone."""
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await self.sends(says())
+                await asyncio.sleep(pace)
+
     async def drains(self, size: int, pace: float = 0.0, step: int = 2**20) -> None:
         """Read *size* bytes, with a break of *pace* seconds after each *step* bytes."""
         while size:
@@ -209,11 +217,9 @@ class Peer:
 
     async def is_cut(self) -> None:
         """The connection ends, in whatever way, after whatever was on its way."""
-        try:
+        with contextlib.suppress(ConnectionResetError):
             while await self.receives():
                 pass
-        except ConnectionResetError:
-            pass
 
     def half_closes(self) -> None:
         self.sock.shutdown(socket.SHUT_WR)

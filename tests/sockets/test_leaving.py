@@ -3,12 +3,11 @@
 What was begun for it ends at once upstream, and nothing is held (`Stage` checks that at its end).
 """
 
-import asyncio
 from collections.abc import Callable
 
 import pytest
 
-from tests.sockets.peers import CHUNKED_OK, EVENTS, GET, OK, Peer, Server, Stage, chunk, post, until
+from tests.sockets.peers import EVENTS, GET, OK, Peer, Server, Stage, chunk, post, until
 
 LEAVING = [Peer.closes, Peer.resets]
 Leave = Callable[[Peer], None]
@@ -167,7 +166,7 @@ async def test_half_a_connection_is_a_caller_that_left() -> None:
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", EVENTS])
 async def test_a_stalled_caller_is_given_up(head: bytes) -> None:
     async with Stage(timeouts={"idle": "200ms"}) as stage:
-        client, server = await stage.call()
+        _, server = await stage.call()
         await server.sends(head)
         data = chunk(b"x" * 60_000) if head is EVENTS else b"x" * 60_000
         await server.floods(data=data)
