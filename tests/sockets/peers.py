@@ -145,6 +145,15 @@ class Peer:
         except TimeoutError:
             raise AssertionError("nothing came") from None
 
+    async def silent(self, seconds: float) -> bool:
+        """Whether nothing comes for *seconds*."""
+        try:
+            async with asyncio.timeout(seconds):
+                self.unread += await self._loop.sock_recv(self.sock, 65536)
+        except TimeoutError:
+            return not self.unread
+        return False
+
     async def until(self, mark: bytes) -> bytes:
         """All that comes up to *mark*, which it includes."""
         data = b""
@@ -385,6 +394,13 @@ class Stage:
         await server.sends(OK)
         assert (await client.reply()).body == b"ok"
         return server
+
+    async def answered_again(self, client: Peer, server: Peer) -> None:
+        """Carry one more call on both connections."""
+        await client.sends(GET)
+        assert b"GET /v1/models" in await server.head()
+        await server.sends(OK)
+        assert (await client.reply()).body == b"ok"
 
     # -- what the sidecar holds --
 
