@@ -47,11 +47,11 @@ class CallerLeft(CallError):
     status = 499
 
 
-class Draining(CallError):
-    """The sidecar is about to stop and takes no new calls."""
+class CutOff(CallError):
+    """The sidecar stopped before the call had ended."""
 
-    code = "draining"
-    status = 503
+    code = "cut_off"
+    status = 499
     close = True
 
 

@@ -190,7 +190,7 @@ class Route(Section, frozen=True):
 
     upstream: Annotated[str, Meta(description="Name of an upstream.")]
     name: Annotated[
-        Name | None, Meta(description="For logs and metrics; absent: made from the match.")
+        Name | None, Meta(description="For logs and metrics; absent: `INDEX-UPSTREAM`.")
     ] = None
     match: Annotated[Match, Meta(description="Which calls.")] = Match()
     policy: Annotated[str, Meta(description="Name of a policy.")] = "default"

@@ -110,10 +110,9 @@ def _of_attempts(rows: Rows[EndpointStats]) -> Iterator[Metric]:
         lambda endpoint: endpoint.errors,
     )  # fmt: skip
     yield _gauge("attempts_in_flight", "Attempts going on.", _ENDPOINT, rows, lambda e: e.in_flight)
-    yield _histogram(
-        "attempt_first_byte_seconds", "From a request sent to its reply's head.", _ENDPOINT, rows,
-        lambda endpoint: endpoint.first_byte,
-    )  # fmt: skip
+    yield _gauge(
+        "tunnels", "Open upgraded connections (WebSocket).", _ENDPOINT, rows, lambda e: e.tunnels
+    )
     yield _counter(
         "replays", "Requests sent again because a reused connection had died.", _ENDPOINT, rows,
         lambda endpoint: endpoint.replays,
@@ -180,7 +179,6 @@ def _of_process(stats: Stats) -> Iterator[Metric]:
         implementation=platform.python_implementation(),
     )  # fmt: skip
     yield _single("start_time_seconds", "When the sidecar started.", stats.started)
-    yield _single("tunnels", "Open upgraded connections (WebSocket).", stats.tunnels)
     dropped: Rows[int] = [((), stats.log_dropped)]
     yield _counter("access_log_dropped", "Access log lines lost.", (), dropped, _itself)
 

@@ -163,7 +163,7 @@ def admin_pages() -> Pages:
         "/routes": Page("Routes in order.", lambda i, _: Answer(i.routes())),
         "/connections": Page("Open connections.", lambda i, _: Answer(i.connections())),
         "/log-level": Page("POST ?level=debug changes it.", _log_level, _set_log_level),
-        "/drain": Page("Take no new calls.", post=_drain),
+        "/drain": Page("Stop being ready; close each connection after its call.", post=_drain),
         "/quit": Page("Drain, then exit.", post=_quit),
     }
     index = [

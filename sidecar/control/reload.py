@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Final
 from sidecar.config.defaults import FILE, default_text
 from sidecar.config.load import ConfigErrors, Loaded, load
 from sidecar.control import logs
+from sidecar.control.watcher import Contents, contents, watch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sidecar.config.model import Config
     from sidecar.control.admin import AdminServer
     from sidecar.control.serving import Serving
 
@@ -25,6 +29,7 @@ class Reloader:
     def __init__(self, file: Path | None, serving: Serving, text: str | None = None) -> None:
         self.file = file
         self.loaded: Loaded
+        self._known: Contents = {}
         self.admin: AdminServer | None = None
         self._serving = serving
         self._text = text
@@ -36,6 +41,7 @@ class Reloader:
 
     async def start(self) -> None:
         """Load and serve for the first time. Raise ConfigErrors or OSError."""
+        self._known = contents(self._named(()))
         loaded = self._read()
         logs.set_level(loaded.config.log_level)
         await self._serving.apply(loaded.config)
@@ -47,10 +53,9 @@ class Reloader:
             loaded = await asyncio.get_running_loop().run_in_executor(None, self._read)
             if loaded.hash == self.loaded.hash:
                 self._serving.stats.reloads.unchanged += 1
+                self._serving.stats.reloads.last_error = ""
                 return
-            if self.admin is not None:
-                self.admin.rebind(loaded.config.admin.address, loaded.config.admin.health)
-            await self._serving.apply(loaded.config)
+            await self._apply(loaded.config)
         except (ConfigErrors, OSError) as error:
             self._reject(error)
             return
@@ -59,11 +64,21 @@ class Reloader:
         self._accept(loaded)
         _log.info("configuration reloaded", extra={"file": self.name, "hash": loaded.hash[:12]})
 
+    async def _apply(self, config: Config) -> None:
+        """All of *config*, or nothing: the admin server moves back if the rest can't be had."""
+        before = self.loaded.config.admin
+        if self.admin is not None:
+            self.admin.rebind(config.admin.address, config.admin.health)
+        try:
+            await self._serving.apply(config)
+        except OSError:
+            if self.admin is not None:
+                self.admin.rebind(before.address, before.health)
+            raise
+
     async def watch(self) -> None:
         """Reload whenever the file, or one that it refers to, changes. Never returns."""
-        from sidecar.control.watcher import watch  # late: not needed to serve the first call
-
-        await watch(self._files, self.reload)
+        await watch(lambda: self._named(self.loaded.files), self.reload, known=self._known)
 
     def _read(self) -> Loaded:
         if self.file is None:
@@ -72,9 +87,8 @@ class Reloader:
             text = self.file.read_text(encoding="utf-8", errors="replace")
         return load(text, file=self.name)
 
-    def _files(self) -> list[Path]:
-        named = [Path(name) for name in self.loaded.files]
-        return named if self.file is None else [self.file, *named]
+    def _named(self, others: Iterable[str]) -> list[Path]:
+        return [*([self.file] if self.file is not None else []), *map(Path, others)]
 
     def _accept(self, loaded: Loaded) -> None:
         self.loaded = loaded

@@ -36,7 +36,7 @@ from sidecar.http.semantics import (
     persists,
     valid_reason,
 )
-from sidecar.http.target import normal_host, split_absolute
+from sidecar.http.target import resolve_target
 from sidecar.http.whole import whole_chunk, whole_request, whole_response
 
 __all__ = ["RequestParser", "RequestSink", "ResponseParser", "ResponseSink"]
@@ -218,32 +218,11 @@ class RequestParser(Guard):
             self._refuse(f"the body is longer than {limit} bytes", 413, "body_too_large")
 
     def _check_target(self, head: RequestHead) -> None:
-        """RFC 9112, section 3.2: exactly one valid Host; an absolute target replaces it."""
-        host = head.fields.get(b"host")
-        if host is None and head.minor == 1:
-            self._refuse("the Host header is missing", 400, "bad_request")
-        if host:
-            lower = normal_host(host)
-            if lower is None:
-                self._refuse("the Host header is not one valid host", 400, "bad_request")
-            head.host = lower
         if head.method == b"CONNECT":
             self._refuse("CONNECT is for a forward proxy; this is none", 405, "bad_request")
-        target = head.target
-        if target[:1] == b"/":
-            if b"#" in target:
-                self._refuse("the target has a fragment", 400, "bad_request")
-        elif not (target == b"*" and head.method == b"OPTIONS"):
-            self._check_absolute(head)
-        head.path = head.target.partition(b"?")[0]
-
-    def _check_absolute(self, head: RequestHead) -> None:
-        parts = split_absolute(head.target)
-        host = normal_host(parts[0]) if parts else None
-        if parts is None or host is None:
-            self._refuse("the request target is neither a path nor a URL", 400, "bad_request")
-        asks_server = head.method == b"OPTIONS" and head.target.endswith(parts[0])
-        head.host, head.target = host, b"*" if asks_server else parts[1]  # section 3.2.4
+        problem = resolve_target(head)
+        if problem is not None:
+            self._refuse(problem, 400, "bad_request")
 
 
 class ResponseParser(Guard):

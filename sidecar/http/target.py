@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sidecar.http.message import RequestHead
 
 _HOST: Final = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+(?:%25[\w.~-]+)?\]|[A-Za-z0-9\-._~!$&'()*+;=%]+)(?::\d{0,5})?"
@@ -43,3 +46,36 @@ def host_name(host: bytes) -> bytes:
     if host.startswith(b"["):
         return host[1 : host.find(b"]")]
     return host.partition(b":")[0]
+
+
+def resolve_target(head: RequestHead) -> str | None:
+    """Set host, path and origin form of a parsed *head*, or say what is wrong with them.
+
+    RFC 9112, section 3.2: exactly one valid Host; an absolute target replaces it.
+    """
+    host = head.fields.get(b"host")
+    if host is None and head.minor == 1:
+        return "the Host header is missing"
+    if host:
+        lower = normal_host(host)
+        if lower is None:
+            return "the Host header is not one valid host"
+        head.host = lower
+    problem = _resolve_form(head)
+    head.path = head.target.partition(b"?")[0]
+    return problem
+
+
+def _resolve_form(head: RequestHead) -> str | None:
+    target = head.target
+    if target[:1] == b"/":
+        return "the target has a fragment" if b"#" in target else None
+    if target == b"*" and head.method == b"OPTIONS":
+        return None
+    parts = split_absolute(target)
+    host = normal_host(parts[0]) if parts else None
+    if parts is None or host is None:
+        return "the request target is neither a path nor a URL"
+    asks_server = head.method == b"OPTIONS" and target.endswith(parts[0])
+    head.host, head.target = host, b"*" if asks_server else parts[1]  # section 3.2.4
+    return None

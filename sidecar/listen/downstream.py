@@ -15,7 +15,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
-from sidecar.errors import BadMessage, Overloaded
+from sidecar.errors import BadMessage, CutOff, Overloaded
 from sidecar.http.message import Header, RequestHead
 from sidecar.http.parser import RequestParser
 from sidecar.listen.refusal import refusal
@@ -26,6 +26,8 @@ from sidecar.proxy.serve import drop, serve
 if TYPE_CHECKING:
     from sidecar.listen.listener import Listener
 
+_HANG_UP: Final = getattr(select, "POLLRDHUP", 0)
+"""Linux tells of the other side's end even while there is input unread; others of a reset only."""
 _QUEUE: Final = 4
 """Reading is paused: a pipelined request waits for the one before it."""
 _LINGER: Final = 2.0
@@ -192,6 +194,12 @@ class DownstreamConnection(asyncio.Protocol):
         if self.idle:
             self._close()
 
+    def cut_off(self) -> None:
+        """Close at once, whatever is being served."""
+        if self._call is not None:
+            self._call.error = CutOff("the sidecar stopped")
+        self.transport.abort()
+
     def time_out_head(self) -> None:
         """The head took too long."""
         self._refuse(BadMessage("the head took too long", status=408, code="request_timeout"))
@@ -202,7 +210,7 @@ class DownstreamConnection(asyncio.Protocol):
         if not self._blocks or self._closing:
             return
         poll = select.poll()
-        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        poll.register(self.transport.get_extra_info("socket").fileno(), _HANG_UP)
         if poll.poll(0) and not (self._call and self._tunnelling(self._call, quiet=True)):
             self.transport.abort()
 

@@ -113,7 +113,7 @@ class Listener:
         if self._sweeper is not None:
             self._sweeper.cancel()
         for connection in list(self.connections):
-            connection.transport.abort()
+            connection.cut_off()
 
     def opened(self, connection: DownstreamConnection) -> bool:
         """Count a connection in. False when there are too many."""

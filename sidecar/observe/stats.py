@@ -63,7 +63,7 @@ class EndpointStats:
 
     __slots__ = (
         "attempts", "bytes_in", "bytes_out", "connect", "connect_errors", "connects", "errors",
-        "first_byte", "idle", "in_flight", "open", "replays", "waiting",
+        "idle", "in_flight", "open", "replays", "tunnels", "waiting",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -72,7 +72,8 @@ class EndpointStats:
         self.errors: defaultdict[str, int] = defaultdict(int)
         """Attempts that failed, by error code."""
         self.in_flight = 0
-        self.first_byte = Histogram()
+        self.tunnels = 0
+        """Open upgraded connections (WebSocket)."""
         self.connect = Histogram()
         self.connects = 0
         self.connect_errors = 0
@@ -127,7 +128,7 @@ class ReloadStats:
 class Stats:
     """Everything that is counted, by the names that label it."""
 
-    __slots__ = ("endpoints", "listeners", "log_dropped", "reloads", "routes", "started", "tunnels")
+    __slots__ = ("endpoints", "listeners", "log_dropped", "reloads", "routes", "started")
 
     def __init__(self, started: float) -> None:
         self.started = started
@@ -140,5 +141,3 @@ class Stats:
         """By address."""
         self.reloads = ReloadStats()
         self.log_dropped = 0
-        self.tunnels = 0
-        """Open upgraded connections (WebSocket)."""

@@ -7,13 +7,15 @@ over; `_phase` names the timer that runs. Data flows by callbacks: no task wakes
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from sidecar.errors import BadMessage, CallError, TimedOut, Truncated
+from sidecar.errors import BadMessage, BadReply, CallError, TimedOut, Truncated
 from sidecar.http.headers import chunk, last_chunk, response_lines, status_line
 from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.policy.timeouts import Timers, first_byte, within
+from sidecar.proxy.backlog import unsent
 from sidecar.proxy.body import UPSTREAM_FULL
 from sidecar.proxy.request import request_head
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 _HELD: Final = 256 * 1024
 """Bytes of a reply that may wait for somebody to take them, before reading pauses."""
+_INTERIMS: Final = 100
+"""How many 1xx a reply may have before its head: they are passed on without back-pressure."""
 
 
 class Exchange:
@@ -53,7 +57,9 @@ class Exchange:
     _timer: asyncio.TimerHandle | None = None
     _phase = ""
     _last = 0.0
-    _backlog = 0
+    _interims = 0
+    _backlog = sys.maxsize
+    """What the slow reader had not taken when we last looked."""
 
     def __init__(
         self, call: Call, endpoint: Endpoint, connection: UpstreamConnection, timers: Timers
@@ -104,6 +110,7 @@ class Exchange:
             return
         if self.head.status == 101:
             self.tunnel = True
+            self.endpoint.stats.tunnels += 1
             self._stop_timer()
             self.call.body.stream_into(self)
         if self.call.downstream.writable:
@@ -172,12 +179,16 @@ class Exchange:
             self._last = time.monotonic()
             self.call.downstream.resume_reading(UPSTREAM_FULL)
         else:
+            self._backlog = sys.maxsize
             self.call.downstream.pause_reading(UPSTREAM_FULL)
 
     # -- the reply --
 
     def on_interim(self, head: ResponseHead) -> None:
         """Hand on a 1xx (RFC 9110, section 15.2), but 100: we answered that ourselves."""
+        self._interims += 1
+        if self._interims > _INTERIMS:
+            raise BadReply("too many interim replies")
         if head.status != 100 and self.call.head.minor == 1:
             interim = status_line(head) + response_lines(head) + b"\r\n\r\n"
             self.call.downstream.transport.write(interim)
@@ -245,7 +256,7 @@ class Exchange:
         """The connection ended before the reply did."""
         if self.tunnel:
             self.ended = True
-        else:
+        elif not self.ended:  # a whole reply stays one, whatever comes behind it
             self.error = error
         self._settle()
         self._wake()
@@ -270,6 +281,7 @@ class Exchange:
             self._last = time.monotonic()
             self._resume()
         else:
+            self._backlog = sys.maxsize
             self._pause()
 
     def _pause(self) -> None:
@@ -314,8 +326,10 @@ class Exchange:
             self.fail(self._timed_out(name, seconds))
 
     def _idle_left(self, seconds: float) -> float:
-        backlog = self.call.downstream.transport.get_write_buffer_size()
-        if backlog < self._backlog:  # a slow caller takes what it was sent: that is progress
+        """Seconds that are left; a slow reader who takes what it was sent makes progress too."""
+        reader = self.call.downstream if self._sent else self.connection
+        backlog = 0 if reader.writable else unsent(reader.transport)
+        if backlog < self._backlog and backlog:
             self._last = time.monotonic()
         self._backlog = backlog
         return self._last + seconds - time.monotonic()
@@ -360,6 +374,8 @@ class Exchange:
             self.call.downstream.resume_reading(UPSTREAM_FULL)
         stats = self.endpoint.stats
         stats.in_flight -= 1
+        if self.tunnel:
+            stats.tunnels -= 1
         stats.attempts[self.head.status if self._answered else 0] += 1
         if self.error is not None:
             stats.errors[self.error.code] += 1

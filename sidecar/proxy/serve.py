@@ -8,7 +8,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Final
 
-from sidecar.errors import CallerLeft, CallError
+from sidecar.errors import CallerLeft, CallError, CutOff, TimedOut
 from sidecar.llm.request import asked
 from sidecar.observe.trace import receive
 from sidecar.proxy.reply import ReplyWriter, send_error
@@ -43,7 +43,7 @@ async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
         call.error = error
         call.close = call.close or error.close
     except asyncio.CancelledError:
-        if call.exchange is None or not call.exchange.ended:
+        if call.error is None and (call.exchange is None or not call.exchange.ended):
             call.error = _left()
     except Exception:
         _log.exception("internal error, request id %s", call.request_id.decode("latin-1"))
@@ -69,7 +69,12 @@ async def _receive(call: Call, candidates: tuple[Candidate, ...]) -> None:
         return
     if call.head.expects_continue:  # we answer as the origin does (RFC 9110, section 10.1.1)
         call.downstream.transport.write(_CONTINUE)
-    await call.body.hold(max(c.route.hold for c in candidates), _BODY_IDLE)
+    totals = [c.route.timers.total for c in candidates]
+    try:
+        async with asyncio.timeout(None if None in totals else max(t or 0 for t in totals)):
+            await call.body.hold(max(c.route.hold for c in candidates), _BODY_IDLE)
+    except TimeoutError:
+        raise TimedOut("the call's total time is over", code="total_timeout") from None
 
 
 def _route(call: Call, candidates: tuple[Candidate, ...]) -> Route:
@@ -110,7 +115,7 @@ def _end(call: Call, recorder: Recorder) -> None:
             call.exchange.abandon()
         call.exchange = None  # it refers to the call: the two would wait for the collector
     error = call.error
-    if error is not None and call.status == 0 and not isinstance(error, CallerLeft):
+    if error is not None and call.status == 0 and not isinstance(error, (CallerLeft, CutOff)):
         if not call.body.complete:
             call.close = True
         send_error(call, error)

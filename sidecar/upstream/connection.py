@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class Exchange(ResponseSink, Protocol):
     """Who has the connection: takes the response's events, and these."""
 
+    ended: bool
+    """The response is complete."""
+
     def on_read(self) -> None:
         """All events of one read were delivered."""
 
@@ -46,6 +49,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Whether a byte came since the exchange began."""
         self.writable = True
         self.closed = False
+        self._stray = False
         self.peer = ""
 
     # -- what the exchange calls --
@@ -62,7 +66,7 @@ class UpstreamConnection(asyncio.Protocol):
         """The exchange is over: back to the pool, or closed where it can't be used again."""
         # An idle connection must not keep the exchange, with its call and body, alive.
         self.exchange = self.parser.sink = cast("Exchange", None)
-        if reusable and not self.closed:
+        if reusable and not self.closed and not self._stray:
             self.pool.release(self)
         else:
             self.abort()
@@ -98,8 +102,10 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             self.parser.feed(data)
         except BadReply as error:
-            self._fail(error)
-            return
+            if not exchange.ended:
+                self._fail(error)
+                return
+            self._stray = True  # the reply is complete, and what came behind it answers nothing
         exchange.on_read()
 
     def eof_received(self) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sidecar.observe.stats import EndpointStats, Stats
+from sidecar.policy.balance import RoundRobin
 from sidecar.upstream.endpoint import Endpoint, Place
 from sidecar.upstream.resolve import Name
 from sidecar.upstream.tls import client_context
@@ -51,12 +52,18 @@ class Registry:
         self._kept: dict[Key, Kept] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._pools: dict[str, PoolConfig] = {}
+        self._turns: dict[str, RoundRobin] = {}
 
     def bind(self, configs: dict[str, UpstreamConfig]) -> Binding:
         """Upstreams for *configs*, with what exists already. Raise OSError for bad TLS files."""
         kept: dict[Key, Kept] = {}
         upstreams = {
-            name: Upstream(name, config.dialect, self._sources(name, config, kept))
+            name: Upstream(
+                name,
+                config.dialect,
+                self._sources(name, config, kept),
+                self._turns.setdefault(name, RoundRobin()),
+            )
             for name, config in configs.items()
         }
         return Binding(upstreams, kept, configs)
@@ -66,6 +73,7 @@ class Registry:
         gone = [kept for key, kept in self._kept.items() if key not in binding.kept]
         self._kept = binding.kept
         self._pools = {name: config.pool for name, config in binding.configs.items()}
+        self._turns = {name: self._turns[name] for name in binding.upstreams}
         used = {key.tls for key in binding.kept}
         self._contexts = {digest: c for digest, c in self._contexts.items() if digest in used}
         for old in gone:

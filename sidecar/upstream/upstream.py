@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import AttemptError, ConnectFailed
-from sidecar.policy.balance import RoundRobin
 from sidecar.upstream.resolve import Name
 
 if TYPE_CHECKING:
     from sidecar.config.model import Dialect
+    from sidecar.policy.balance import RoundRobin
     from sidecar.upstream.endpoint import Endpoint
 
 _MAX_RENDERED: Final = 256
@@ -88,20 +88,21 @@ class DnsGroup:
         self.endpoints.clear()
 
 
-Source = "Endpoint | Template | DnsGroup"
-
-
 class Upstream:
     """What a route sends its calls to."""
 
     def __init__(
-        self, name: str, dialect: Dialect, sources: list[Endpoint | Template | DnsGroup]
+        self,
+        name: str,
+        dialect: Dialect,
+        sources: list[Endpoint | Template | DnsGroup],
+        turn: RoundRobin,
     ) -> None:
         self.name = name
         self.dialect = dialect
         self.sources = sources
         self.names = [source for source in sources if isinstance(source, DnsGroup)]
-        self._turn = RoundRobin()
+        self._turn = turn
         self._fixed = None if self.names else [s for s in sources if not isinstance(s, DnsGroup)]
 
     def pick(self, captured: Mapping[str, str]) -> Endpoint:
