@@ -87,7 +87,7 @@ class DownstreamConnection(asyncio.Protocol):
             if not in_head and self._parser.in_head:
                 self.since = time.monotonic()
             self._next()
-        elif self._queue:
+        if self._queue:
             self.pause_reading(_QUEUE)
 
     def eof_received(self) -> bool:
@@ -117,7 +117,9 @@ class DownstreamConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The application has caught up."""
         self.writable = True
-        if self._call is not None and self._call.exchange is not None:
+        if self._call is None:
+            self._next()
+        elif self._call.exchange is not None:
             self._call.exchange.on_downstream_writable(True)
 
     # -- the parser's sink --
@@ -215,7 +217,12 @@ class DownstreamConnection(asyncio.Protocol):
             self.transport.abort()
 
     def _next(self) -> None:
-        """Serve the first in the queue. When there is none, answer what was refused."""
+        """Serve the first in the queue. When there is none, answer what was refused.
+
+        Not before the replies so far are taken: who only asks must not fill our memory.
+        """
+        if not self.writable or self._closing:
+            return
         if self._queue:
             call = self._call = self._queue.popleft()
             self.calls += 1

@@ -110,6 +110,7 @@ class RequestBody:
         """The body is complete."""
         self.complete = True
         self.trailers = trailers
+        self._downstream.resume_reading(BODY_FULL)  # its last read may have been one too many
         if self._consumer is not None:
             self._consumer.send_end(trailers)
         self._wake()
