@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _REMEMBERED: Final = 1024
 _LONGEST: Final = 512
-"""Paths longer than this are matched anew each time, so that memory stays bounded."""
+"""Hosts with paths longer than this are matched anew each time, so that memory stays bounded."""
 _SEGMENT: Final = r"(?P<\1>[A-Za-z0-9-]{1,63})"
 
 
@@ -100,7 +100,7 @@ class Router:
         found = self._remembered.get(key)
         if found is None:
             found = self._match(host, path, method)
-            if len(path) <= _LONGEST:
+            if len(host) + len(path) <= _LONGEST:
                 if len(self._remembered) >= _REMEMBERED:
                     self._remembered.clear()
                 self._remembered[key] = found
@@ -146,7 +146,8 @@ def _glob(glob: str) -> re.Pattern[str]:
 
 
 def _host_pattern(host: str) -> re.Pattern[str]:
-    escaped = re.escape(host.lower()).replace(r"\*", r"[^/]+")
+    """Against `host_name`, which has no brackets around an IPv6 address."""
+    escaped = re.escape(host.lower().strip("[]")).replace(r"\*", r"[^/]+")
     return re.compile(re.sub(r"\\\{(\w+)\\\}", _SEGMENT, escaped))
 
 

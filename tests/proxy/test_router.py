@@ -1,0 +1,207 @@
+"""Which route takes a call: tables of routes, calls, and who gets them."""
+
+from typing import Any, cast
+
+import pytest
+
+from sidecar.config.model import Match
+from sidecar.errors import NotRouted
+from sidecar.proxy.router import Candidate, Route, Router, Rule, choose
+
+
+def router(*matches: Match, rewrite: str | None = None) -> Router:
+    """Routes named `0`, `1`, ... in this order."""
+    routes = [Route(str(n), *cast("Any", (None,) * 5)) for n in range(len(matches))]
+    return Router([Rule(m, rewrite, r) for m, r in zip(matches, routes, strict=True)])
+
+
+def pick(
+    routes: Router,
+    path: bytes = b"/",
+    host: bytes = b"a",
+    method: bytes = b"POST",
+    model: str | None = None,
+    **fields: bytes,
+) -> Candidate:
+    headers = {name.encode(): value for name, value in fields.items()}
+    return choose(routes.candidates(host, path, method), headers, model)
+
+
+def takes(match: Match, **call: Any) -> bool:
+    try:
+        pick(router(match), **call)
+    except NotRouted:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path", "taken"),
+    [
+        ("/v1", b"/v1", True),
+        ("/v1", b"/v1/", True),
+        ("/v1", b"/v1/chat", True),
+        ("/v1", b"/v1x", False),
+        ("/v1", b"/", False),
+        ("/v1", b"/V1", False),
+        ("/v1/", b"/v1", True),
+        ("/v1/", b"/v1/chat", True),
+        ("/v1/", b"/v1x", False),
+        ("/", b"/", True),
+        ("/", b"/anything/else", True),
+        ("/a.c", b"/abc", False),
+        ("/v1/{x}/y", b"/v1/z/y", True),
+        ("/v1/{x}/y", b"/v1/z/y/more", True),
+        ("/v1/{x}/y", b"/v1//y", False),
+        ("/v1/{x}/y", b"/v1/a/b/y", False),
+        ("/v1/{x}", b"/v1/a%2fb", False),
+        ("/v1/{x}", b"/v1/a.evil.com", False),
+        ("/v1/{x}", b"/v1/a@evil", False),
+        ("/v1", b"/v1/\xff", True),
+        ("/v1", b"*", False),
+    ],
+)
+def test_path(prefix: str, path: bytes, taken: bool) -> None:
+    assert takes(Match(path=prefix), path=path) is taken
+
+
+@pytest.mark.parametrize(
+    ("pattern", "host", "taken"),
+    [
+        ("api.x.com", b"api.x.com", True),
+        ("api.x.com", b"api.x.com:8443", True),
+        ("api.x.com", b"apiyx.com", False),
+        ("api.x.com", b"x.com", False),
+        ("api.x.com", b"api.x.com.evil.com", False),
+        ("*.x.com", b"api.x.com", True),
+        ("*.x.com", b"a.b.x.com", True),
+        ("*.x.com", b"x.com", False),
+        ("*.x.com", b".x.com", False),
+        ("{name}.x.com", b"api.x.com", True),
+        ("{name}.x.com", b"a.b.x.com", False),
+        ("{name}-api.x.com", b"eu-api.x.com", True),
+        ("{name}-api.x.com", b"-api.x.com", False),
+        ("[::1]", b"[::1]:80", True),
+        ("api.x.com", b"", False),
+    ],
+)
+def test_host(pattern: str, host: bytes, taken: bool) -> None:
+    assert takes(Match(host=pattern), host=host) is taken
+
+
+@pytest.mark.parametrize(
+    ("glob", "value", "taken"),
+    [
+        ("gold", b"gold", True),
+        ("gold", b"golden", False),
+        ("g*", b"gold", True),
+        ("g?ld", b"gold", True),
+        ("*", b"", True),
+        ("*", None, False),
+        ("gold", b"Gold", False),
+        ("[ab]", b"a", False),
+        ("[ab]", b"[ab]", True),
+    ],
+)
+def test_header(glob: str, value: bytes | None, taken: bool) -> None:
+    fields = {} if value is None else {"tier": value}
+    assert takes(Match(headers=cast("Any", {"Tier": glob})), **fields) is taken
+
+
+@pytest.mark.parametrize(
+    ("glob", "model", "taken"),
+    [
+        ("glm-*", "glm-4", True),
+        ("glm-*", "glm", False),
+        ("glm-?", "glm-4", True),
+        ("glm-?", "glm-45", False),
+        ("glm-4.5", "glm-4x5", False),
+        ("*", "anything", True),
+        ("*", None, False),
+        ("org/*", "org/model:free", True),
+    ],
+)
+def test_model(glob: str, model: str | None, taken: bool) -> None:
+    assert takes(Match(model=glob), model=model) is taken
+
+
+def test_method() -> None:
+    assert takes(Match(method="GET"), method=b"GET")
+    assert not takes(Match(method="GET"), method=b"POST")
+
+
+def test_every_part_must_hold() -> None:
+    match = Match(host="a", path="/v1", method="POST", model="m", headers=cast("Any", {"x": "1"}))
+    call: dict[str, Any] = {
+        "host": b"a",
+        "path": b"/v1",
+        "method": b"POST",
+        "model": "m",
+        "x": b"1",
+    }
+    assert takes(match, **call)
+    for part in call:
+        other = None if part == "model" else b"*"
+        assert not takes(match, **(call | {part: other}))
+
+
+def test_the_first_that_matches_wins() -> None:
+    routes = router(Match(model="glm-*"), Match(path="/v1"), Match(path="/v1/chat"), Match())
+    assert pick(routes, b"/v1/chat", model="glm-4").route.name == "0"
+    assert pick(routes, b"/v1/chat", model="other").route.name == "1"
+    assert pick(routes, b"/v2", model="other").route.name == "3"
+
+
+def test_what_was_found_once_is_found_again() -> None:
+    routes = router(Match(path="/v1"), Match())
+    names = [pick(routes, path).route.name for path in (b"/v1", b"/v2") * 3]
+    assert names == ["0", "1"] * 3
+
+
+def test_so_many_paths_are_no_matter() -> None:
+    routes = router(Match(path="/v1"), Match())
+    for number in range(3000):
+        assert pick(routes, b"/v1/%d" % number).route.name == "0"
+        assert pick(routes, b"/%d" % number).route.name == "1"
+    assert len(routes._remembered) <= 1024
+
+
+def test_long_names_are_not_remembered() -> None:
+    routes = router(Match())
+    pick(routes, b"/" + b"x" * 600)
+    pick(routes, host=b"x" * 600)
+    assert not routes._remembered
+
+
+@pytest.mark.parametrize(
+    ("prefix", "rewrite", "path", "sent"),
+    [
+        ("/openai", "/", b"/openai/v1/chat", b"/v1/chat"),
+        ("/openai", "/", b"/openai", b"/"),
+        ("/openai/", "/", b"/openai/", b"/"),
+        ("/a", "/b/c", b"/a/x", b"/b/c/x"),
+        ("/a", "/b/", b"/a", b"/b"),
+        ("/a/{n}", "/b", b"/a/1/x%20y", b"/b/x%20y"),
+        (None, "/base", b"/x", b"/base/x"),
+        ("/a", "/b", b"/a/\xff", b"/b/\xff"),
+    ],
+)
+def test_rewrite(prefix: str | None, rewrite: str, path: bytes, sent: bytes) -> None:
+    assert pick(router(Match(path=prefix), rewrite=rewrite), path).path == sent
+
+
+def test_without_a_rewrite_the_path_stays() -> None:
+    assert pick(router(Match(path="/v1")), b"/v1/x").path is None
+
+
+def test_what_is_captured() -> None:
+    match = Match(host="{name}-api.x.com", path="/{region}/v1")
+    found = pick(router(match), b"/eu-1/v1/chat", host=b"mine-api.x.com:443")
+    assert found.captured == {"name": "mine", "region": "eu-1"}
+
+
+def test_nobody_takes_it() -> None:
+    with pytest.raises(NotRouted, match="no route takes POST /v2 of host a"):
+        pick(router(Match(path="/v1")), b"/v2")
+    with pytest.raises(NotRouted, match="model gpt"):
+        pick(router(Match(model="glm-*")), model="gpt")
