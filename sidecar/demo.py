@@ -51,7 +51,7 @@ The sidecar listens on http://127.0.0.1:{port} and keeps running. Call it:
 
 Look at it:
 
-  curl http://127.0.0.1:{admin}/upstreams?pretty     endpoints, what they did, their connections
+  curl 'http://127.0.0.1:{admin}/upstreams?pretty'   endpoints, what they did, their connections
   curl http://127.0.0.1:{admin}/metrics              Prometheus metrics
 
 Each call writes one JSON line here. Ctrl-C stops.

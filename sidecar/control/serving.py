@@ -40,14 +40,14 @@ class Serving:
 
         In order: bind what is new (which may fail), swap, let go of what is gone.
         """
-        binding = self._registry.bind(config.upstreams)
-        snapshot = compile_snapshot(config, binding.upstreams, self.stats)
-        log = self._new_log(config)
+        log = None
         try:
+            binding = self._registry.bind(config.upstreams)
+            snapshot = compile_snapshot(config, binding.upstreams, self.stats)
+            log = self._new_log(config)
             started = await self._start_listeners(config, snapshot)
         except OSError:
-            if log is not None:
-                log.close()
+            self._undo(log)
             raise
         # No await below: a call sees the old configuration or the new one, never some of both.
         self.snapshot = snapshot
@@ -55,6 +55,14 @@ class Serving:
         self._swap_log(config, log)
         self._swap_listeners(config, started)
         self._forget_routes(snapshot)
+
+    def _undo(self, log: AccessLog | None) -> None:
+        """Leave no trace of a configuration that can't be had."""
+        if log is not None:
+            log.close()
+        self._registry.forget()
+        if self.listeners:
+            self._forget_routes(self.snapshot)
 
     async def drain(self, deadline: float) -> bool:
         """Let calls end, taking new ones meanwhile; at *deadline* (seconds) cut what is left.

@@ -170,7 +170,8 @@ class Exchange:
             return
         if not self._end_direction(self.connection.transport):
             self.ended = True
-            self.abandon()
+            self._settle()
+            self.connection.close()
             self._wake()
 
     def on_writable(self, writable: bool) -> None:

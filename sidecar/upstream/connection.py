@@ -78,6 +78,13 @@ class UpstreamConnection(asyncio.Protocol):
             self._gone()
             self.transport.abort()
 
+    def close(self) -> None:
+        """Close once all that was written is sent."""
+        self.exchange = self.parser.sink = cast("Exchange", None)
+        if not self.closed:
+            self._gone()
+            self.transport.close()
+
     def orphan(self) -> None:
         """Nobody waits for it any more: close it, if it came so far, without a word to the pool."""
         self.closed = True

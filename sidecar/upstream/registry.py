@@ -85,6 +85,12 @@ class Registry:
             for endpoint in upstream.endpoints():
                 endpoint.pool.config = self._pools[name]
 
+    def forget(self) -> None:
+        """Drop the counts of endpoints that do not serve: a binding came to nothing."""
+        named = {(e.upstream, e.name) for kept in self._kept.values() for e in _endpoints(kept)}
+        for key in self._stats.endpoints.keys() - named:
+            del self._stats.endpoints[key]
+
     def _sources(self, name: str, config: UpstreamConfig, kept: dict[Key, Kept]) -> list[Kept]:
         digest = _digest(config.tls)
         sources: list[Kept] = []

@@ -30,6 +30,7 @@ class Template:
         self.made: OrderedDict[str, Endpoint] = OrderedDict()
         self._make = make
         self._drop = drop
+        self._retired = False
 
     def render(self, captured: Mapping[str, str]) -> Endpoint:
         """The endpoint for what was captured."""
@@ -37,6 +38,8 @@ class Template:
         endpoint = self.made.get(url)
         if endpoint is None:
             endpoint = self.made[url] = self._make(url, None)
+            if self._retired:  # for a call that began before
+                self._drop(endpoint)
             if len(self.made) > _MAX_RENDERED:
                 self._drop(self.made.popitem(last=False)[1])
         self.made.move_to_end(url)
@@ -44,6 +47,7 @@ class Template:
 
     def retire(self) -> None:
         """The template is gone from the configuration, and its endpoints with it."""
+        self._retired = True
         for endpoint in self.made.values():
             self._drop(endpoint)
         self.made.clear()
@@ -62,6 +66,7 @@ class DnsGroup:
         self._drop = drop
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._retired = False
 
     async def resolve(self) -> None:
         """Ask for the addresses, and again in a while. Raise ConnectFailed if there are none."""
@@ -71,7 +76,9 @@ class DnsGroup:
             self._drop(self.endpoints.pop(gone))
         for new in sorted(addresses - self.endpoints.keys()):
             self.endpoints[new] = self._make(self.url, new)
-        if self._timer is None:
+            if self._retired:  # for a call that began before
+                self._drop(self.endpoints[new])
+        if self._timer is None and not self._retired:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self.name.refresh, self._again)
 
@@ -81,6 +88,7 @@ class DnsGroup:
 
     def retire(self) -> None:
         """The name is gone from the configuration, and its endpoints with it."""
+        self._retired = True
         if self._timer is not None:
             self._timer.cancel()
         for endpoint in self.endpoints.values():
