@@ -33,6 +33,8 @@ class Reloader:
         self.admin: AdminServer | None = None
         self._serving = serving
         self._text = text
+        self._turn = asyncio.Lock()
+        """The watcher, a signal and the admin API may all ask at once."""
 
     @property
     def name(self) -> str:
@@ -49,6 +51,10 @@ class Reloader:
 
     async def reload(self) -> None:
         """Serve what the file says now; if it is bad, go on with what serves, and say so."""
+        async with self._turn:
+            await self._reload()
+
+    async def _reload(self) -> None:
         try:
             loaded = await asyncio.get_running_loop().run_in_executor(None, self._read)
             if loaded.hash == self.loaded.hash:

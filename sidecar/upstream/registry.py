@@ -87,8 +87,7 @@ class Registry:
 
     def forget(self) -> None:
         """Drop the counts of endpoints that do not serve: a binding came to nothing."""
-        named = {(e.upstream, e.name) for kept in self._kept.values() for e in _endpoints(kept)}
-        for key in self._stats.endpoints.keys() - named:
+        for key in self._stats.endpoints.keys() - self._named():
             del self._stats.endpoints[key]
 
     def _sources(self, name: str, config: UpstreamConfig, kept: dict[Key, Kept]) -> list[Kept]:
@@ -140,9 +139,11 @@ class Registry:
     def _drop(self, endpoint: Endpoint) -> None:
         endpoint.retire()
         # A new endpoint of the same name may count here already (its TLS changed, say).
-        current = {e.name for kept in self._kept.values() for e in _endpoints(kept)}
-        if endpoint.name not in current:
+        if (endpoint.upstream, endpoint.name) not in self._named():
             self._stats.endpoints.pop((endpoint.upstream, endpoint.name), None)
+
+    def _named(self) -> set[tuple[str, str]]:
+        return {(e.upstream, e.name) for kept in self._kept.values() for e in _endpoints(kept)}
 
 
 def _endpoints(kept: Kept) -> list[Endpoint]:

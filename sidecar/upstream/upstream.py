@@ -91,6 +91,7 @@ class DnsGroup:
         self._retired = True
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         for endpoint in self.endpoints.values():
             self._drop(endpoint)
         self.endpoints.clear()

@@ -1,0 +1,311 @@
+"""The pool by itself, with connections that are made at once or when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, cast
+
+import pytest
+
+from sidecar.config.model import Pool as PoolConfig
+from sidecar.config.units import Duration
+from sidecar.errors import ConnectFailed, Overloaded
+from sidecar.observe.stats import EndpointStats
+from sidecar.upstream.connection import UpstreamConnection
+from sidecar.upstream.pool import Pool
+
+
+class Connection:
+    """What a pool sees of a connection."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.born = time.monotonic()
+        self.idle_since = 0.0
+        self.idle_limit = float("inf")
+        self.closed = False
+
+    def abort(self) -> None:
+        self.closed = True
+        self.pool.discard(cast("UpstreamConnection", self))
+
+
+class Dialling:
+    """Makes connections when it is let."""
+
+    def __init__(self, **config: Any) -> None:
+        self.stats = EndpointStats()
+        self.open = asyncio.Event()
+        self.open.set()
+        self.failure: Exception | None = None
+        self.pool = Pool(PoolConfig(**config), self.stats, self.dial)
+
+    async def dial(self, pool: Pool) -> UpstreamConnection:
+        await self.open.wait()
+        if self.failure is not None:
+            raise self.failure
+        return cast("UpstreamConnection", Connection(pool))
+
+    async def waits(self, count: int = 1) -> list[asyncio.Task[UpstreamConnection]]:
+        """So many callers more, in a line."""
+        tasks = []
+        for _ in range(count):
+            tasks.append(asyncio.create_task(self.pool.acquire()))
+            await asyncio.sleep(0)
+        return tasks
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Open, idle and waiting: as the pool knows them, and as it tells."""
+        assert self.stats.open == self.pool.open
+        return self.stats.open, self.stats.idle, self.stats.waiting
+
+
+async def test_what_was_given_back_is_taken_again() -> None:
+    it = Dialling()
+    one = await it.pool.acquire()
+    assert it.counts == (1, 0, 0)
+    it.pool.release(one)
+    assert it.counts == (1, 1, 0)
+    assert it.pool.take() is one
+    assert it.counts == (1, 0, 0)
+    assert it.pool.take() is None
+
+
+async def test_the_last_used_is_taken_first() -> None:
+    it = Dialling()
+    one, two = await it.pool.acquire(), await it.pool.acquire()
+    it.pool.release(one)
+    it.pool.release(two)
+    assert [await it.pool.acquire(), await it.pool.acquire()] == [two, one]
+
+
+async def test_a_new_one_is_made_where_it_must_be() -> None:
+    it = Dialling()
+    one = await it.pool.acquire()
+    it.pool.release(one)
+    assert await it.pool.acquire(reuse=False) is not one
+    assert it.counts == (2, 1, 0)
+
+
+async def test_a_new_one_takes_the_place_of_an_idle_one() -> None:
+    it = Dialling(max_open=1)
+    one = await it.pool.acquire()
+    it.pool.release(one)
+    assert await it.pool.acquire(reuse=False) is not one
+    assert one.closed
+    assert it.counts == (1, 0, 0)
+
+
+async def test_the_line_is_served_in_order() -> None:
+    it = Dialling(max_open=2)
+    busy = [await it.pool.acquire() for _ in range(2)]
+    line = await it.waits(4)
+    assert it.counts == (2, 0, 4)
+    it.pool.release(busy[1])
+    it.pool.release(busy[0])
+    assert [await line[0], await line[1]] == [busy[1], busy[0]]
+    busy[0].abort()  # a place, but no connection
+    fresh = await line[2]
+    assert fresh not in busy
+    assert it.counts == (2, 0, 1)
+    it.pool.release(fresh)
+    assert await line[3] is fresh
+
+
+async def test_nobody_passes_the_line() -> None:
+    it = Dialling(max_open=1)
+    one = await it.pool.acquire()
+    line = await it.waits()
+    it.pool.release(one)  # it is the waiter's now, who has not run yet
+    late = (await it.waits())[0]
+    assert await line[0] is one
+    assert not late.done()
+    it.pool.release(one)
+    assert await late is one
+
+
+async def test_who_leaves_the_line_is_forgotten() -> None:
+    it = Dialling(max_open=1)
+    one = await it.pool.acquire()
+    first, second = await it.waits(2)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert it.counts == (1, 0, 1)
+    it.pool.release(one)
+    assert await second is one
+
+
+async def test_who_leaves_right_when_its_turn_comes_hands_it_on() -> None:
+    it = Dialling(max_open=1)
+    one = await it.pool.acquire()
+    first, second = await it.waits(2)
+    it.pool.release(one)
+    first.cancel()
+    assert await second is one
+    assert it.counts == (1, 0, 0)
+
+
+async def test_who_leaves_right_when_a_place_falls_free_hands_it_on() -> None:
+    it = Dialling(max_open=1)
+    one = await it.pool.acquire()
+    first, second = await it.waits(2)
+    one.abort()
+    first.cancel()
+    assert await second is not one
+    assert it.counts == (1, 0, 0)
+
+
+async def test_who_leaves_while_it_connects_frees_its_place() -> None:
+    it = Dialling(max_open=1)
+    it.open.clear()
+    first, second = await it.waits(2)
+    assert it.counts == (1, 0, 1)
+    first.cancel()
+    it.open.set()
+    await second
+    assert it.counts == (1, 0, 0)
+    assert it.stats.connect_errors == 0
+
+
+async def test_what_dies_on_its_way_to_who_waits_is_made_anew() -> None:
+    it = Dialling(max_open=1)
+    one = await it.pool.acquire()
+    line = await it.waits()
+    it.pool.release(one)
+    one.abort()
+    assert await line[0] is not one
+    assert it.counts == (1, 0, 0)
+
+
+async def test_a_failure_to_connect_frees_its_place() -> None:
+    it = Dialling(max_open=1)
+    it.failure = ConnectFailed("no")
+    it.open.clear()
+    line = await it.waits(3)
+    it.open.set()
+    results = await asyncio.gather(*line, return_exceptions=True)
+    assert results == [it.failure] * 3
+    assert it.counts == (0, 0, 0)
+    assert (it.stats.connects, it.stats.connect_errors) == (0, 3)
+
+
+async def test_the_line_has_an_end() -> None:
+    it = Dialling(max_open=1, max_waiting=2)
+    await it.pool.acquire()
+    line = await it.waits(2)
+    with pytest.raises(Overloaded):
+        await it.pool.acquire()
+    assert it.counts == (1, 0, 2)
+    for task in line:
+        task.cancel()
+
+
+async def test_what_dies_at_rest_is_gone() -> None:
+    it = Dialling()
+    one = await it.pool.acquire()
+    it.pool.release(one)
+    one.abort()
+    assert it.counts == (0, 0, 0)
+    assert it.pool.take() is None
+
+
+async def test_no_more_than_some_rest() -> None:
+    it = Dialling(max_idle=2)
+    made = [await it.pool.acquire() for _ in range(4)]
+    for one in made:
+        it.pool.release(one)
+    assert it.counts == (2, 2, 0)
+    assert [one.closed for one in made] == [False, False, True, True]
+
+
+async def test_old_ones_are_not_kept() -> None:
+    it = Dialling(lifetime=Duration("10s"))
+    one, two = await it.pool.acquire(), await it.pool.acquire()
+    one.born -= 11
+    it.pool.release(one)
+    assert one.closed
+    it.pool.release(two)
+    two.born -= 11
+    assert it.pool.take() is None
+    assert it.counts == (0, 0, 0)
+
+
+async def test_those_that_rested_too_long_are_not_taken() -> None:
+    it = Dialling(idle_timeout=Duration("10s"))
+    one, two = await it.pool.acquire(), await it.pool.acquire()
+    it.pool.release(one)
+    it.pool.release(two)
+    two.idle_since -= 11
+    assert it.pool.take() is one
+    assert two.closed
+    assert it.counts == (1, 0, 0)
+
+
+async def test_a_servers_own_limit_counts() -> None:
+    it = Dialling()
+    one = await it.pool.acquire()
+    one.idle_limit = 4.0
+    it.pool.release(one)
+    one.idle_since -= 5
+    assert it.pool.take() is None
+
+
+async def test_a_new_limit_holds_from_now_on() -> None:
+    it = Dialling(max_open=1)
+    one = await it.pool.acquire()
+    first, second = await it.waits(2)
+    it.pool.config = PoolConfig(max_open=2)
+    it.pool.release(one)
+    assert await first is one
+    it.pool.config = PoolConfig(max_open=1)
+    one.abort()
+    await second
+    assert it.counts == (1, 0, 0)
+
+
+async def test_fewer_places_are_reached_as_calls_end() -> None:
+    it = Dialling(max_open=3)
+    made = [await it.pool.acquire() for _ in range(3)]
+    line = await it.waits()
+    it.pool.config = PoolConfig(max_open=1)
+    made[0].abort()
+    made[1].abort()
+    await asyncio.sleep(0)
+    assert it.counts == (1, 0, 1)
+    it.pool.release(made[2])
+    assert await line[0] is made[2]
+
+
+async def test_a_retired_pool_keeps_nothing() -> None:
+    it = Dialling()
+    idle, busy = await it.pool.acquire(), await it.pool.acquire()
+    it.pool.release(idle)
+    it.pool.retire()
+    assert (idle.closed, busy.closed) == (True, False)
+    it.pool.release(busy)
+    assert (idle.closed, busy.closed) == (True, True)
+    assert it.counts == (0, 0, 0)
+
+
+async def test_who_waits_for_a_retired_pool_is_served() -> None:
+    it = Dialling(max_open=1)
+    one = await it.pool.acquire()
+    line = await it.waits()
+    it.pool.retire()
+    it.pool.release(one)
+    two = await line[0]
+    it.pool.release(two)
+    assert two.closed
+    assert it.counts == (0, 0, 0)
+
+
+async def test_some_are_closed_by_choice() -> None:
+    it = Dialling()
+    made = [await it.pool.acquire() for _ in range(3)]
+    for one in made:
+        it.pool.release(one)
+    it.pool.close_idle(lambda one: one is made[1])
+    assert [one.closed for one in made] == [False, True, False]
+    assert it.counts == (2, 2, 0)
