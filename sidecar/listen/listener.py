@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 import stat
 import time
@@ -156,12 +158,20 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove the socket that a killed predecessor left, but never one that still answers."""
+    """Remove the socket that a killed predecessor left. Raise OSError for one that still answers.
+
+    asyncio itself would remove either.
+    """
     file = Path(path)
     if not file.exists() or not stat.S_ISSOCK(file.stat().st_mode):
         return
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             file.unlink()
+            return
+        except BlockingIOError:
+            pass  # it has no room for us, but it is there
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

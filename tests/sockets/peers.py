@@ -244,8 +244,8 @@ class Peer:
 class Server:
     """A listening socket, whose connections a test takes one by one."""
 
-    def __init__(self, backlog: int = 128, host: str = "127.0.0.1") -> None:
-        self.sock = socket.create_server((host, 0), backlog=backlog)
+    def __init__(self, backlog: int = 128, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.sock = socket.create_server((host, port), backlog=backlog)
         self.sock.setblocking(False)
         self.port: int = self.sock.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -284,8 +284,8 @@ Section = Mapping[str, object]
 class Stage:
     """A sidecar between a client and a server, with one upstream `u` and one route to it.
 
-    The arguments are sections of its configuration. *upstreams* and *routes* replace the usual
-    ones.
+    The arguments are sections of its configuration. *listeners*, *upstreams* and *routes* replace
+    the usual ones.
     """
 
     def __init__(
@@ -296,8 +296,9 @@ class Stage:
         pool: Section | None = None,
         upstream: Section | None = None,
         listener: Section | None = None,
+        listeners: Sequence[Section] | None = None,
         upstreams: Section | None = None,
-        routes: list[Section] | None = None,
+        routes: Sequence[Section] | None = None,
         servers: Sequence[Server] = (),
     ) -> None:
         self.servers = list(servers) or [Server()]
@@ -306,7 +307,7 @@ class Stage:
         endpoints = [{"url": server.url} for server in self.servers]
         usual = {"endpoints": endpoints, "pool": pool or {}, **(upstream or {})}
         self.config: dict[str, Any] = {
-            "listeners": [{"address": "127.0.0.1:0", **(listener or {})}],
+            "listeners": listeners or [{"address": "127.0.0.1:0", **(listener or {})}],
             "upstreams": upstreams or {"u": usual},
             "routes": routes or [{"name": "r", "upstream": "u"}],
             "policies": {"default": {"timeouts": timeouts or {}, **(policy or {})}},
