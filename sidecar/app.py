@@ -59,8 +59,7 @@ class App:
     def stop(self) -> None:
         """Drain, then end `run`. Again: end it now."""
         if self._stop.is_set():
-            for listener in self._serving.listeners.values():
-                listener.abort()
+            self._serving.abort()
         self._stop.set()
 
     async def _shut_down(self) -> None:

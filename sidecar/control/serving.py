@@ -17,6 +17,7 @@ from sidecar.upstream.registry import Registry
 if TYPE_CHECKING:
     from sidecar.config.model import AccessLog as AccessLogConfig
     from sidecar.config.model import Config
+    from sidecar.listen.downstream import DownstreamConnection
 
 _log: Final = logging.getLogger(__name__)
 _POLL: Final = 0.05
@@ -31,6 +32,8 @@ class Serving:
         self.recorder = Recorder(stats)
         self.snapshot: Snapshot
         self.listeners: dict[str, Listener] = {}
+        self._retired: list[Listener] = []
+        """Gone from the configuration, but maybe not their connections."""
         self.draining = False
         self._registry = Registry(stats)
         self._log_config: AccessLogConfig | None = None
@@ -74,11 +77,15 @@ class Serving:
         for listener in self.listeners.values():
             listener.stop_accepting()
         if whole:  # last replies may still be on their way
-            await _until(lambda: not self._open(), min(deadline, _LAST_REPLIES))
-        for listener in self.listeners.values():
-            listener.abort()
+            await _until(lambda: not self._connections(), min(deadline, _LAST_REPLIES))
+        self.abort()
         await asyncio.sleep(0)
         return whole
+
+    def abort(self) -> None:
+        """Cut off every call at once."""
+        for listener in (*self.listeners.values(), *self._retired):
+            listener.abort()
 
     def start_draining(self) -> None:
         """Close each connection after its call from now on; new ones are still served."""
@@ -88,19 +95,16 @@ class Serving:
 
     def in_flight(self) -> int:
         """Calls that are being served."""
-        return sum(
-            connection.call is not None
-            for listener in self.listeners.values()
-            for connection in listener.connections
-        )
+        return sum(connection.call is not None for connection in self._connections())
 
     def close_log(self) -> None:
         """Write what the access log still holds."""
         if self.recorder.log is not None:
             self.recorder.log.close()
 
-    def _open(self) -> int:
-        return sum(len(listener.connections) for listener in self.listeners.values())
+    def _connections(self) -> list[DownstreamConnection]:
+        listeners = (*self.listeners.values(), *self._retired)
+        return [connection for listener in listeners for connection in listener.connections]
 
     async def _start_listeners(self, config: Config, snapshot: Snapshot) -> dict[str, Listener]:
         started: dict[str, Listener] = {}
@@ -116,14 +120,16 @@ class Serving:
                 await started[name].start()
         except OSError as error:
             for listener in started.values():
-                listener.stop_accepting()
+                listener.retire()
             raise OSError(error.errno, f"cannot listen on {name}: {error.strerror}") from error
         return started
 
     def _swap_listeners(self, config: Config, started: dict[str, Listener]) -> None:
         wanted = {name_of(entry): entry for entry in config.listeners}
+        self._retired = [listener for listener in self._retired if listener.connections]
         for name in self.listeners.keys() - wanted.keys():
-            self.listeners.pop(name).retire()
+            self._retired.append(listener := self.listeners.pop(name))
+            listener.retire()
         for name, listener in self.listeners.items():
             listener.config = wanted[name]
         self.listeners |= started

@@ -57,6 +57,8 @@ class _Known(NamedTuple, Generic[Start]):
     """A head without its Content-Length. Shared by the messages that have it: never changed."""
 
     start: Start
+    host: bytes | None
+    """Lower-case; None if there is not a valid one."""
     headers: tuple[Header, ...]
     fields: dict[bytes, bytes]
     before: bytes
@@ -94,7 +96,8 @@ class _Heads(Generic[Start]):
             return None
         headers = tuple([line[0] for line in plain])
         sent = [line[2] for line in plain]
-        known = _Known(start, headers, fields, b"".join(sent[:at]), b"".join(sent[at:]), at)
+        host = normal_host(fields.get(b"host", b""))
+        known = _Known(start, host, headers, fields, b"".join(sent[:at]), b"".join(sent[at:]), at)
         if len(before) + len(behind) <= _LONGEST_HEAD and _UNIQUE.isdisjoint(fields):
             if len(self._heads) >= _HEADS:
                 self._heads.clear()
@@ -152,16 +155,15 @@ def whole_request(
         size = int(length[2])
     if known is None or len(data) != end + 4 + size:
         return None
-    host = normal_host(known.fields.get(b"host", b""))
     if (
-        not host
+        not known.host
         or len(known.headers) >= limits.header_count
         or (limits.body is not None and size > limits.body)
     ):
         return None
     head = RequestHead()
     head.method, head.target, head.path = known.start
-    head.host = host
+    head.host = known.host
     head.body = size
     _fill(head, known, length)
     return head, data[end + 4 :]

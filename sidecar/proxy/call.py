@@ -44,6 +44,8 @@ class Call:
 
     trace: TraceContext
     request_id: bytes
+    ids: bytes
+    """Header lines with both ids, as both sides get them, each after a CRLF."""
     begun = False
     """Whether its life has begun: a task that is cancelled before its first step never runs."""
     route: Route | None = None

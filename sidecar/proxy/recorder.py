@@ -32,9 +32,10 @@ class Recorder:
         else:
             stats = self._stats.routes.setdefault(NO_ROUTE, RouteStats())
         stats.statuses[call.status] += 1
-        stats.duration.observe(now - call.arrived)
+        arrived = call.arrived
+        stats.duration.observe(now - arrived)
         if call.first_byte is not None:
-            stats.first_byte.observe(call.first_byte - call.arrived)
+            stats.first_byte.observe(call.first_byte - arrived)
         if call.error is not None:
             stats.errors[call.error.code] += 1
         stats.bytes_in += call.body.size

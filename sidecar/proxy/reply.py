@@ -119,16 +119,24 @@ class ReplyWriter:
 
     def _own_lines(self) -> bytes:
         call, fields = self._call, self._head.fields
-        # A provider's own request id is the one that its support asks for: it stays.
-        lines = b"" if b"x-request-id" in fields else b"\r\nx-request-id: " + call.request_id
-        if b"x-trace-id" not in fields:
-            lines += b"\r\nx-trace-id: " + call.trace.trace_id
+        if b"x-request-id" not in fields and b"x-trace-id" not in fields:
+            lines = call.ids
+        else:
+            lines = self._missing_ids()
         if self._chunked:
             lines += CHUNKED_LINE
         if call.close:
             lines += UPGRADE_LINES if self._head.status == 101 else CLOSE_LINE
         elif call.head.minor == 0:
             lines += KEEP_ALIVE_LINE
+        return lines
+
+    def _missing_ids(self) -> bytes:
+        """A provider's own request id is the one that its support asks for: it stays."""
+        fields = self._head.fields
+        lines = b"" if b"x-request-id" in fields else b"\r\nx-request-id: " + self._call.request_id
+        if b"x-trace-id" not in fields:
+            lines += b"\r\nx-trace-id: " + self._call.trace.trace_id
         return lines
 
 
@@ -143,7 +151,7 @@ def send_error(call: Call, error: CallError) -> None:
     call.first_byte = time.monotonic()
     request_id = call.request_id.decode("latin-1")
     body = error_body(dialect_of(call), error.status, error.code, error.message, request_id)
-    lines = b"\r\nx-request-id: %b\r\nx-trace-id: %b" % (call.request_id, call.trace.trace_id)
+    lines = call.ids
     if call.close:
         lines += CLOSE_LINE
     elif call.head.minor == 0:

@@ -31,11 +31,7 @@ def request_head(call: Call, place: Place) -> bytes:
 def _lines(call: Call) -> bytes:
     """What is the same for every attempt."""
     head, credential = call.head, call.credential
-    lines = b"%b\r\nx-request-id: %b\r\nx-trace-id: %b" % (
-        request_lines(head, credential[0] if credential else None),
-        call.request_id,
-        call.trace.trace_id,
-    )
+    lines = request_lines(head, credential[0] if credential else None) + call.ids
     if call.trace.tracestate is not None:
         lines += b"\r\ntracestate: " + call.trace.tracestate
     if credential is not None:

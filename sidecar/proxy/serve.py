@@ -61,6 +61,7 @@ def identify(call: Call) -> None:
     request_id = fields.get(b"x-request-id", b"")
     valid = 0 < len(request_id) <= _MAX_REQUEST_ID and request_id.isascii()
     call.request_id = request_id if valid else call.trace.trace_id
+    call.ids = b"\r\nx-request-id: %b\r\nx-trace-id: %b" % (call.request_id, call.trace.trace_id)
 
 
 async def _receive(call: Call, candidates: tuple[Candidate, ...]) -> None:
