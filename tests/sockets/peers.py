@@ -364,9 +364,9 @@ class Stage:
         sock.setblocking(False)
         if window is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
-        await asyncio.get_running_loop().sock_connect(sock, address)
         peer = Peer(sock)
         self.clients.append(peer)
+        await asyncio.get_running_loop().sock_connect(sock, address)
         return peer
 
     async def accepts(self) -> Peer:
