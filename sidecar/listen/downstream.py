@@ -250,17 +250,7 @@ class DownstreamConnection(asyncio.Protocol):
             if call.body is body:
                 self._queue.remove(call)
                 return
-        if self._call is not None and self._call.body is body:
-            self._fail_body(error)
-
-    def _fail_body(self, error: BadMessage) -> None:
-        call = self._call
-        if call is None:
-            return
-        if call.exchange is not None:
-            call.exchange.fail(error)
-        else:
-            call.body.fail(error)
+        body.fail(error)
 
     def _tunnelling(self, call: Call, *, quiet: bool = False) -> bool:
         exchange = call.exchange

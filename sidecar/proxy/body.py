@@ -30,6 +30,9 @@ class BodyConsumer(Protocol):
     def send_end(self, trailers: Sequence[Header]) -> None:
         """All of it was sent."""
 
+    def fail(self, error: CallError) -> None:
+        """The rest will never come."""
+
 
 class RequestBody:
     """First held, until it is complete or too large; then it may stream into one consumer."""
@@ -38,6 +41,8 @@ class RequestBody:
     streamed = False
     """It went to a consumer before it was complete: it can't be sent again."""
     trailers: Sequence[Header] = ()
+    error: CallError | None = None
+    """Why it will never be complete."""
     _limit = UNASKED
     _waiter: asyncio.Future[None] | None = None
     _timer: asyncio.TimerHandle | None = None
@@ -86,6 +91,8 @@ class RequestBody:
         for data in held:
             consumer.send_body(data)
         self._downstream.resume_reading(BODY_FULL)
+        if self.error is not None:
+            consumer.fail(self.error)
 
     def stop_streaming(self) -> None:
         """The consumer takes no more: what still comes is dropped."""
@@ -117,6 +124,9 @@ class RequestBody:
 
     def fail(self, error: CallError) -> None:
         """The body will never be complete."""
+        self.error = error
+        if self._consumer is not None:
+            self._consumer.fail(error)
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)

@@ -70,7 +70,10 @@ class ReplyWriter:
     def _begin_stream(self) -> None:
         if not self._chunked:
             self._call.close = True  # HTTP/1.0: the end of the connection ends the body
-        if b"event-stream" in self._head.fields.get(b"content-type", b""):
+        fields = self._head.fields
+        if b"event-stream" in fields.get(b"content-type", b"") and (
+            b"content-encoding" not in fields  # an event of ours would be noise in it
+        ):
             self._boundary = Boundary()
 
     def write(self, held: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
