@@ -79,6 +79,7 @@ class Serving:
         if whole:  # last replies may still be on their way
             await _until(lambda: not self._connections(), min(deadline, _LAST_REPLIES))
         self.abort()
+        self._registry.close()
         await asyncio.sleep(0)
         return whole
 

@@ -85,6 +85,10 @@ class Registry:
             for endpoint in upstream.endpoints():
                 endpoint.pool.config = self._pools[name]
 
+    def close(self) -> None:
+        """Let go of every endpoint: idle connections are closed, others after their call."""
+        self.commit(Binding({}, {}, {}))
+
     def forget(self) -> None:
         """Drop the counts of endpoints that do not serve: a binding came to nothing."""
         for key in self._stats.endpoints.keys() - self._named():

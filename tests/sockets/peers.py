@@ -343,8 +343,6 @@ class Stage:
                 await self.is_empty()
         finally:
             await self.serving.drain(0)
-            for endpoint in self.endpoints:
-                endpoint.retire()
         assert kind is not None or not self.errors, self.errors
 
     async def apply(self) -> None:

@@ -1,0 +1,250 @@
+"""A configuration file that changes while calls go on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.config.load import ConfigErrors
+from sidecar.control.reload import Reloader
+from sidecar.control.serving import Serving
+from sidecar.observe.stats import Stats
+from tests.sockets.peers import GET, Peer, until
+
+REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+
+
+class Echo(asyncio.Protocol):
+    """Answers each request with two bytes of its own; keeps the heads that it got."""
+
+    def __init__(self, word: bytes, heads: list[bytes]) -> None:
+        self._word, self._heads, self._read = word, heads, b""
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *heads, self._read = (self._read + data).split(b"\r\n\r\n")
+        self._heads += heads
+        for _ in heads:
+            self._transport.write(REPLY + self._word)
+
+
+class Scene:
+    """A file, a sidecar that follows it, and two servers, `aa` and `bb`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "sidecar.yaml"
+        self.secret = folder / "key"
+        self.secret.write_text("one")
+        self.heads: list[bytes] = []
+        self.stats = Stats(0.0)
+        self.serving = Serving(self.stats)
+        self.reloader = Reloader(self.file, self.serving)
+        self.urls: dict[str, str] = {}
+        self.servers: list[asyncio.Server] = []
+        self.config: dict[str, Any] = {}
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        for word in ("aa", "bb"):
+            server = await loop.create_server(
+                lambda word=word: Echo(word.encode(), self.heads),  # type: ignore[misc]
+                "127.0.0.1",
+                0,
+            )
+            self.servers.append(server)
+            self.urls[word] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self.config = {
+            "listeners": [{"address": "127.0.0.1:0"}],
+            "upstreams": {"aa": self.upstream("aa")},
+            "routes": [{"upstream": "aa"}],
+            "access_log": {"path": None},
+            "admin": {"address": None},
+        }
+        self.write()
+        await self.reloader.start()
+
+    def upstream(self, word: str) -> dict[str, Any]:
+        credentials = {"header": "x-key", "value": "${file:" + str(self.secret) + "}"}
+        return {"endpoints": [{"url": self.urls[word]}], "credentials": credentials}
+
+    def write(self, text: str | None = None) -> None:
+        self.file.write_text(json.dumps(self.config) if text is None else text)
+
+    def goes_to(self, word: str) -> None:
+        """Another upstream, route and listener from the next reload on."""
+        self.config["upstreams"] = {word: self.upstream(word)}
+        self.config["routes"] = [{"upstream": word}]
+        more = [{"address": "127.0.0.2:0"}] if word == "bb" else []
+        self.config["listeners"] = [{"address": "127.0.0.1:0"}, *more]
+
+    async def client(self) -> Peer:
+        sock = socket.socket()
+        sock.setblocking(False)
+        port = self.serving.listeners["127.0.0.1:0"].port
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+        return Peer(sock)
+
+
+@asynccontextmanager
+async def scene(folder: Path, *, watched: bool = False) -> AsyncIterator[Scene]:
+    scene = Scene(folder)
+    await scene.start()
+    watching = asyncio.create_task(scene.reloader.watch()) if watched else None
+    try:
+        yield scene
+    finally:
+        if watching is not None:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+        await scene.serving.drain(0)
+        for server in scene.servers:
+            server.close()
+            await server.wait_closed()  # until the sidecar's connections to it are closed
+
+
+async def says(client: Peer) -> str:
+    await client.sends(GET)
+    reply = await client.reply()
+    assert reply.status == 200
+    return reply.body.decode()
+
+
+BAD = ["", "listeners: [", "listeners: []", "{}", "a: &a [*a]", "\x00", "upstreams: {u: {x: 1}}"]
+
+
+async def test_two_hundred_reloads_under_load(tmp_path: Path) -> None:
+    """Good and bad by turns: no call fails, and no caller's connection is closed."""
+    async with scene(tmp_path) as it:
+        heard: dict[str, int] = {"aa": 0, "bb": 0}
+        stopped = False
+
+        async def calls() -> None:
+            client = await it.client()
+            while not stopped:
+                heard[await says(client)] += 1
+            client.closes()
+
+        callers = [asyncio.create_task(calls()) for _ in range(16)]
+        for number in range(100):
+            it.write(BAD[number % len(BAD)])
+            await it.reloader.reload()
+            it.goes_to("bb" if number % 2 == 0 else "aa")
+            it.write()
+            await it.reloader.reload()
+        stopped = True
+        await asyncio.gather(*callers)
+        reloads = it.stats.reloads
+        assert (reloads.accepted, reloads.rejected, reloads.last_error) == (101, 100, "")
+        assert heard["aa"] > 100
+        assert heard["bb"] > 100
+        assert it.stats.listeners["127.0.0.1:0"].accepted == 16
+        assert sum(it.stats.listeners["127.0.0.1:0"].refused.values()) == 0
+        assert all(not route.errors for route in it.stats.routes.values())
+        assert list(it.stats.endpoints) == [("aa", it.urls["aa"])]
+        assert list(it.serving.listeners) == ["127.0.0.1:0"]
+
+
+@pytest.mark.parametrize("text", BAD)
+async def test_a_bad_file_is_reported_and_changes_nothing(tmp_path: Path, text: str) -> None:
+    async with scene(tmp_path) as it:
+        before = it.stats.reloads.config_hash
+        it.write(text)
+        await it.reloader.reload()
+        reloads = it.stats.reloads
+        assert (reloads.accepted, reloads.rejected) == (1, 1)
+        assert str(it.file) in reloads.last_error
+        assert reloads.config_hash == before
+        client = await it.client()
+        assert await says(client) == "aa"
+        it.goes_to("bb")
+        it.write()
+        await it.reloader.reload()
+        assert (reloads.accepted, reloads.last_error) == (2, "")
+        assert await says(client) == "bb"
+        client.closes()
+
+
+async def test_a_file_that_is_gone_is_reported(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        it.file.unlink()
+        await it.reloader.reload()
+        assert "No such file" in it.stats.reloads.last_error
+
+
+async def test_the_same_again_is_nothing_new(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        snapshot = it.serving.snapshot
+        it.write()
+        await it.reloader.reload()
+        assert it.serving.snapshot is snapshot
+        assert (it.stats.reloads.accepted, it.stats.reloads.unchanged) == (1, 1)
+
+
+async def test_all_who_ask_at_once_get_the_last(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        it.goes_to("bb")
+        it.write()
+        await asyncio.gather(*(it.reloader.reload() for _ in range(5)))
+        assert (it.stats.reloads.accepted, it.stats.reloads.unchanged) == (2, 4)
+
+
+async def test_a_bad_file_at_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "sidecar.yaml"
+    file.write_text("routes: []")
+    with pytest.raises(ConfigErrors, match=r"sidecar\.yaml"):
+        await Reloader(file, Serving(Stats(0.0))).start()
+
+
+# -- with the real watcher --
+
+
+async def test_a_change_serves_within_a_second(tmp_path: Path) -> None:
+    async with scene(tmp_path, watched=True) as it:
+        client = await it.client()
+        for word in ("bb", "aa", "bb"):
+            it.goes_to(word)
+            accepted = it.stats.reloads.accepted
+            it.write()
+            changed = time.monotonic()
+            await until(lambda accepted=accepted: it.stats.reloads.accepted > accepted)  # type: ignore[misc]
+            assert time.monotonic() - changed < 1
+            assert await says(client) == word
+        client.closes()
+
+
+async def test_a_secret_that_is_rotated_is_sent_with_the_next_call(tmp_path: Path) -> None:
+    async with scene(tmp_path, watched=True) as it:
+        client = await it.client()
+        await says(client)
+        it.secret.write_text("two")
+        await until(lambda: it.stats.reloads.accepted == 2)
+        await says(client)
+        keys = [head.partition(b"\r\nx-key: ")[2].partition(b"\r\n")[0] for head in it.heads]
+        assert keys == [b"one", b"two"]
+        assert b"two" not in json.dumps(it.reloader.loaded.shown).encode()
+        client.closes()
+
+
+async def test_a_half_written_file_is_no_trouble(tmp_path: Path) -> None:
+    async with scene(tmp_path, watched=True) as it:
+        client = await it.client()
+        it.goes_to("bb")
+        text = json.dumps(it.config)
+        it.write(text[: len(text) // 2])
+        await until(lambda: it.stats.reloads.rejected)
+        assert await says(client) == "aa"
+        it.write(text)
+        await until(lambda: it.stats.reloads.accepted == 2)
+        assert await says(client) == "bb"
+        client.closes()
