@@ -1,0 +1,87 @@
+"""The command line: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sidecar import __version__
+from sidecar.cli import main
+
+GOOD = """\
+listeners: [{address: 127.0.0.1:14001}]
+upstreams: {u: {endpoints: [{url: http://localhost:1}]}}
+routes: [{upstream: u}]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "sidecar.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_check_of_a_good_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(file)]) == 0
+    assert capsys.readouterr().out == f"{file} is fine\n"
+
+
+def test_check_lists_every_mistake(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(GOOD.replace("routes", "rutes").replace("url", "ulr"))
+    assert main(["check", str(file)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    lines = said.err.splitlines()
+    assert all(line.startswith(f"{file}:") for line in lines[:-1])
+    assert any('(did you mean "routes"?)' in line for line in lines)
+    assert lines[-1] == f"{len(lines) - 1} mistakes in {file}"
+
+
+def test_check_of_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(tmp_path / "none")]) == 1
+    assert "No such file or directory" in capsys.readouterr().err
+
+
+def test_check_of_a_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(tmp_path)]) == 1
+    assert "Is a directory" in capsys.readouterr().err
+
+
+def test_run_of_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "-c", str(tmp_path / "none")]) == 1
+    said = capsys.readouterr().err
+    assert f"No such file or directory: {tmp_path / 'none'}" in said
+
+
+def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert "listeners" in json.dumps(schema)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out.startswith(f"llm-sidecar {__version__} (Python 3.")
+
+
+@pytest.mark.parametrize(
+    "command", [[], *([c] for c in ["run", "check", "schema", "simulate", "demo", "version"])]
+)
+def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: sidecar")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["nonsense"], ["check"], ["run", "-x"], ["run", "a", "b"]]
+)
+def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: sidecar" in capsys.readouterr().err
