@@ -244,8 +244,16 @@ class Peer:
 class Server:
     """A listening socket, whose connections a test takes one by one."""
 
-    def __init__(self, backlog: int = 128, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        backlog: int = 128,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        window: int | None = None,
+    ) -> None:
         self.sock = socket.create_server((host, port), backlog=backlog)
+        if window is not None:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         self.sock.setblocking(False)
         self.port: int = self.sock.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"

@@ -483,3 +483,17 @@ async def test_a_call_in_time_outlives_no_timer() -> None:
         await server.head()
         await server.sends(OK)
         assert (await client.reply()).body == b"ok"
+
+
+async def test_a_server_that_takes_a_body_slowly_is_not_given_up() -> None:
+    size = 2**24
+    async with Stage(
+        policy=CAN_STREAM, timeouts={"idle": "150ms"}, servers=[Server(window=2**14)]
+    ) as stage:
+        client, server = await stage.call(post(size + 2000) + bytes(2000))
+        sending = stage.begins(client.sends(bytes(size)))
+        await server.drains(60 * 2**14, pace=0.01, step=2**14)
+        await server.drains(size + 2000 - 60 * 2**14)
+        await sending
+        await server.sends(OK)
+        assert (await client.reply()).body == b"ok"
