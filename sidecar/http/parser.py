@@ -236,7 +236,8 @@ class ResponseParser(Guard):
         self._to_upgrade = False
         self._open = False
         self._answered = True
-        self._between_chunks = False
+        self.between_chunks = False
+        """What comes next is a chunk's size line: `feed_chunk` may be tried before `feed`."""
         self._chunk_ended = False
         self._parser = httptools.HttpResponseParser(self)
 
@@ -254,12 +255,7 @@ class ResponseParser(Guard):
         if not self._open:
             self._refuse_unasked()
             return
-        if self._between_chunks:
-            chunk = whole_chunk(data)
-            if chunk is not None:
-                self.sink.on_whole_chunk(data, chunk)
-                return
-        elif self._answered and not self._to_head:
+        if self._answered and not self._to_head:
             whole = whole_response(data)
             if whole is not None:
                 self._open = False
@@ -274,7 +270,15 @@ class ResponseParser(Guard):
         elif self._head.body == CHUNKED:
             self._count_framing()
             # Behind a chunk, unless some of the next one's size line came too.
-            self._between_chunks = self._chunk_ended and data[-2:] == b"\r\n"
+            self.between_chunks = self._chunk_ended and data[-2:] == b"\r\n"
+
+    def feed_chunk(self, data: bytes) -> bool:
+        """Deliver *data* if it is one plain chunk. False, with nothing done, if it is not."""
+        chunk = whole_chunk(data)
+        if chunk is None:
+            return False
+        self.sink.on_whole_chunk(data, chunk)
+        return True
 
     def _feed_parser(self, data: bytes) -> None:
         self._answered = False

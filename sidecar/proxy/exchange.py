@@ -49,6 +49,8 @@ class Exchange:
     """The protocol was switched: bytes flow both ways until one side ends."""
     _answered = False
     _sent = False
+    passed = 0
+    """Bytes of the reply's body that were written downstream."""
     settled = False
     """Over: the connection is back in its pool, or closed."""
     _paused = False
@@ -104,8 +106,7 @@ class Exchange:
         self._writer = writer
         held, self._held = self._held, []
         writer.begin(held, self.ended, self.trailers)
-        if held:
-            self._count(held)
+        self.passed += sum(map(len, held))
         if self.ended:
             return
         if self.head.status == 101:
@@ -219,17 +220,17 @@ class Exchange:
         """Take some of the body; a chunk can go on as it came."""
         if self._writer is None:
             self._held.append(data)
+            self.on_read()
             return
         self._last = time.monotonic()
         self._writer.write_chunk(raw, data)
-        self.call.bytes_out += len(data)
-        self.endpoint.stats.bytes_in += len(data)
+        self.passed += len(data)
 
     def on_read(self) -> None:
         """Act on what one read brought: once, however many events it was."""
         if self.ended and self._sent:
             self._settle_whole()
-        if not self._answered or not (self._held or self.ended or self._writer is None):
+        if not self._answered:
             return
         if self._writer is not None:
             self._last = time.monotonic()
@@ -246,12 +247,7 @@ class Exchange:
     def _pass_on(self, writer: ReplyWriter) -> None:
         held, self._held = self._held, []
         writer.write(held, self.ended, self.trailers)
-        self._count(held)
-
-    def _count(self, held: list[bytes]) -> None:
-        size = len(held[0]) if len(held) == 1 else sum(map(len, held))
-        self.call.bytes_out += size
-        self.endpoint.stats.bytes_in += size
+        self.passed += sum(map(len, held))
 
     def on_lost(self, error: CallError) -> None:
         """The connection ended before the reply did."""

@@ -111,9 +111,12 @@ async def _answer(call: Call, exchange: Exchange) -> None:
 
 def _end(call: Call, recorder: Recorder) -> None:
     """Release, answer what has no answer yet, record, and let the connection go on."""
-    if call.exchange is not None:
-        if not call.exchange.settled:
-            call.exchange.abandon()
+    exchange = call.exchange
+    if exchange is not None:
+        if not exchange.settled:
+            exchange.abandon()
+        call.bytes_out = exchange.passed
+        exchange.endpoint.stats.bytes_in += exchange.passed
         call.exchange = None  # it refers to the call: the two would wait for the collector
     error = call.error
     if error is not None and call.status == 0 and not isinstance(error, (CallerLeft, CutOff)):

@@ -105,6 +105,8 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange is None:
             self.abort()  # an answer to nothing (RFC 9112, section 9.2)
             return
+        if self.parser.between_chunks and self.parser.feed_chunk(data):
+            return  # the exchange has passed it on, or keeps it until it is asked
         self.answered = True
         try:
             self.parser.feed(data)
