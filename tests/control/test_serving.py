@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.sockets.peers import CHUNKED_OK, GET, OK, Peer, Server, Stage, chunk, post, until
+from tests.sockets.peers import CHUNKED_OK, GET, OK, Peer, Server, chunk, post, until
+from tests.sockets.stage import Stage
 
 
 def to_second(stage: Stage) -> None:

@@ -6,18 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from resource import getpagesize
 
-from tests.sockets.peers import (
-    CHUNKED,
-    EVENTS,
-    GET,
-    OK,
-    Peer,
-    Stage,
-    chunk,
-    ok,
-    post,
-    until,
-)
+from tests.sockets.peers import CHUNKED, EVENTS, GET, OK, Peer, chunk, ok, post, until
+from tests.sockets.stage import Stage
 
 MIB = 2**20
 BLOCK = bytes(range(256)) * 256

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.sockets.peers import CHUNKED, CHUNKED_OK, GET, OK, POST, Stage, chunk, ok
+from tests.sockets.peers import CHUNKED, CHUNKED_OK, GET, OK, POST, chunk, ok
+from tests.sockets.stage import Stage
 
 OLD_GET = b"GET /v1/models HTTP/1.0\r\nHost: a\r\n\r\n"
 OLD_KEEP = b"GET /v1/models HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n"

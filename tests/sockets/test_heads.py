@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.sockets.peers import OK, Stage, masked
+from tests.sockets.peers import OK, masked
+from tests.sockets.stage import Stage
 
 OURS = b"\r\nx-request-id: ID\r\nx-trace-id: ID"
 PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

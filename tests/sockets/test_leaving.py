@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.sockets.peers import EVENTS, GET, OK, Peer, Server, Stage, chunk, post, until
+from tests.sockets.peers import EVENTS, GET, OK, Peer, Server, chunk, post, until
+from tests.sockets.stage import Stage
 
 LEAVING = [Peer.closes, Peer.resets]
 Leave = Callable[[Peer], None]

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.sockets.peers import GET, OK, Peer, Reply, Section, Server, Stage, ok, until
+from tests.sockets.peers import GET, OK, Peer, Reply, Server, ok, until
+from tests.sockets.stage import Section, Stage
 from tests.upstream.names import Names
 
 

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.sockets.peers import CHUNKED, GET, OK, Peer, Reply, Stage, chunk, post
+from tests.sockets.peers import CHUNKED, GET, OK, Peer, Reply, chunk, post
+from tests.sockets.stage import Stage
 
 BAD = b"GET / HTTP/1.1\r\n\r\n"
 FLOOD = b"x" * 2**20

@@ -4,19 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.sockets.peers import (
-    CHUNKED_OK,
-    GET,
-    OK,
-    POST,
-    Peer,
-    Server,
-    Stage,
-    chunk,
-    ok,
-    post,
-    until,
-)
+from tests.sockets.peers import CHUNKED_OK, GET, OK, POST, Peer, Server, chunk, ok, post, until
+from tests.sockets.stage import Stage
 
 
 async def test_a_server_that_closes_when_it_sees_the_next_request() -> None:

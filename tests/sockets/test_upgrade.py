@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.sockets.peers import GET, OK, Peer, Stage
+from tests.sockets.peers import GET, OK, Peer
+from tests.sockets.stage import Stage
 
 WEBSOCKET = (
     b"GET /v1/realtime HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\n"
