@@ -37,7 +37,7 @@ from sidecar.http.semantics import (
     valid_reason,
 )
 from sidecar.http.target import resolve_target
-from sidecar.http.whole import whole_chunk, whole_request, whole_response
+from sidecar.http.whole import whole_request, whole_response
 
 __all__ = ["RequestParser", "RequestSink", "ResponseParser", "ResponseSink"]
 
@@ -237,7 +237,7 @@ class ResponseParser(Guard):
         self._open = False
         self._answered = True
         self.between_chunks = False
-        """What comes next is a chunk's size line: `feed_chunk` may be tried before `feed`."""
+        """What comes next is a chunk's size line: what is a `whole_chunk` need not be fed."""
         self._chunk_ended = False
         self._parser = httptools.HttpResponseParser(self)
 
@@ -271,14 +271,6 @@ class ResponseParser(Guard):
             self._count_framing()
             # Behind a chunk, unless some of the next one's size line came too.
             self.between_chunks = self._chunk_ended and data[-2:] == b"\r\n"
-
-    def feed_chunk(self, data: bytes) -> bool:
-        """Deliver *data* if it is one plain chunk. False, with nothing done, if it is not."""
-        chunk = whole_chunk(data)
-        if chunk is None:
-            return False
-        self.sink.on_whole_chunk(data, chunk)
-        return True
 
     def _feed_parser(self, data: bytes) -> None:
         self._answered = False

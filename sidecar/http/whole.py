@@ -32,7 +32,7 @@ _REQUEST: Final = re.compile(
 _STATUS: Final = re.compile(rb"HTTP/1\.1 ([2-5]\d\d) ([\t -~\x80-\xff]*)").fullmatch
 
 # RFC 9112, section 7.1, without extensions.
-_CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n").match
+_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,8}").fullmatch
 
 _UNUSUAL: Final = frozenset(
     {b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"te", b"trailer"}
@@ -135,6 +135,8 @@ class _Responses(_Heads[tuple[int, bytes]]):
 
 _requests: Final = _Requests(NOT_FORWARDED_UPSTREAM)
 _responses: Final = _Responses(NOT_FORWARDED_DOWNSTREAM)
+_sizes: Final[dict[bytes, int]] = {}
+"""Size lines of chunks that were found to be plain. Bounded, as the others are."""
 
 
 def whole_request(
@@ -187,13 +189,22 @@ def whole_response(data: bytes) -> tuple[ResponseHead, bytes] | None:
 
 def whole_chunk(data: bytes) -> bytes | None:
     """What *data* carries if it is exactly one chunk, and a plain one; not of the last."""
-    size_line = _CHUNK(data)
-    if size_line is None:
+    at = data.find(b"\r\n", 0, 10)
+    size = _sizes.get(data[:at]) or _size(data[:at])
+    # A last chunk has no data, and what is no size line at all counts as one.
+    if not size or len(data) != at + size + 4 or data[-2:] != b"\r\n":
         return None
-    size, at = int(size_line[1], 16), size_line.end()
-    if not size or len(data) != at + size + 2 or data[-2:] != b"\r\n":
-        return None
-    return data[at:-2]
+    return data[at + 2 : -2]
+
+
+def _size(line: bytes) -> int:
+    """The size that *line* tells, 0 if it is not plain: `int` would also take `+1` and `1_0`."""
+    if not _SIZE(line):
+        return 0
+    if len(_sizes) >= _LINES:
+        _sizes.clear()
+    size = _sizes[line] = int(line, 16)
+    return size
 
 
 def _fill(head: Head, known: _Known[Start], length: re.Match[bytes] | None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from sidecar.errors import BadReply, CallError, Reset, Truncated
 from sidecar.http.parser import ResponseParser, ResponseSink
+from sidecar.http.whole import whole_chunk
 
 if TYPE_CHECKING:
     from sidecar.upstream.pool import Pool
@@ -105,8 +106,9 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange is None:
             self.abort()  # an answer to nothing (RFC 9112, section 9.2)
             return
-        if self.parser.between_chunks and self.parser.feed_chunk(data):
-            return  # the exchange has passed it on, or keeps it until it is asked
+        if self.parser.between_chunks and (chunk := whole_chunk(data)) is not None:
+            exchange.on_whole_chunk(data, chunk)
+            return
         self.answered = True
         try:
             self.parser.feed(data)

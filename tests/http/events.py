@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import Header, RequestHead, ResponseHead
 from sidecar.http.parser import RequestParser, ResponseParser
+from sidecar.http.whole import whole_chunk
 
 Pair = tuple[bytes, bytes]
 
@@ -95,7 +96,9 @@ def requests(*reads: bytes, limits: HeadLimits | None = None) -> list[Message]:
 
 def feed(parser: ResponseParser, read: bytes) -> None:
     """As the connection does it: a plain chunk takes the short way."""
-    if not (parser.between_chunks and parser.feed_chunk(read)):
+    if parser.between_chunks and (data := whole_chunk(read)) is not None:
+        parser.sink.on_whole_chunk(read, data)
+    else:
         parser.feed(read)
 
 
