@@ -18,6 +18,7 @@ from typing import NoReturn
 import httptools
 
 from sidecar.errors import BadMessage, BadReply
+from sidecar.http import semantics
 from sidecar.http.guard import Guard
 from sidecar.http.limits import REPLY_LIMITS, HeadLimits
 from sidecar.http.message import (
@@ -29,17 +30,8 @@ from sidecar.http.message import (
     ResponseHead,
     ResponseSink,
 )
-from sidecar.http.semantics import (
-    expects_continue,
-    framing_of,
-    is_websocket,
-    persists,
-    valid_reason,
-)
 from sidecar.http.target import resolve_target
 from sidecar.http.whole import whole_request, whole_response
-
-__all__ = ["RequestParser", "RequestSink", "ResponseParser", "ResponseSink"]
 
 
 class RequestParser(Guard):
@@ -115,7 +107,7 @@ class RequestParser(Guard):
         # that has the same framing and nothing else.
         self._parser = httptools.HttpRequestParser(self)
         self._resuming = True
-        self._parser.feed_data(framing_of(self._head))
+        self._parser.feed_data(semantics.framing_of(self._head))
         self._resuming = False
         self._trailers = []  # the framing
         return bool(rest) and not self._closed
@@ -160,10 +152,10 @@ class RequestParser(Guard):
         self._frame(head)
         self._check_target(head)
         if parser.should_upgrade():
-            head.upgrade = is_websocket(head)
+            head.upgrade = semantics.is_websocket(head)
         head.keep_alive = parser.should_keep_alive()
         if b"expect" in head.fields:
-            head.expects_continue = expects_continue(head)
+            head.expects_continue = semantics.expects_continue(head)
         self.sink.on_request(head)
 
     def on_body(self, data: bytes) -> None:
@@ -341,7 +333,7 @@ class ResponseParser(Guard):
             return
         self._frame(head)
         if self._to_head or head.minor == 0:  # of which llhttp knows less
-            head.keep_alive = head.body != UNTIL_CLOSE and persists(head)
+            head.keep_alive = head.body != UNTIL_CLOSE and semantics.persists(head)
         else:
             head.keep_alive = parser.should_keep_alive()
         self.sink.on_response(head)
@@ -355,8 +347,7 @@ class ResponseParser(Guard):
         line = b"HTTP/1.%d %d" % (head.minor, head.status)
         if version not in {"1.1", "1.0"} or head.status < 100 or not self._saw(line):
             raise BadReply(f"the reply is malformed, or HTTP/{version} {head.status}")
-        reason = head.reason
-        if reason != b"OK" and not (len(reason) <= self._limits.header and valid_reason(reason)):
+        if not semantics.valid_reason(head.reason, self._limits.header):
             raise BadReply("the reply's reason phrase is not text")
 
     def _deliver_interim(self, head: ResponseHead) -> None:

@@ -10,9 +10,9 @@ from sidecar.http.message import CHUNKED, NO_BODY, RequestHead, ResponseHead
 _REASON: Final = re.compile(rb"[\t -~\x80-\xff]*")
 
 
-def valid_reason(reason: bytes) -> bool:
-    """RFC 9112, section 4: no control characters."""
-    return _REASON.fullmatch(reason) is not None
+def valid_reason(reason: bytes, longest: int) -> bool:
+    """RFC 9112, section 4: no control characters; and no longer than *longest* bytes."""
+    return reason == b"OK" or (len(reason) <= longest and _REASON.fullmatch(reason) is not None)
 
 
 def persists(head: ResponseHead) -> bool:

@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, Protocol, cast
 
 from sidecar.errors import BadReply, CallError, Reset, Truncated
-from sidecar.http.parser import ResponseParser, ResponseSink
+from sidecar.http.message import ResponseSink
+from sidecar.http.parser import ResponseParser
 from sidecar.http.whole import whole_chunk
 
 if TYPE_CHECKING:
