@@ -13,7 +13,6 @@ from sidecar import __version__
 OK = 0
 FAILED = 1
 """The file is bad, an address is in use: the message says which."""
-USAGE = 2
 
 _ABOUT = """A sidecar proxy for LLM calls: traces, deadlines and well-chosen endpoints for any
 application, without changing it. Point its base URL here:

@@ -1,7 +1,6 @@
 """One small tree of what can go wrong with a call.
 
-Each error says where it happened (its code), what the caller is told (a status and a sentence), and
-whether the call can be tried again without doing its work twice.
+Each error says where it happened (its code) and what the caller is told (a status and a sentence).
 """
 
 from __future__ import annotations
@@ -60,8 +59,6 @@ class AttemptError(CallError):
 
     code = "upstream_error"
     status = 502
-    unsent = False
-    """No byte of the request can have reached a server: trying again is always safe."""
 
 
 class Overloaded(AttemptError):
@@ -69,14 +66,12 @@ class Overloaded(AttemptError):
 
     code = "pool_overflow"
     status = 503
-    unsent = True
 
 
 class ConnectFailed(AttemptError):
     """The name did not resolve, nothing listened, or TLS could not be agreed."""
 
     code = "connect_failed"
-    unsent = True
 
 
 class TimedOut(AttemptError):

@@ -107,6 +107,5 @@ class Reloader:
     def _reject(self, error: Exception) -> None:
         reloads = self._serving.stats.reloads
         reloads.rejected += 1
-        reloads.last_failed = time.time()
         reloads.last_error = str(error)
         _log.error("configuration refused, the last good one keeps serving:\n%s", error)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from sidecar.listen.listener import Listener, name_of
 from sidecar.observe.access_log import AccessLog
 from sidecar.observe.stats import ListenerStats, Stats
-from sidecar.proxy.recorder import Recorder
+from sidecar.proxy.recorder import NO_ROUTE, Recorder
 from sidecar.proxy.snapshot import Snapshot, compile_snapshot
 from sidecar.upstream.registry import Registry
 
@@ -156,7 +156,7 @@ class Serving:
         """Routes that are gone are counted no more, once their calls have ended."""
         names = {(rule.route.name, rule.route.upstream.name) for rule in snapshot.router.rules}
         for key, stats in list(self.stats.routes.items()):
-            if key not in names and key != ("none", "none") and not stats.in_flight:
+            if key not in names and key != NO_ROUTE and not stats.in_flight:
                 del self.stats.routes[key]
 
 

@@ -108,7 +108,6 @@ class ReloadStats:
         "config_hash",
         "last_accepted",
         "last_error",
-        "last_failed",
         "rejected",
         "unchanged",
     )
@@ -119,7 +118,6 @@ class ReloadStats:
         self.unchanged = 0
         self.last_accepted = 0.0
         """Unix seconds; 0 when there was none."""
-        self.last_failed = 0.0
         self.last_error = ""
         """All errors of the last bad configuration, empty once a good one was taken."""
         self.config_hash = ""

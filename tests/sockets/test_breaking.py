@@ -171,6 +171,17 @@ async def test_within_an_event(breaks: Break) -> None:
         assert b"0\r\n\r\n" not in await client.rest()
 
 
+@breaking
+async def test_between_two_events_that_are_compressed(breaks: Break) -> None:
+    async with Stage() as stage:
+        client, server = await stage.call()
+        packed = EVENTS.replace(b"\r\nTransfer", b"\r\nContent-Encoding: gzip\r\nTransfer")
+        await server.sends(packed + chunk(b"packed\n\n"))
+        await client.until(b"\n\n\r\n")
+        breaks(server)
+        assert await client.rest() == b""  # an event of ours would be noise in it
+
+
 async def test_a_body_until_close_that_is_reset() -> None:
     async with Stage() as stage:
         client, server = await stage.call()
