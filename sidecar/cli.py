@@ -1,4 +1,4 @@
-"""The command line: `sidecar run`, `check`, `schema`, `simulate`, `demo`, `version`."""
+"""The command line: `sidecar run`, `check`, `inject` and so on."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sidecar import __version__
+
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+LEVELS = ("debug", "info", "warning", "error")
 
 OK = 0
 FAILED = 1
@@ -33,7 +39,7 @@ exit codes: 0 fine, 1 failed (the message says why), 2 wrong usage
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parsed = _parser(simulate="simulate" in given[:1]).parse_args(given)
+    parsed = _parser(given[0] if given else "").parse_args(given)
     command: Callable[[argparse.Namespace], int] = parsed.command
     try:
         return command(parsed)
@@ -41,7 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
 
 
-def _parser(*, simulate: bool) -> argparse.ArgumentParser:
+def _parser(named: str) -> argparse.ArgumentParser:
+    """Know all commands, but the arguments of those that a running sidecar has no use for only
+    if *named*: they import what nobody else does.
+    """
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         "sidecar", description=_ABOUT, epilog=_EXAMPLES, formatter_class=raw
@@ -52,6 +61,13 @@ def _parser(*, simulate: bool) -> argparse.ArgumentParser:
     run.add_argument(
         "-c", "--config", type=Path, metavar="FILE", help="configuration (default: built in)"
     )
+    run.add_argument(
+        "--health-port",
+        type=int,
+        metavar="PORT",
+        help="serve health and metrics on this port of every address, whatever the file says",
+    )
+    run.add_argument("--log-level", choices=LEVELS, help="whatever the file says")
     run.set_defaults(command=_run)
 
     check = commands.add_parser("check", help="list every mistake in a configuration")
@@ -61,8 +77,12 @@ def _parser(*, simulate: bool) -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the configuration's JSON schema")
     schema.set_defaults(command=_schema)
 
+    ready = commands.add_parser("ready", help="tell by the exit code whether a sidecar is ready")
+    ready.add_argument("--port", type=int, default=14010, help="of admin or health (%(default)s)")
+    ready.set_defaults(command=_ready)
+
     simulated = commands.add_parser("simulate", help="serve simulated LLM endpoints")
-    if simulate:  # a running sidecar need not know the simulator's settings
+    if named == "simulate":
         from sidecar.simulate import command as simulator
 
         simulator.add_arguments(simulated)
@@ -76,15 +96,35 @@ def _parser(*, simulate: bool) -> argparse.ArgumentParser:
     )
     demo.set_defaults(command=_demo)
 
+    _add_kubernetes(commands, named)
+
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(command=_version)
     return parser
 
 
+def _add_kubernetes(commands: _Commands, named: str) -> None:
+    inject = commands.add_parser("inject", help="add the sidecar to the pods of manifests")
+    uninject = commands.add_parser("uninject", help="take it out again")
+    if named in ("inject", "uninject"):
+        from sidecar.kube import command as kube
+
+        kube.add_inject(inject)
+        kube.add_uninject(uninject)
+        inject.set_defaults(command=kube.inject)
+        uninject.set_defaults(command=kube.uninject)
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from sidecar.run import run
 
-    return run(arguments.config)
+    return run(arguments.config, health_port=arguments.health_port, level=arguments.log_level)
+
+
+def _ready(arguments: argparse.Namespace) -> int:
+    from sidecar.ready import ready
+
+    return OK if ready(arguments.port) else FAILED
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,1 @@
+"""Kubernetes: the sidecar put into pods, by a webhook or in files. An island: no data plane."""
