@@ -113,12 +113,28 @@ def _add_kubernetes(commands: _Commands, named: str) -> None:
         kube.add_uninject(uninject)
         inject.set_defaults(command=kube.inject)
         uninject.set_defaults(command=kube.uninject)
+    webhook = commands.add_parser(
+        "webhook", help="add it to the pods of a cluster as they are made"
+    )
+    if named == "webhook":
+        from sidecar.kube import serve
+
+        serve.add_arguments(webhook)
+        webhook.set_defaults(command=_webhook)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from sidecar.run import run
 
     return run(arguments.config, health_port=arguments.health_port, level=arguments.log_level)
+
+
+def _webhook(arguments: argparse.Namespace) -> int:
+    from sidecar.control import logs
+    from sidecar.kube import serve
+
+    logs.setup("info")
+    return serve.run(arguments)
 
 
 def _ready(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,18 @@ import pytest
 from sidecar import __version__
 from sidecar.cli import main
 
-COMMANDS = "run check schema ready inject uninject simulate demo version".split()
+COMMANDS = [
+    "run",
+    "check",
+    "schema",
+    "ready",
+    "inject",
+    "uninject",
+    "webhook",
+    "simulate",
+    "demo",
+    "version",
+]
 GOOD = """\
 listeners: [{address: 127.0.0.1:14001}]
 upstreams: {u: {endpoints: [{url: http://localhost:1}]}}
