@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev check test test-real bench lock docs clean
+.PHONY: help run install dev check test test-real test-kube bench lock docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,11 +28,15 @@ check: $(VENV)/.dev ## Format, lint, types, floors
 test-real: ## Real SDKs in four languages and a real LLM server, through the sidecar
 	@tests/real/run
 
+test-kube: ## The chart by Helm's own code, and the injector with a real API server
+	@tests/cluster/run
+
 bench: ## Compare with Envoy, HAProxy, nginx, sglang-router and LiteLLM in one run
 	@bench/run
 
-docs: $(VENV)/.dev ## Write docs/configuration.md anew from the schema
+docs: $(VENV)/.dev ## Write docs/configuration.md and the chart's README and schema anew
 	@$(BIN)/python -m sidecar.config.reference > docs/configuration.md
+	@$(BIN)/python -m charts.generate
 
 lock: ## Resolve the dependencies anew, with hashes
 	@locks/update
