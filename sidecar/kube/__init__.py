@@ -1,1 +1,1 @@
-"""Kubernetes: the sidecar put into pods, by a webhook or in files. An island: no data plane."""
+"""The sidecar in Kubernetes: what is put into pods, and the rules that redirect to it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sidecar.kube.environment import CA_FOLDER
+from sidecar.kube.environment import BUNDLE, CA_FOLDER, TRUST_STORE
 from sidecar.kube.names import (
     CA_VOLUME,
     CAPTURE_PORT,
@@ -21,6 +21,8 @@ from sidecar.kube.names import (
     REDIRECT,
     SECRET_FOLDER,
     SECRET_VOLUME,
+    STATE_VOLUME,
+    TRUST,
     UID,
 )
 from sidecar.kube.settings import Settings
@@ -32,6 +34,8 @@ _STARTS_WITHIN: Final = 60
 _STILL_SERVES: Final = 5
 """Classic containers are all told to stop at once. Ours serves this many seconds on, so that an
 application that makes a last call while it stops is not refused."""
+_STATE: Final = "/var/lib/llm-sidecar"
+"""Where the pod's own CA has its key. Only our containers see it, and it dies with the pod."""
 _LOCKED: Final[Tree] = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -50,22 +54,16 @@ _MAY_REDIRECT: Final[Tree] = _LOCKED | {
 
 def sidecar(settings: Settings, *, meshed: bool) -> Tree:
     """The container that carries the calls. *meshed*: another mesh's proxy is in the pod."""
-    made: Tree = {
-        "name": CONTAINER,
-        "image": settings.image,
+    made: Tree = _common(CONTAINER, settings) | {
         "args": [*_arguments(settings)],
         "ports": [{"name": "llm-sidecar", "containerPort": HEALTH_PORT, "protocol": "TCP"}],
-        "resources": _resources(settings),
-        "securityContext": _LOCKED,
         **_probes(meshed=meshed),
     }
-    if settings.image_pull_policy:
-        made["imagePullPolicy"] = settings.image_pull_policy
     if settings.lifecycle == "native":
         made["restartPolicy"] = "Always"
     else:
         made["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", str(_STILL_SERVES)]}}}
-    if mounts := [*_mounts(settings)]:
+    if mounts := [*made.get("volumeMounts", ()), *_mounts(settings)]:
         made["volumeMounts"] = mounts
     return made
 
@@ -80,15 +78,26 @@ def redirect(settings: Settings) -> Tree:
         ("--exclude-cidrs", settings.exclude_cidrs),
     ):
         arguments += [flag, value] if value else []
-    made: Tree = {
-        "name": REDIRECT,
-        "image": settings.image,
-        "args": arguments,
-        "resources": _resources(settings),
-        "securityContext": _MAY_REDIRECT,
-    }
+    rights = {"args": arguments, "securityContext": _MAY_REDIRECT}
+    return _common(REDIRECT, settings) | rights
+
+
+def trust(settings: Settings) -> Tree:
+    """The init container that makes the pod's CA, writes what clients are to trust, and ends."""
+    script = f"sidecar ca bundle -o {BUNDLE} && sidecar ca truststore -o {TRUST_STORE}"
+    made = _common(TRUST, settings) | {"command": ["sh", "-c", script]}
+    made["volumeMounts"] = [*made["volumeMounts"], {"name": CA_VOLUME, "mountPath": CA_FOLDER}]
+    return made
+
+
+def _common(name: str, settings: Settings) -> Tree:
+    made: Tree = {"name": name, "image": settings.image}
     if settings.image_pull_policy:
         made["imagePullPolicy"] = settings.image_pull_policy
+    made |= {"resources": _resources(settings), "securityContext": _LOCKED}
+    if settings.mode != "base-url":
+        made["env"] = [{"name": "XDG_STATE_HOME", "value": _STATE}]
+        made["volumeMounts"] = [{"name": STATE_VOLUME, "mountPath": _STATE}]
     return made
 
 
@@ -100,7 +109,8 @@ def volumes(settings: Settings) -> list[Tree]:
     if settings.secret:
         made.append({"name": SECRET_VOLUME, "secret": {"secretName": settings.secret}})
     if settings.mode != "base-url":
-        made.append({"name": CA_VOLUME, "emptyDir": {"sizeLimit": "16Mi"}})
+        small = {"sizeLimit": "16Mi"}
+        made += [{"name": name, "emptyDir": small} for name in (STATE_VOLUME, CA_VOLUME)]
     return made
 
 
@@ -117,8 +127,6 @@ def _mounts(settings: Settings) -> Iterator[Tree]:
         yield {"name": CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True}
     if settings.secret:
         yield {"name": SECRET_VOLUME, "mountPath": SECRET_FOLDER, "readOnly": True}
-    if settings.mode != "base-url":
-        yield {"name": CA_VOLUME, "mountPath": CA_FOLDER}
 
 
 def _resources(settings: Settings) -> Tree:

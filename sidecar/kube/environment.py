@@ -12,13 +12,16 @@ from sidecar.kube.names import CA_VOLUME, PROXY_PORT
 from sidecar.kube.settings import Settings, listed
 
 CA_FOLDER: Final = "/var/run/llm-sidecar/ca"
-_BUNDLE: Final = CA_FOLDER + "/bundle.pem"
+BUNDLE: Final = CA_FOLDER + "/bundle.pem"
+TRUST_STORE: Final = CA_FOLDER + "/truststore.p12"
 _TRUST: Final = {
-    "SSL_CERT_FILE": _BUNDLE,
-    "REQUESTS_CA_BUNDLE": _BUNDLE,
-    "CURL_CA_BUNDLE": _BUNDLE,
-    "NODE_EXTRA_CA_CERTS": _BUNDLE,
-    "JAVA_TOOL_OPTIONS": f"-Djavax.net.ssl.trustStore={CA_FOLDER}/truststore.p12",
+    "SSL_CERT_FILE": BUNDLE,
+    "REQUESTS_CA_BUNDLE": BUNDLE,
+    "CURL_CA_BUNDLE": BUNDLE,
+    "NODE_EXTRA_CA_CERTS": BUNDLE,
+    # The password is Java's own default: a trust store holds nothing secret.
+    "JAVA_TOOL_OPTIONS": f"-Djavax.net.ssl.trustStore={TRUST_STORE} "
+    "-Djavax.net.ssl.trustStorePassword=changeit",
 }
 """What makes clients trust the sidecar's CA. All but Node's replace the system's roots, so that the
 bundle has these too."""

@@ -21,11 +21,13 @@ OURS: Final = frozenset({STATUS, SKIPPED})
 
 CONTAINER: Final = "llm-sidecar"
 REDIRECT: Final = "llm-sidecar-redirect"
+TRUST: Final = "llm-sidecar-trust"
 CONFIG_VOLUME: Final = "llm-sidecar-config"
 SECRET_VOLUME: Final = "llm-sidecar-secret"  # noqa: S105
 CA_VOLUME: Final = "llm-sidecar-ca"
-CONTAINERS: Final = frozenset({CONTAINER, REDIRECT})
-VOLUMES: Final = frozenset({CONFIG_VOLUME, SECRET_VOLUME, CA_VOLUME})
+STATE_VOLUME: Final = "llm-sidecar-state"
+CONTAINERS: Final = frozenset({CONTAINER, REDIRECT, TRUST})
+VOLUMES: Final = frozenset({CONFIG_VOLUME, SECRET_VOLUME, CA_VOLUME, STATE_VOLUME})
 
 CONFIG_FOLDER: Final = "/etc/llm-sidecar"
 CONFIG_FILE: Final = CONFIG_FOLDER + "/sidecar.yaml"

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from sidecar import __version__
 from sidecar.kube import environment
-from sidecar.kube.containers import redirect, sidecar, volumes
+from sidecar.kube.containers import redirect, sidecar, trust, volumes
 from sidecar.kube.names import (
     CA_VOLUME,
     CONTAINERS,
@@ -134,6 +134,7 @@ def _tidy(tree: Tree, *keys: str) -> None:
 def _place(spec: Tree, settings: Settings) -> list[Tree]:
     """Add the containers. Return the user's containers that run while the sidecar does."""
     first = [redirect(settings)] if settings.mode == "capture" else []
+    first += [trust(settings)] if settings.mode != "base-url" else []
     ours = sidecar(settings, meshed=any(c.get("name") in MESHES for c in containers_of(spec)))
     inits, apps = list(spec.get("initContainers") or ()), list(spec["containers"])
     at = max((i + 1 for i, c in enumerate(inits) if c.get("name") in MESHES), default=0)

@@ -89,7 +89,7 @@ class Settings(Struct, frozen=True, kw_only=True, rename="kebab"):
     memory_request: Annotated[Quantity, Meta(description="Memory to reserve.")] = "64Mi"
     memory_limit: Annotated[Quantity, Meta(description="Memory at most.")] = "512Mi"
     capture_ports: Annotated[
-        str, Meta(description="In mode `capture`: remote ports that are taken, with commas.")
+        str, Meta(description="In mode `capture`: remote ports that are taken, as `443,8000-8010`.")
     ] = "443"
     exclude_ports: Annotated[
         str, Meta(description="In mode `capture`: remote ports that are left alone.")
@@ -134,7 +134,7 @@ def changed(base: Settings, texts: Mapping[str, object], *, prefix: str = "") ->
         except msgspec.ValidationError as error:
             problems.append(f"{prefix}{name}: {str(error)[:1].lower()}{str(error)[1:]}")
     made = structs.replace(base, **values)
-    problems += [f"{prefix}{problem}" for problem in _wrong_lists(made)]
+    problems += [f"{prefix}{problem}" for problem in _wrong(made)]
     if problems:
         raise BadSettings(problems)
     return made
@@ -150,7 +150,9 @@ def _suggestion(name: str, known: list[str]) -> str:
     return f' (did you mean "{close[0]}"?)' if close else ""
 
 
-def _wrong_lists(settings: Settings) -> Iterator[str]:
+def _wrong(settings: Settings) -> Iterator[str]:
+    if settings.mode != "base-url" and not settings.config_map:
+        yield f"mode: {settings.mode} needs a config-map: what is built in has no such listener"
     checks: dict[str, Callable[[str], bool]] = {
         "apis": APIS.__contains__,
         "capture_ports": _is_port,
@@ -165,7 +167,11 @@ def _wrong_lists(settings: Settings) -> Iterator[str]:
 
 
 def _is_port(text: str) -> bool:
-    return re.fullmatch("[0-9]{1,5}", text) is not None and 0 < int(text) < 65536
+    """`443` or `8000-8010`."""
+    if re.fullmatch("[0-9]{1,5}(-[0-9]{1,5})?", text) is None:
+        return False
+    first, _, last = text.partition("-")
+    return 0 < int(first) <= int(last or first) < 65536
 
 
 def _is_network(text: str) -> bool:

@@ -69,7 +69,7 @@ def test_defaults_from_a_file_and_pod_security(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     defaults = tmp_path / "defaults.yaml"
-    defaults.write_text("mode: capture\nport: 15001\n")
+    defaults.write_text("mode: capture\nconfig-map: c\nport: 15001\n")
     arguments = ["inject", str(file), "--defaults", str(defaults)]
     assert main(arguments) == 0
     assert "NET_ADMIN" in capsys.readouterr().out

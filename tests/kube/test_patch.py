@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from sidecar.kube.names import CONTAINER, INJECT, INJECTED, MESHES, REDIRECT, STATUS
+from sidecar.kube.names import (
+    CONTAINER,
+    CONTAINERS,
+    INJECT,
+    INJECTED,
+    MESHES,
+    REDIRECT,
+    STATUS,
+    TRUST,
+)
 from sidecar.kube.patch import Skipped, inject, uninject
 from sidecar.kube.settings import BadSettings, Settings, changed
 from tests.kube.corpus import corpus, pod
@@ -95,7 +104,7 @@ def test_what_was_there_is_there(name: str, way: Settings) -> None:
             assert new[key] == value
     assert new.get("volumes", [])[: len(old.get("volumes", []))] == old.get("volumes", [])
     for kind in ("initContainers", "containers"):
-        kept = [c for c in new.get(kind, []) if c["name"] not in (CONTAINER, REDIRECT)]
+        kept = [c for c in new.get(kind, []) if c["name"] not in CONTAINERS]
         assert len(kept) == len(old.get(kind, []))
         for mine, theirs in zip(old.get(kind, []), kept, strict=True):
             for key, value in mine.items():
@@ -136,7 +145,7 @@ def test_configuration_and_secret_are_mounted_whole() -> None:
 def test_what_the_user_set_stays() -> None:
     assert env(injected(PODS["own base url"]))["OPENAI_BASE_URL"] == "http://mine"
     assert env(injected(PODS["own base url from a secret"]))["ANTHROPIC_BASE_URL"] is None
-    proxy = Settings(mode="proxy")
+    proxy = Settings(mode="proxy", config_map="c")
     lower = env(injected(PODS["lower case proxy"], proxy))
     assert lower["https_proxy"] == "http://p:1"
     assert "HTTPS_PROXY" not in lower
@@ -165,7 +174,7 @@ def test_no_api_leaves_the_container_alone() -> None:
 
 
 def test_proxy_mode() -> None:
-    made = injected(PODS["plain"], Settings(mode="proxy"))
+    made = injected(PODS["plain"], Settings(mode="proxy", config_map="c"))
     assert env(made)["HTTPS_PROXY"] == "http://127.0.0.1:14002"
     bundle = env(made)["SSL_CERT_FILE"]
     assert bundle is not None
@@ -178,9 +187,11 @@ def test_proxy_mode() -> None:
 
 
 def test_capture_mode() -> None:
-    settings = Settings(mode="capture", capture_ports="443,8443", exclude_cidrs="10.0.0.0/8")
+    settings = Settings(
+        mode="capture", config_map="c", capture_ports="443,8443", exclude_cidrs="10.0.0.0/8"
+    )
     made = injected(PODS["init container"], settings)
-    assert names(made, "initContainers") == [REDIRECT, CONTAINER, "migrate"]
+    assert names(made, "initContainers") == [REDIRECT, TRUST, CONTAINER, "migrate"]
     rules = container(made, REDIRECT)
     flags = ["--ports", "443,8443", "--exclude-cidrs", "10.0.0.0/8"]
     assert rules["args"] == ["redirect", "install", "--uid", "1414", "--to", "14003", *flags]
@@ -190,8 +201,21 @@ def test_capture_mode() -> None:
     assert "HTTPS_PROXY" not in env(made)
 
 
+def test_the_key_of_the_ca_is_seen_by_ours_only() -> None:
+    made = injected(PODS["init container"], Settings(mode="proxy", config_map="c"))
+    state, public = "llm-sidecar-state", "llm-sidecar-ca"
+    containers = [*made["spec"]["initContainers"], *made["spec"]["containers"]]
+    mounted = {c["name"]: [m["name"] for m in c.get("volumeMounts", [])] for c in containers}
+    assert {name for name, volumes in mounted.items() if state in volumes} == {TRUST, CONTAINER}
+    assert {name for name, volumes in mounted.items() if public in volumes} == {
+        TRUST,
+        "migrate",
+        "app",
+    }
+
+
 def test_capture_where_net_admin_is_forbidden() -> None:
-    made = inject(PODS["plain"], Settings(mode="capture"), no_net_admin=True)
+    made = inject(PODS["plain"], Settings(mode="capture", config_map="c"), no_net_admin=True)
     assert REDIRECT not in names(made.pod, "initContainers")
     assert "OPENAI_BASE_URL" in env(made.pod)
     assert "NET_ADMIN" in made.warnings[0]
@@ -200,7 +224,9 @@ def test_capture_where_net_admin_is_forbidden() -> None:
 @EVERY
 @pytest.mark.parametrize("mode", ["base-url", "proxy"])
 def test_our_container_is_fit_for_restricted(name: str, mode: Any) -> None:
-    context = container(injected(PODS[name], Settings(mode=mode)), CONTAINER)["securityContext"]
+    context = container(injected(PODS[name], Settings(mode=mode, config_map="c")), CONTAINER)[
+        "securityContext"
+    ]
     assert context["allowPrivilegeEscalation"] is False
     assert context["capabilities"] == {"drop": ["ALL"]}
     assert context["runAsNonRoot"] is True
@@ -311,8 +337,12 @@ def test_pods_that_are_left_alone(spec: str, metadata: Tree, reason: str) -> Non
     [
         ("envFrom", DEFAULT, "OPENAI_BASE_URL, .* would win over the same in envFrom"),
         ("job", Settings(lifecycle="classic"), "POST http://127.0.0.1:14010/quit"),
-        ("runs as our user", Settings(mode="capture"), "runs as 1414"),
-        ("something where the CA belongs", Settings(mode="proxy"), "where the CA bundle belongs"),
+        ("runs as our user", Settings(mode="capture", config_map="c"), "runs as 1414"),
+        (
+            "something where the CA belongs",
+            Settings(mode="proxy", config_map="c"),
+            "where the CA bundle belongs",
+        ),
     ],
 )
 def test_warnings(name: str, settings: Settings, warning: str) -> None:

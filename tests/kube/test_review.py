@@ -94,7 +94,9 @@ def test_bad_annotations_are_refused_and_named() -> None:
 
 def test_where_net_admin_is_forbidden() -> None:
     body = review(PODS["plain"])
-    made = json.loads(answer(body, Settings(mode="capture"), no_net_admin=True).body)["response"]
+    made = json.loads(
+        answer(body, Settings(mode="capture", config_map="c"), no_net_admin=True).body
+    )["response"]
     assert "instead of capture" in made["warnings"][0]
     assert "NET_ADMIN" not in json.dumps(patched(PODS["plain"], made))
 

@@ -6,8 +6,8 @@ from sidecar.kube.settings import BadSettings, Settings, changed, with_annotatio
 
 
 def test_texts_become_what_the_fields_are() -> None:
-    made = changed(Settings(), {"port": "15001", "mode": "proxy", "config-map": ""})
-    assert made == Settings(port=15001, mode="proxy")
+    made = changed(Settings(), {"port": "15001", "mode": "proxy", "config-map": "c"})
+    assert made == Settings(port=15001, mode="proxy", config_map="c")
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,9 @@ def test_texts_become_what_the_fields_are() -> None:
         ("port", "http"),
         ("cpu-request", "lots"),
         ("memory-limit", "1 GB"),
+        ("mode", "capture"),
         ("capture-ports", "443,http"),
+        ("capture-ports", "8010-8000"),
         ("exclude-ports", "65536"),
         ("capture-cidrs", "10.0.0.0/33"),
         ("exclude-cidrs", "10.0.0.1/8"),
@@ -45,6 +47,7 @@ def test_what_can_not_be_had_is_named(name: str, value: str) -> None:
     [
         ("capture-cidrs", "10.0.0.0/8, fd00::/8"),
         ("exclude-ports", ""),
+        ("capture-ports", "443,8000-8010"),
         ("cpu-limit", "1.5"),
         ("memory-limit", "1Gi"),
         ("secret", "a.b-c"),

@@ -104,7 +104,10 @@ async def test_the_whole_corpus_over_tls(tmp_path: Path) -> None:
 
 async def test_where_net_admin_is_forbidden(tmp_path: Path) -> None:
     capture = PODS["plain"] | {
-        "metadata": {"name": "p", "annotations": {"llm-sidecar/mode": "capture"}}
+        "metadata": {
+            "name": "p",
+            "annotations": {"llm-sidecar/mode": "capture", "llm-sidecar/config-map": "c"},
+        }
     }
     async with serving(tmp_path) as client:
         for path, forbidden in (("/inject", False), ("/inject/no-net-admin", True)):
