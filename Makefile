@@ -28,7 +28,7 @@ check: $(VENV)/.dev ## Format, lint, types, floors
 test-real: ## Real SDKs in four languages and a real LLM server, through the sidecar
 	@tests/real/run
 
-test-kube: ## The chart by Helm's own code, and the injector with a real API server
+test-kube: ## The chart and the injector with a real API server; the image's steps
 	@tests/cluster/run
 
 bench: ## Compare with Envoy, HAProxy, nginx, sglang-router and LiteLLM in one run
