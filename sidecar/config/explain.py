@@ -23,6 +23,7 @@ Error = Any
 _NOUNS: Final = {
     "string": "a string",
     "integer": "a whole number",
+    "number": "a number",
     "boolean": "true or false",
     "object": "a mapping (`key: value`)",
     "array": "a list (`- item`)",

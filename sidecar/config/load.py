@@ -20,7 +20,7 @@ from sidecar.config.problems import MAX_SHOWN, ConfigErrors, Located, Problem, l
 from sidecar.config.references import Expanded, Resolve
 from sidecar.config.relations import Parts, broken_relations
 from sidecar.config.rules import broken_rules, children
-from sidecar.config.units import Duration, Size
+from sidecar.config.units import Duration, Share, Size
 
 __all__ = ["ConfigErrors", "Loaded", "Located", "load"]
 
@@ -77,7 +77,7 @@ def _convert(value: object, kind: type[T]) -> T:
     return msgspec.convert(value, kind, dec_hook=_decode_text)
 
 
-def _decode_text(kind: type[Duration | Size | Secret], value: object) -> object:
+def _decode_text(kind: type[Duration | Size | Share | Secret], value: object) -> object:
     if not isinstance(value, str):
         raise ValueError("expected a string")
     return kind(value)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from sidecar.config.cover import covers
 from sidecar.config.grammar import captures
-from sidecar.config.model import Endpoint, Route, Upstream
+from sidecar.config.model import Route, Upstream
 from sidecar.config.problems import Path, Problem, dotted
 
 
@@ -30,11 +30,12 @@ def broken_relations(parts: Parts, lines: Mapping[Path, int]) -> Iterator[Proble
 
 
 def _upstream(path: Path, upstream: Upstream) -> Iterator[Problem]:
-    seen: set[Endpoint] = set()
+    seen: set[tuple[str | None, str | None]] = set()
     for index, endpoint in enumerate(upstream.endpoints):
-        if endpoint in seen:
+        place = endpoint.url, endpoint.dns
+        if place in seen:
             yield Problem((*path, "endpoints", index), "the same endpoint a second time")
-        seen.add(endpoint)
+        seen.add(place)
     if upstream.tls.key is not None and upstream.tls.cert is None:
         yield Problem((*path, "tls", "key"), "needs the certificate that it belongs to, `cert`")
 
