@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
 Reason = Literal["full", "shed", "bytes", "deadline"]
+"""The queue is full; full but for high priority; holds too many bytes; would take too long."""
 
 _PRIORITIES: Final = 3
 """0 high, 1 normal, 2 low."""
@@ -35,6 +36,7 @@ class AdmissionSettings(NamedTuple):
     shed_at: float
     """Share of `max_queued` from which only high priority may still queue."""
     max_wait: float
+    """Nobody queues who would wait longer by estimate. Whoever waits holds a timer for the rest."""
 
 
 class Ticket:
@@ -80,7 +82,7 @@ class Admission:
     def enter(
         self, now: float, priority: int, size: int, deadline: float | None
     ) -> Ticket | Refused:
-        """A call of *priority* with a body of *size* that must be served by *deadline*.
+        """A call of *priority* with a body of *size* that must be served by *deadline*, a moment.
 
         It goes at once if a place is free. Else it waits, or is refused where that is hopeless.
         """
@@ -118,7 +120,7 @@ class Admission:
             self.in_flight -= 1
             if self.queued:
                 self.adjust(now)
-        elif not ticket.granted and ticket in self._lines[ticket.priority]:
+        elif ticket in self._lines[ticket.priority]:
             self._lines[ticket.priority].pop(ticket)
             self.queued -= 1
             self.queued_bytes -= ticket.size

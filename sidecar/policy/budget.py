@@ -66,7 +66,7 @@ class Budget:
 
     def spend(self, now: float) -> bool:
         """Take one retry, if it is allowed."""
-        if self.balance(now) < 1:
+        if not self.allows(now):
             return False
         self._retries += 1
         return True

@@ -51,6 +51,14 @@ def test_looking_takes_nothing() -> None:
     assert all(budget.allows(1) for _ in range(100))
 
 
+def test_a_part_of_a_retry_is_none() -> None:
+    budget = Budget(BudgetSettings(0.5, 0, 10))
+    budget.count(0)
+    assert (budget.balance(0), budget.allows(0), budget.spend(0)) == (0.5, False, False)
+    budget.count(0)
+    assert (budget.balance(0), budget.allows(0), budget.spend(0)) == (1, True, True)
+
+
 def test_other_settings_keep_what_was_counted() -> None:
     budget = Budget(USUAL)
     for _ in range(10):
