@@ -94,7 +94,7 @@ class Admission:
             ticket.granted = True
             ticket._since = now
             return ticket
-        refused = self._refuse(now, priority, size, deadline)
+        refused = self._hopeless(now, priority, size, deadline)
         if refused is not None:
             return refused
         self.queued += 1
@@ -146,7 +146,7 @@ class Admission:
         ahead = sum(map(len, self._lines[: priority + 1]))
         return ahead * self.service_time / self.settings.max_in_flight
 
-    def _refuse(
+    def _hopeless(
         self, now: float, priority: int, size: int, deadline: float | None
     ) -> Refused | None:
         settings = self.settings
