@@ -43,25 +43,24 @@ class Match(Section, frozen=True):
     ] = None
 
 
-class Split(Section, frozen=True):
+class Target(Section, frozen=True):
+    """Another upstream than the route's own, or another model of the same one."""
+
+    upstream: Annotated[str, Meta(description="Name of an upstream.")]
+    model: Annotated[
+        str | None,
+        Meta(description="What it is asked for as `model`. `null`: what the caller asked for."),
+    ] = None
+
+
+class Split(Target, frozen=True, kw_only=True):
     """Another upstream that gets a share of the calls."""
 
-    upstream: Annotated[str, Meta(description="Name of an upstream.")]
-    share: Annotated[Share, Meta(description="Its share of the calls.")]
-    model: Annotated[
-        str | None,
-        Meta(description="What it is asked for as `model`. `null`: what the caller asked for."),
-    ] = None
+    share: Annotated[Share, Meta(description="Its share of the calls. `0%`: none.")]
 
 
-class Fallback(Section, frozen=True):
+class Fallback(Target, frozen=True):
     """Another upstream for calls that failed, when no retry is left."""
-
-    upstream: Annotated[str, Meta(description="Name of an upstream.")]
-    model: Annotated[
-        str | None,
-        Meta(description="What it is asked for as `model`. `null`: what the caller asked for."),
-    ] = None
 
 
 class Sticky(Section, frozen=True):
@@ -74,14 +73,9 @@ class Sticky(Section, frozen=True):
     name: Annotated[str | None, Meta(description="Name of the header or cookie.")] = None
 
 
-class Mirror(Section, frozen=True):
+class Mirror(Target, frozen=True):
     """Another upstream that gets a copy of calls; its replies are dropped, nobody waits for it."""
 
-    upstream: Annotated[str, Meta(description="Name of an upstream.")]
-    model: Annotated[
-        str | None,
-        Meta(description="What it is asked for as `model`. `null`: what the caller asked for."),
-    ] = None
     share: Annotated[Share, Meta(description="Share of the calls that are copied.")] = Share("100%")
     max_in_flight: Annotated[
         int, Meta(ge=1, le=100_000, description="Copies at once; beyond, none is made.")
@@ -122,7 +116,11 @@ class Route(Section, frozen=True):
     ] = ()
     fallback_on: Annotated[
         tuple[str, ...],
-        Meta(max_length=100, description="Which failures do that, in the words of `retry.on`."),
+        Meta(
+            min_length=1,
+            max_length=100,
+            description="Which failures do that, in the words of `retry.on`.",
+        ),
     ] = RETRY_ON
     labels: Annotated[
         dict[Name, str],

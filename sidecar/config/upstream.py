@@ -85,9 +85,7 @@ class Health(Section, frozen=True):
     path: Annotated[str | None, Meta(description="Path of a GET. `null`: none is sent.")] = (
         "/health"
     )
-    tcp: Annotated[
-        bool, Meta(description="Only connect, instead of a GET; needs `path: null`.")
-    ] = False
+    tcp: Annotated[bool, Meta(description="Only connect: no GET of `path` is sent.")] = False
     expect: Annotated[
         tuple[str, ...],
         Meta(min_length=1, max_length=100, description="Statuses that are well: `204`, `2xx`."),
