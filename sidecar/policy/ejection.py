@@ -42,10 +42,8 @@ def rotation(opened: Sequence[float | None], settings: EjectionSettings) -> Rota
         return Rotation(everybody, [], False)
     if len(out) == len(opened):
         return Rotation(everybody, [], True) if settings.panic else Rotation([], everybody, False)
-    ejected = [index for _, index in out[: _allowed(len(opened), settings.max_ejected)]]
+    share = settings.max_ejected
+    allowed = len(out) if share is None else int(len(opened) * share + _ROUNDING)
+    ejected = [index for _, index in out[:allowed]]
     gone = frozenset(ejected)
     return Rotation([index for index in everybody if index not in gone], ejected, False)
-
-
-def _allowed(members: int, share: float | None) -> int:
-    return members - 1 if share is None else int(members * share + _ROUNDING)
