@@ -10,8 +10,7 @@ model server protocol of Kubernetes' Gateway API inference extension too.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -43,18 +42,37 @@ _SHARES: Final = {
 }
 """Each with what it calls full."""
 _ORCA: Final = {
-    "num_requests_waiting": "queued",
-    "num_requests_running": "running",
-    "kv_cache_usage_perc": "kv_used",
-    "gpu_cache_usage_perc": "kv_used",
-    "kv_cache_utilization": "kv_used",
+    b"named_metrics.num_requests_waiting": "queued",
+    b"named_metrics.num_requests_running": "running",
+    b"named_metrics.kv_cache_usage_perc": "kv_used",
+    b"named_metrics.gpu_cache_usage_perc": "kv_used",
+    b"named_metrics.kv_cache_utilization": "kv_used",
+    b"application_utilization": "utilization",
+    b"cpu_utilization": "cpu",
 }
-"""`named_metrics` as vLLM sends them (`orca_metrics.py`), and as its documentation shows them."""
-_UTILIZATIONS: Final = (
-    ("application_utilization", "applicationUtilization"),
-    ("cpu_utilization", "cpuUtilization"),
-)
-"""The first that is said counts (gRFC A58); protobuf's JSON has two spellings for each."""
+"""Names as vLLM sends them (`orca_metrics.py`) and its documentation shows them; gRFC A58's."""
+
+
+class _Named(msgspec.Struct):
+    num_requests_waiting: float | None = None
+    num_requests_running: float | None = None
+    kv_cache_usage_perc: float | None = None
+    gpu_cache_usage_perc: float | None = None
+    kv_cache_utilization: float | None = None
+
+
+class _Orca(msgspec.Struct):
+    """The same in JSON, in which protobuf has two spellings of each field."""
+
+    named_metrics: _Named | None = None
+    camel_named: _Named | None = msgspec.field(name="namedMetrics", default=None)
+    application_utilization: float | None = None
+    camel_application: float | None = msgspec.field(name="applicationUtilization", default=None)
+    cpu_utilization: float | None = None
+    camel_cpu: float | None = msgspec.field(name="cpuUtilization", default=None)
+
+
+_decode: Final = msgspec.json.Decoder(_Orca).decode
 
 # The text format's labels (a value may hold anything, quotes and backslashes escaped), a value;
 # a time stamp may follow. Possessive, so that no page makes it try twice.
@@ -89,10 +107,12 @@ def parse_orca(value: bytes) -> Report | None:
     The forms `TEXT name=value, ...` (Envoy separates with a colon, vLLM with an equals sign) and
     `JSON {...}` of an xds.data.orca.v3.OrcaLoadReport. `BIN`, its protobuf, is not read.
     """
-    kind, _, rest = value[:_MAX_HEADER].partition(b" ")
+    if len(value) > _MAX_HEADER:
+        return None
+    kind, _, rest = value.partition(b" ")
     if kind == b"TEXT":
-        return _orca_report(_from_text(rest))
-    return _orca_report(_from_json(rest)) if kind == b"JSON" else None
+        return _report(_from_text(rest))
+    return _report(_from_json(rest)) if kind == b"JSON" else None
 
 
 def _values(page: bytes, name: bytes) -> list[float]:
@@ -124,38 +144,46 @@ def _number(text: bytes) -> float | None:
 def _from_text(text: bytes) -> dict[str, float]:
     found: dict[str, float] = {}
     for entry in text.split(b","):
-        name, separator, value = entry.partition(b"=")
-        if not separator:
-            name, _, value = entry.partition(b":")
-        number = _number(value)
-        if number is not None:
-            found[name.strip().decode("latin-1")] = number
+        name, _, value = entry.replace(b":", b"=", 1).partition(b"=")
+        field = _ORCA.get(name.strip())
+        if field is not None and (number := _number(value)) is not None:
+            found[field] = number
     return found
 
 
 def _from_json(text: bytes) -> dict[str, float]:
-    """Names as in the text form."""
     try:
-        report = msgspec.json.decode(text, type=dict[str, Any])
+        orca = _decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
-    named = report.get("named_metrics", report.get("namedMetrics"))
-    if isinstance(named, dict):
-        report |= {f"named_metrics.{name}": value for name, value in named.items()}
+    named = orca.named_metrics or orca.camel_named or _Named()
+    said = {
+        "queued": (named.num_requests_waiting,),
+        "running": (named.num_requests_running,),
+        "kv_used": (
+            named.kv_cache_usage_perc,
+            named.gpu_cache_usage_perc,
+            named.kv_cache_utilization,
+        ),
+        "utilization": (orca.application_utilization, orca.camel_application),
+        "cpu": (orca.cpu_utilization, orca.camel_cpu),
+    }
     return {
-        name: float(value)
-        for name, value in report.items()
-        if type(value) in {int, float} and 0 <= value < _MAX_VALUE
+        field: value
+        for field, values in said.items()
+        for value in values
+        if value is not None and 0 <= value < _MAX_VALUE
     }
 
 
-def _orca_report(said: Mapping[str, float]) -> Report | None:
-    found: dict[str, float] = {}
-    for name, field in _ORCA.items():
-        if (value := said.get(f"named_metrics.{name}")) is not None:
-            found.setdefault(field, min(1.0, value) if field == "kv_used" else value)
-    for names in _UTILIZATIONS:
-        for name in names:
-            if name in said:
-                found.setdefault("utilization", min(1.0, said[name]))
-    return Report(**found) if found else None
+def _report(found: dict[str, float]) -> Report | None:
+    """gRFC A58: an application's own utilization says more than its processor's."""
+    if not found:
+        return None
+    utilization = found.get("utilization", found.get("cpu", 0.0))
+    return Report(
+        found.get("queued", 0.0),
+        found.get("running", 0.0),
+        min(1.0, found.get("kv_used", 0.0)),
+        min(1.0, utilization),
+    )
