@@ -16,7 +16,7 @@ from tests.sockets.peers import CHUNKED_OK, OK, Server, chunk, ok
 from tests.upstream.served import answers, endpoint, nothing_runs, refusing, secure
 
 LONG = 5.0
-SHORT = 0.02
+SHORT = 0.1
 
 
 @asynccontextmanager
@@ -156,7 +156,7 @@ async def test_an_answer_that_takes_too_long(reply: bytes) -> None:
 async def test_an_endless_answer_takes_too_long() -> None:
     server = Server()
     async with probing(server.url) as probe:
-        asking = asyncio.create_task(probe.get("/", 10 * SHORT, keep=True))
+        asking = asyncio.create_task(probe.get("/", 2 * SHORT, keep=True))
         peer = await server.accepts()
         await peer.head()
         await peer.talks(lambda: b"HTTP/1.1 102 Processing\r\n\r\n", SHORT / 4)
