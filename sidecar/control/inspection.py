@@ -163,6 +163,7 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
         "labels": dict(endpoint.labels),
         "weight": load.weight,
         "healthy": stats.up,
+        "problem": endpoint.problem,
         "breakers": {name: breaker.snapshot(now) for name, breaker in endpoint.breakers.items()},
         "override": override._asdict() if override != Override() else None,
         "in_flight": load.in_flight,

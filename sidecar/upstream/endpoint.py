@@ -84,7 +84,8 @@ class Endpoint:
         """By scope: services of different tolerance judge it each for themselves."""
         self.down_since: float | None = None
         """When its health checks failed; None while they succeed, and where there are none."""
-        self._weight = 1.0
+        self.problem: str | None = None
+        """What its last health check found wrong."""
         self._override = Override()
         self._changed = changed
         """Tells the rotations to look anew."""
@@ -93,7 +94,6 @@ class Endpoint:
         """Take what the file, and an operator at run time, say of it."""
         before = (self.load.weight, self.labels, self._override)
         self.labels = labels
-        self._weight = weight
         self._override = override
         self.load.weight = weight if override.weight is None else override.weight
         self.stats.weight = self.load.weight

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sidecar.observe.stats import EndpointStats, Stats
+from sidecar.upstream.attendance import Attendance
 from sidecar.upstream.endpoint import Endpoint, Place
 from sidecar.upstream.overrides import Override, Overrides
 from sidecar.upstream.resolve import Name
@@ -21,7 +22,6 @@ from sidecar.upstream.upstream import DnsGroup, Template, Upstream, Version
 
 if TYPE_CHECKING:
     from sidecar.config.model import Endpoint as EndpointConfig
-    from sidecar.config.model import Pool as PoolConfig
     from sidecar.config.model import Tls
     from sidecar.config.model import Upstream as UpstreamConfig
 
@@ -54,7 +54,8 @@ class Registry:
         self._stats = stats
         self._kept: dict[Key, Kept] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
-        self._pools: dict[str, PoolConfig] = {}
+        self._configs: dict[str, UpstreamConfig] = {}
+        self._attendance = Attendance()
         self._versions: dict[str, Version] = {}
         self._entries: dict[Key, EndpointConfig] = {}
         """What the file says of the endpoints that serve."""
@@ -75,7 +76,7 @@ class Registry:
         """Serve *binding*: what it no longer has is retired."""
         gone = [kept for key, kept in self._kept.items() if key not in binding.kept]
         self._kept = binding.kept
-        self._pools = {name: config.pool for name, config in binding.configs.items()}
+        self._configs = binding.configs
         self._versions = {name: self._versions[name] for name in binding.upstreams}
         self._entries = binding.entries
         used = {key.tls for key in binding.kept}
@@ -87,7 +88,6 @@ class Registry:
                 old.retire()
         for key, kept in binding.kept.items():
             for endpoint in _endpoints(kept):
-                endpoint.pool.config = self._pools[key.upstream]
                 self._configure(key, endpoint)
 
     def overridden(self, upstream: str, endpoint: str) -> Override:
@@ -178,7 +178,7 @@ class Registry:
             key.upstream,
             name,
             Place.of(url, address),
-            self._pools.get(key.upstream, config.pool),
+            config.pool,
             stats,
             context,
             config.tls.server_name,
@@ -191,11 +191,14 @@ class Registry:
         return endpoint
 
     def _configure(self, key: Key, endpoint: Endpoint) -> None:
-        entry = self._entries[key]
+        entry, config = self._entries[key], self._configs[key.upstream]
+        endpoint.pool.config = config.pool
+        self._attendance.attend(endpoint, config)
         override = self._overrides.get(key.upstream, endpoint.name)
         endpoint.configure(entry.weight, entry.labels, override)
 
     def _drop(self, endpoint: Endpoint) -> None:
+        self._attendance.leave(endpoint)
         endpoint.retire()
         # A new endpoint of the same name may count here already (its TLS changed, say).
         if (endpoint.upstream, endpoint.name) not in self._named():

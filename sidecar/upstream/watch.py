@@ -161,6 +161,8 @@ class HealthWatch(_Watch[HealthChecks]):
             self.problem = await self._check(settings)
         except CallError as error:
             self.problem = error.message
+        self.endpoint.problem = self.problem
+        self.endpoint.stats.probes["ok" if self.problem is None else "failed"] += 1
         if self.health.observe(self.problem is None, settings.thresholds):
             self.changed = time.monotonic()
             self._on_change(self.health.up)
