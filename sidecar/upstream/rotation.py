@@ -8,6 +8,7 @@ health) belongs to the endpoints and outlives reloads.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Collection, Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sidecar.upstream.endpoint import Endpoint
     from sidecar.upstream.upstream import Upstream
 
+_log: Final = logging.getLogger("sidecar.upstream")
 _NARROWED: Final = 64
 """Selections of labels that callers asked for and that are kept."""
 _random: Final = random.Random().random
@@ -148,7 +150,7 @@ class Rotation:
         usable = [endpoint for endpoint in members if endpoint.usable]
         opened = [self._out_since(endpoint, now) for endpoint in usable]
         found = rotation(opened, self.selection.ejection)
-        self.panic = self._stats.panic[self.selection.scope] = found.panic
+        self._set_panic(found.panic)
         ready = [usable[index] for index in found.ready]
         out = [usable[index] for index in found.ejected]
         self._recheck = min((self._back_at(endpoint) for endpoint in out), default=float("inf"))
@@ -182,6 +184,14 @@ class Rotation:
         breaker = endpoint.breakers.get(self.selection.scope)
         down = endpoint.down_since is not None or breaker is None or breaker.status != "open"
         return float("inf") if down or breaker is None else breaker.until
+
+    def _set_panic(self, panic: bool) -> None:
+        self.panic = panic
+        if panic != self._stats.panic.get(self.selection.scope, False):
+            what = "every endpoint is out: all are tried" if panic else "panic is over"
+            extra = {"upstream": self.upstream.name, "scope": self.selection.scope}
+            _log.log(logging.WARNING if panic else logging.INFO, what, extra=extra)
+        self._stats.panic[self.selection.scope] = panic
 
     def _empty(self) -> AttemptError:
         """Why nobody can be picked."""
