@@ -10,6 +10,7 @@ import pytest
 
 from sidecar.errors import BadReply, CallError, ConnectFailed, Reset, TimedOut, Truncated
 from sidecar.http.message import ResponseHead
+from sidecar.upstream.connection import Exchange
 from sidecar.upstream.endpoint import Endpoint
 from sidecar.upstream.probe import MAX_BODY, Answer, Probe
 from tests.sockets.peers import CHUNKED_OK, OK, Server, chunk, ok
@@ -171,7 +172,7 @@ async def test_a_body_that_is_too_large_is_cut(framed: bool) -> None:
     async with probing(server.url) as probe:
         asking = asyncio.create_task(probe.get("/", LONG, keep=True))
         await answers(server, CHUNKED_OK if framed else b"HTTP/1.1 200 OK\r\n\r\n")
-        piece = b"x" * 65536
+        piece = b"x" * 60000
         await server.peers[0].talks(lambda: chunk(piece) if framed else piece)
         assert await asking == Answer(200, b"x" * MAX_BODY)
     server.closes()
@@ -324,13 +325,31 @@ async def test_closing_ends_what_is_under_way() -> None:
 async def test_leaving_when_the_answer_is_here_already() -> None:
     server = Server()
     async with probing(server.url, idle=1) as probe:
-        asking = asyncio.create_task(probe.get("/", LONG, keep=True))
-        await (await server.accepts()).head()
-        exchange = probe._exchange
-        assert exchange is not None
+        asking, exchange = await under_way(probe, server)
         exchange.on_whole_response(ResponseHead(), b"")
         exchange.on_read()
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
     server.closes()
+
+
+async def test_an_answer_to_who_has_just_left() -> None:
+    server = Server()
+    async with probing(server.url) as probe:
+        asking, exchange = await under_way(probe, server)
+        asking.cancel()
+        exchange.on_whole_response(ResponseHead(), b"")
+        exchange.on_read()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    await server.peers[0].is_cut()
+    server.closes()
+
+
+async def under_way(probe: Probe, server: Server) -> tuple[asyncio.Task[Answer], Exchange]:
+    """A probe that has been sent."""
+    asking = asyncio.create_task(probe.get("/", LONG, keep=True))
+    await (await server.accepts()).head()
+    assert probe._exchange is not None
+    return asking, probe._exchange
