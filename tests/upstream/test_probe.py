@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sidecar.errors import BadReply, CallError, ConnectFailed, Reset, TimedOut, Truncated
+from sidecar.errors import BadReply, CallError, ConnectFailed, Reset, Truncated
 from sidecar.http.message import ResponseHead
 from sidecar.upstream.connection import Exchange
 from sidecar.upstream.endpoint import Endpoint
-from sidecar.upstream.probe import MAX_BODY, Answer, Probe
+from sidecar.upstream.probe import MAX_BODY, Answer, Probe, ProbeFailed
 from tests.sockets.peers import CHUNKED_OK, OK, Server, chunk, ok
 from tests.upstream.served import answers, endpoint, nothing_runs, refusing, secure
 
@@ -148,7 +148,7 @@ async def test_an_answer_that_takes_too_long(reply: bytes) -> None:
     async with probing(server.url) as probe:
         asking = asyncio.create_task(probe.get("/", SHORT, keep=True))
         await answers(server, reply)
-        with pytest.raises(TimedOut):
+        with pytest.raises(ProbeFailed):
             await asking
         await server.peers[0].is_cut()
     server.closes()
@@ -161,7 +161,7 @@ async def test_an_endless_answer_takes_too_long() -> None:
         peer = await server.accepts()
         await peer.head()
         await peer.talks(lambda: b"HTTP/1.1 102 Processing\r\n\r\n", SHORT / 4)
-        with pytest.raises(TimedOut):
+        with pytest.raises(ProbeFailed):
             await asking
     server.closes()
 
@@ -199,9 +199,9 @@ async def test_connecting_takes_too_long() -> None:
     server = Server(backlog=0)
     await server.fills()
     async with probing(server.url) as probe:
-        with pytest.raises(TimedOut):
+        with pytest.raises(ProbeFailed):
             await probe.get("/", SHORT, keep=False)
-        with pytest.raises(TimedOut):
+        with pytest.raises(ProbeFailed):
             await probe.connect(SHORT)
     server.closes()
 
@@ -280,9 +280,9 @@ async def test_a_certificate_for_another_name() -> None:
 async def test_a_handshake_that_is_not_answered() -> None:
     server = Server()
     async with probing(server.url.replace("http", "https")) as probe:
-        with pytest.raises(TimedOut):
+        with pytest.raises(ProbeFailed):
             await probe.get("/", SHORT, keep=False)
-        with pytest.raises(TimedOut):
+        with pytest.raises(ProbeFailed):
             await probe.connect(SHORT)
         for peer in [await server.accepts(), await server.accepts()]:
             await peer.is_cut()
