@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _REPORT: Final = b"endpoint-load-metrics"
 """What an endpoint says of its load in a reply (ORCA)."""
+_ASKS: Final = b"\r\nendpoint-load-metrics-format: TEXT"
+"""vLLM and Triton say it only to who asks so."""
 
 
 class Attempt:
@@ -54,6 +56,8 @@ class Attempt:
         upstream = rotation.upstream
         if upstream.names and upstream.unresolved:
             await self._in_time(call, self._timers, upstream.resolve())
+        if self._reads_reports:
+            call.asks = _ASKS
         key = 0 if self._affinity is None else self._affinity(call)
         held = rotation.reserve(key, call.tried, call.captured)
         call.attempts += 1
