@@ -21,7 +21,7 @@ from sidecar.upstream.held import Held
 if TYPE_CHECKING:
     from sidecar.observe.stats import UpstreamStats
     from sidecar.policy.balance import BalanceSettings
-    from sidecar.policy.breaker import BreakerSettings
+    from sidecar.policy.breaker import Breaker, BreakerSettings
     from sidecar.policy.load import Load
     from sidecar.upstream.endpoint import Endpoint
     from sidecar.upstream.upstream import Upstream
@@ -107,11 +107,11 @@ class Rotation:
         """
         now = time.monotonic()
         if self.upstream.templated:
-            return self._hold(self._rendered(captured), now)[0]
+            return self._hold_only(self._rendered(captured), now)
         if self._seen != self.upstream.version.value or now >= self._recheck:
             self._rebuild(now)
         if self._only is not None:
-            return self._hold(self._only, now)[0]
+            return self._hold_only(self._only, now)
         if not self._ready:
             raise self._empty()
         return self._pick(key, now, avoid)
@@ -119,26 +119,42 @@ class Rotation:
     def _pick(self, key: int, now: float, avoid: Collection[Load]) -> Held:
         """The balancer's choice; another one, where a half-open breaker lets no more in."""
         ready = self._ready
-        for _ in ready:
-            load = self._balancer.pick(key, now, _random, avoid)
-            held, refused = self._hold(ready[load], now)
-            if not refused or load in avoid:
-                break
-            held.release()
-            avoid = {*avoid, load}
-        return held
+        full: set[Load] = set()
+        while True:
+            load = self._balancer.pick(key, now, _random, {*avoid, *full} if full else avoid)
+            if load in full:  # of the others, each was tried before
+                load = self._balancer.pick(key, now, _random, full)
+            held = self._hold(ready[load], now)
+            if held is not None:
+                return held
+            full.add(load)
+            if len(full) == len(ready):
+                return self._hold_only(ready[load], now)
 
-    def _hold(self, endpoint: Endpoint, now: float) -> tuple[Held, bool]:
-        """A place at *endpoint*, and whether its breaker would rather not have it."""
-        selection = self.selection
-        breaker = None
-        if selection.breaker is not None:
-            breaker = endpoint.breakers.get(selection.scope)
-            if breaker is None:
-                breaker = endpoint.new_breaker(selection.scope, selection.breaker, _random)
+    def _hold(self, endpoint: Endpoint, now: float) -> Held | None:
+        """A place at *endpoint*; None where its half-open breaker lets no more in."""
+        breaker = self._breaker(endpoint)
         permit = None if breaker is None else breaker.acquire(now)
-        refused = permit is None and breaker is not None and breaker.status == "half_open"
-        return Held(endpoint, breaker, permit, now, selection.balance.decay), refused
+        if permit is None and breaker is not None and breaker.status == "half_open":
+            return None
+        return Held(endpoint, breaker, permit, now, self.selection.balance.decay)
+
+    def _hold_only(self, endpoint: Endpoint, now: float) -> Held:
+        """A place at *endpoint*, since there is no other: its breaker decides without panic."""
+        held = self._hold(endpoint, now)
+        if held is not None:
+            return held
+        if not self.selection.ejection.panic:
+            raise self._empty()
+        return Held(endpoint, None, None, now, self.selection.balance.decay)
+
+    def _breaker(self, endpoint: Endpoint) -> Breaker | None:
+        """What judges *endpoint* for these calls, new if it is."""
+        settings, scope = self.selection.breaker, self.selection.scope
+        if settings is None:
+            return None
+        breaker = endpoint.breakers.get(scope)
+        return breaker or endpoint.new_breaker(scope, settings, _random)
 
     # -- who is in --
 
