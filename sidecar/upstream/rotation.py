@@ -8,6 +8,7 @@ health) belongs to the endpoints and outlives reloads.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Collection, Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sidecar.upstream.endpoint import Endpoint
     from sidecar.upstream.upstream import Upstream
 
+_log: Final = logging.getLogger("sidecar.upstream")
 _NARROWED: Final = 64
 """Selections of labels that callers asked for and that are kept."""
 _random: Final = random.Random().random
@@ -164,7 +166,7 @@ class Rotation:
         usable = [endpoint for endpoint in members if endpoint.usable]
         opened = [self._out_since(endpoint, now) for endpoint in usable]
         found = rotation(opened, self.selection.ejection)
-        self.panic = self._stats.panic[self.selection.scope] = found.panic
+        self._tell_panic(found.panic)
         ready = [usable[index] for index in found.ready]
         out = [usable[index] for index in found.ejected]
         self._recheck = min((self._back_at(endpoint) for endpoint in out), default=float("inf"))
@@ -174,6 +176,17 @@ class Rotation:
         self._stats.ejected[self.selection.scope] = [endpoint.name for endpoint in out]
         if ready:
             self._balancer.update(list(self._ready), now)
+
+    def _tell_panic(self, panic: bool) -> None:
+        self.panic = panic
+        scope, told = self.selection.scope, self._stats.panic
+        if told.get(scope, False) != panic:
+            extra = {"upstream": self.upstream.name, "scope": scope}
+            if panic:
+                _log.warning("panic: every endpoint is out, all are tried", extra=extra)
+            else:
+                _log.info("panic is over", extra=extra)
+        told[scope] = panic
 
     def _members(self, endpoints: list[Endpoint]) -> list[Endpoint]:
         wanted = self.selection.labels.items()
