@@ -12,7 +12,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sidecar.errors import AttemptError, CallError, Reset, Stale, TimedOut
+from sidecar.errors import AttemptError, BadReply, CallError, Reset, Stale, TimedOut, Truncated
 from sidecar.llm.report import parse_orca
 from sidecar.policy.outcome import endpoint_failed
 from sidecar.policy.timeouts import Timers, within
@@ -106,6 +106,9 @@ class Attempt:
         if error is not None:
             if used and isinstance(error, Reset):
                 raise Stale(error.message) from error
+            if isinstance(error, Truncated) and error.endpoint_failed:
+                # Within its head, of which nothing went downstream: another attempt may do better.
+                raise BadReply(error.message, code=error.code) from error
             raise error
         return exchange
 
