@@ -107,7 +107,7 @@ class Rotation:
         """
         now = time.monotonic()
         if self.upstream.templated:
-            return self._hold(self._rendered(captured), now)[0]
+            return self._hold(self._rendered(captured, avoid), now)[0]
         if self._seen != self.upstream.version.value or now >= self._recheck:
             self._rebuild(now)
         if self._only is not None:
@@ -118,15 +118,13 @@ class Rotation:
 
     def _pick(self, key: int, now: float, avoid: Collection[Load]) -> Held:
         """The balancer's choice; another one, where a half-open breaker lets no more in."""
-        ready = self._ready
-        for _ in ready:
+        while True:
             load = self._balancer.pick(key, now, _random, avoid)
-            held, refused = self._hold(ready[load], now)
-            if not refused or load in avoid:
-                break
+            held, refused = self._hold(self._ready[load], now)
+            if not refused or load in avoid:  # nobody else is left
+                return held
             held.release()
             avoid = {*avoid, load}
-        return held
 
     def _hold(self, endpoint: Endpoint, now: float) -> tuple[Held, bool]:
         """A place at *endpoint*, and whether its breaker would rather not have it."""
@@ -203,12 +201,13 @@ class Rotation:
 
     # -- templates --
 
-    def _rendered(self, captured: Mapping[str, str]) -> Endpoint:
+    def _rendered(self, captured: Mapping[str, str], avoid: Collection[Load]) -> Endpoint:
         """The endpoint of the next source in turn: what exists depends on the call."""
         choices = self.upstream.rendered(captured)
         usable = [endpoint for endpoint in choices if endpoint.usable]
         self._matching = len(choices)
         if not usable:
             raise self._empty()
+        untried = [endpoint for endpoint in usable if endpoint.load not in avoid] or usable
         self._turn += 1
-        return usable[self._turn % len(usable)]
+        return untried[self._turn % len(untried)]

@@ -17,7 +17,7 @@ from sidecar.policy.load import Load
 _POINTS: Final = 256
 """At most so many points on the ring for each of a few members, and more than half as many: their
 shares differ by less than a tenth."""
-_ALL_POINTS: Final = 32_768
+_ALL_POINTS: Final = 16_384
 """Points of very many members together: building the ring anew must not hold up calls."""
 _IN_A_DIGEST: Final = 8
 
