@@ -109,7 +109,7 @@ class Rotation:
         """
         now = time.monotonic()
         if self.upstream.templated:
-            return self._hold_only(self._rendered(captured), now)
+            return self._hold_only(self._rendered(captured, avoid), now)
         if self._seen != self.upstream.version.value or now >= self._recheck:
             self._rebuild(now)
         if self._only is not None:
@@ -232,12 +232,13 @@ class Rotation:
 
     # -- templates --
 
-    def _rendered(self, captured: Mapping[str, str]) -> Endpoint:
+    def _rendered(self, captured: Mapping[str, str], avoid: Collection[Load]) -> Endpoint:
         """The endpoint of the next source in turn: what exists depends on the call."""
         choices = self.upstream.rendered(captured)
         usable = [endpoint for endpoint in choices if endpoint.usable]
         self._matching = len(choices)
         if not usable:
             raise self._empty()
+        untried = [endpoint for endpoint in usable if endpoint.load not in avoid] or usable
         self._turn += 1
-        return usable[self._turn % len(usable)]
+        return untried[self._turn % len(untried)]
