@@ -77,9 +77,9 @@ def _about(rounds: Rounds, names: Sequence[str]) -> str:
     usual, worst = others(rounds, median), others(rounds, max)
     verdict = " That is too much: do not trust the rows on latency." if usual > _QUIET else ""
     return (
-        f"Rounds: {len(rounds)}, on {machine()}; {versions}. Other programs used {usual:.0%} of the "
-        f"proxy's core in the median load, {worst:.0%} in the worst.{verdict} Less is better, but "
-        f"where a * stands."
+        f"Rounds: {len(rounds)}, on {machine()}; {versions}. Other programs used {usual:.0%} of "
+        f"the proxy's core in the median load, {worst:.0%} in the worst.{verdict} Less is better, "
+        f"but where a * stands."
     )
 
 

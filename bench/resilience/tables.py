@@ -38,7 +38,10 @@ def _about(plan: Plan, runs: Runs) -> str:
 
 def _fleet_table(runs: Runs) -> str:
     rows = [
-        [f"{row.label}, {row.unit}" if row.unit else row.label, *(show(row, r) for r in runs.values())]
+        [
+            f"{row.label}, {row.unit}" if row.unit else row.label,
+            *(show(row, r) for r in runs.values()),
+        ]
         for row in ROWS
     ]
     rows.append(["failed calls", *map(_failures, runs.values())])
@@ -68,5 +71,7 @@ def _storm_table(plan: Plan, storms: Mapping[str, Run]) -> str:
         calls = len(run.outcomes)
         most = storm.TRIES if name == DIRECT else storm.allowed(calls, plan.storm_seconds)
         label = _STUBBORN if name == DIRECT else name
-        rows.append([label, f"{calls:,}", f"{run.requests:,}", f"{run.amplification:.2f}", f"{most:.2f}"])
+        rows.append(
+            [label, f"{calls:,}", f"{run.requests:,}", f"{run.amplification:.2f}", f"{most:.2f}"]
+        )
     return report.table(["", "calls", "requests at the fleet", "per call", "at most"], rows)
