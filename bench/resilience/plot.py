@@ -103,7 +103,7 @@ def _over_time(strips: Sequence[Any], plan: Plan, pooled: Mapping[str, Sequence[
         axes.set_yticks([50, 75, 100], ["50 %", "75 %", "100 %"])
         axes.grid(visible=True, axis="y")
     strips[0].figure.suptitle(
-        "Calls that go well over time; shaded: an endpoint restarts",
+        "Calls that go well, over time (shaded: a restart)",
         x=0.02,
         ha="left",
         fontsize=11,
