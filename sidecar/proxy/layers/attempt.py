@@ -108,7 +108,7 @@ class Attempt:
                 raise Stale(error.message) from error
             if isinstance(error, Truncated) and error.endpoint_failed:
                 # Within its head, of which nothing went downstream: another attempt may do better.
-                raise BadReply(error.message, code=error.code) from error
+                raise BadReply(error.message, code="upstream_truncated") from error
             raise error
         return exchange
 
