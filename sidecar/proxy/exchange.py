@@ -206,9 +206,10 @@ class Exchange:
             self.call.downstream.transport.write(interim)
 
     def on_response(self, head: ResponseHead) -> None:
-        """Take the head."""
+        """Take the head, which is also the endpoint's result: its body may be long in coming."""
         self.head = head
         self._answered = True
+        self._place.tell(endpoint_failed(head.status), time.monotonic())
 
     def on_body(self, data: bytes) -> None:
         """Take some of the body."""
@@ -221,8 +222,8 @@ class Exchange:
 
     def on_whole_response(self, head: ResponseHead, body: bytes) -> None:
         """Take all of it at once."""
-        self.head = head
-        self._answered = self.ended = True
+        self.on_response(head)
+        self.ended = True
         if body:
             self._held.append(body)
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from sidecar.errors import AttemptError, BadReply, CallError, Reset, Stale, TimedOut, Truncated
 from sidecar.llm.report import parse_orca
-from sidecar.policy.outcome import endpoint_failed
 from sidecar.policy.timeouts import Timers, within
 from sidecar.proxy.exchange import Exchange
 
@@ -73,7 +72,6 @@ class Attempt:
         except BaseException:
             held.release()
             raise
-        held.tell(endpoint_failed(exchange.head.status), time.monotonic())
         if self._reads_reports and _REPORT in exchange.head.fields:
             self._read_report(exchange, held)
         return exchange
