@@ -51,7 +51,7 @@ class Recorder:
             call.request_id.decode("latin-1"),
             call.trace.trace_id.decode(),
             route.name if route else "",
-            route.upstream.name if route else "",
+            endpoint.upstream if endpoint else route.upstream.name if route else "",
             endpoint.name if endpoint else "",
             route.upstream.dialect if route else "",
             call.model or "",
@@ -61,11 +61,18 @@ class Recorder:
             call.error.code if call.error else "",
             call.attempts,
             call.replays,
+            call.hedged,
+            call.fallback,
             call.body.size,
             call.bytes_out,
-            round((now - call.arrived) * 1e3, 3),
-            round((first_byte - call.arrived) * 1e3, 3),
+            _milliseconds(now - call.arrived),
+            _milliseconds(first_byte - call.arrived),
             call.stream,
             call.downstream.peer,
             call.head.fields.get(b"user-agent", b"").decode("latin-1"),
         )
+
+
+def _milliseconds(seconds: float) -> float:
+    """To the microsecond. `round` to digits goes through text, which takes ten times as long."""
+    return round(seconds * 1e6) / 1e3

@@ -27,7 +27,7 @@ OF_MONITORS = {"namespace", "le"}
 def test_what_is_written_is_what_would_be_written() -> None:
     """If not: `make docs`."""
     assert (CHART / "README.md").read_text() == readme()
-    assert json.loads((CHART / "values.schema.json").read_text()) == values_schema()
+    assert json.loads((CHART / "values.schema.json").read_text()) == json.loads(json.dumps(values_schema()))
 
 
 def test_versions_agree() -> None:

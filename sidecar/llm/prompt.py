@@ -1,0 +1,62 @@
+"""How a conversation begins: what stays the same over all its turns."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+
+class _Message(msgspec.Struct):
+    role: str | None = None
+
+
+class _Body(msgspec.Struct):
+    """`Raw()` where a member is absent (msgspec takes `Raw | None` for null and nothing else)."""
+
+    system: Raw = Raw()
+    instructions: Raw = Raw()
+    systemInstruction: Raw = Raw()  # noqa: N815 - Gemini's name
+    system_instruction: Raw = Raw()
+    """Gemini takes this spelling as well."""
+    messages: list[Raw] | None = None
+    contents: list[Raw] | None = None
+    input: Raw = Raw()
+    prompt: Raw = Raw()
+
+
+_body: Final = msgspec.json.Decoder(_Body).decode
+_message: Final = msgspec.json.Decoder(_Message).decode
+_messages: Final = msgspec.json.Decoder(list[Raw]).decode
+_ABSENT: Final = (b"", b"null")
+
+
+def prompt_start(body: bytes, size: int) -> bytes:
+    """The system prompt and the messages up to the first of the user's, at most *size* bytes.
+
+    As they are written in *body*: OpenAI's `messages`, `instructions` and `input`, or `prompt`;
+    Anthropic's `system` and `messages`; Gemini's `systemInstruction` and `contents`. What is none
+    of these gives nothing. A conversation's next turn repeats all of it, so that a model server
+    which has it in its KV cache need not read it again.
+    """
+    try:
+        found = _body(body)
+        system = found.systemInstruction or found.system_instruction
+        messages = _until_user(found.messages or found.contents or _listed(found.input))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return b""
+    parts = map(bytes, (found.system, found.instructions, system, *messages, found.prompt))
+    return b"\n".join(part for part in parts if part not in _ABSENT)[:size]
+
+
+def _listed(value: Raw) -> list[Raw]:
+    """OpenAI's `input` is a text or a list of messages."""
+    return _messages(value) if bytes(value)[:1] == b"[" else [value]
+
+
+def _until_user(messages: list[Raw]) -> list[Raw]:
+    for count, message in enumerate(messages, 1):
+        if bytes(message)[:1] != b"{" or _message(message).role in ("user", None):
+            return messages[:count]
+    return messages

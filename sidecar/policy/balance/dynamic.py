@@ -1,0 +1,72 @@
+"""The endpoint that will probably answer first: by its latency, its failures, and its load."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from math import exp, inf
+from typing import Final
+
+from sidecar.policy.balance.base import BalanceSettings, Candidates, Random
+from sidecar.policy.load import Load
+
+_FIRST_GUESS: Final = 0.1
+"""Seconds that anybody is thought to take while nobody has answered."""
+_LEARN: Final = 0.05
+_WORST: Final = 0.95
+"""Failures and pressure beyond this make no further difference: some calls must try."""
+
+
+class Dynamic:
+    """Compares the costs of all of a few, of two of many.
+
+        cost = latency x (in flight + 1 + others' calls) x pressure / (weight x success^3)
+
+    The first part is linkerd2's peak EWMA: how long a call behind those in flight would take. What
+    others have in flight and in line there, and the pressure, 1 / (1 - 0.95 x use), come from the
+    endpoint's own report and fade as it ages; use is the larger of its KV cache's and its GPU's
+    share, since a full cache makes a server evict and begin again. A share of failures costs more
+    than its own work: a failed call has to be made again (Envoy's client-side weighted round robin
+    has an error penalty for the same reason); cubed, half of them failing makes it 8 times as dear.
+
+    Latency and errors fade while there are no results, so that an endpoint that was bad once gets a
+    call now and then. One that nobody has seen is taken for an average one.
+    """
+
+    def __init__(self, settings: BalanceSettings) -> None:
+        self._candidates = Candidates(settings.slow_start)
+        self._decay = settings.decay
+        self._stale = settings.stale
+        self._usual = _FIRST_GUESS
+
+    def update(self, members: Sequence[Load], now: float) -> None:
+        """Take the members."""
+        self._candidates.update(members, now)
+        known = [member.latency for member in members if member.latency]
+        if known:
+            self._usual = sum(known) / len(known)
+
+    def pick(self, key: int, now: float, random: Random, avoid: Collection[Load] = ()) -> Load:
+        """The one of least cost; among equals any."""
+        found = self._candidates.draw(now, random, avoid)
+        start = int(random() * len(found))
+        least = inf
+        for member, weight in (*found[start:], *found[:start]):
+            faded = exp((member.seen_at - now) / self._decay)
+            latency = member.latency * faded or self._usual
+            success = 1.0 - _WORST * member.errors * faded
+            cost = latency * (member.in_flight + 1) / (weight * success * success * success)
+            if member.reported is not None:
+                cost *= self._reported(member, now)
+            if cost < least:
+                best, least = member, cost
+        if best.latency:
+            self._usual += _LEARN * (best.latency - self._usual)
+        return best
+
+    def _reported(self, member: Load, now: float) -> float:
+        """What *member* says of itself, as a factor of its cost."""
+        fresh = member.freshness(now, self._stale)
+        burden = member.in_flight + 1.0
+        others = member.busy - member.in_flight
+        queue = burden + fresh * others if others > 0.0 else burden
+        return queue / (burden * (1.0 - _WORST * fresh * member.used))

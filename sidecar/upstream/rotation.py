@@ -1,0 +1,244 @@
+"""The endpoints that calls of one kind may go to: who is in, who is out, and who is next.
+
+State: `_ready` (who is in, by load), worked out anew when something has changed (`version`) or when
+an endpoint that is out may be tried again (`_recheck`). Between changes a pick looks at nobody but
+those that the balancer compares. It belongs to a snapshot; what it goes by (loads, breakers,
+health) belongs to the endpoints and outlives reloads.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Final
+
+from sidecar.errors import AttemptError
+from sidecar.policy import balance
+from sidecar.policy.ejection import EjectionSettings, rotation
+from sidecar.upstream.held import Held
+
+if TYPE_CHECKING:
+    from sidecar.observe.stats import UpstreamStats
+    from sidecar.policy.balance import BalanceSettings
+    from sidecar.policy.breaker import Breaker, BreakerSettings
+    from sidecar.policy.load import Load
+    from sidecar.upstream.endpoint import Endpoint
+    from sidecar.upstream.upstream import Upstream
+
+_log: Final = logging.getLogger("sidecar.upstream")
+_NARROWED: Final = 64
+"""Selections of labels that callers asked for and that are kept."""
+_random: Final = random.Random().random
+
+Labels = Mapping[str, str]
+
+
+class Selection:
+    """Which calls: those of one breaker scope, balance and set of wanted labels."""
+
+    __slots__ = ("balance", "breaker", "ejection", "labels", "missing_is_any", "scope")
+
+    def __init__(
+        self,
+        scope: str,
+        breaker: BreakerSettings | None,
+        ejection: EjectionSettings,
+        balance: BalanceSettings,
+        labels: Labels,
+        missing_is_any: bool,
+    ) -> None:
+        self.scope = scope
+        """Routes of one scope share each endpoint's breaker."""
+        self.breaker = breaker
+        self.ejection = ejection
+        self.balance = balance
+        self.labels = labels
+        self.missing_is_any = missing_is_any
+        """Whether any endpoint will do where none has the labels."""
+
+
+class Rotation:
+    """Picks endpoints of *upstream* as *selection* says."""
+
+    def __init__(self, upstream: Upstream, selection: Selection, stats: UpstreamStats) -> None:
+        self.upstream = upstream
+        self.selection = selection
+        self.panic = False
+        """Every endpoint is out: all of them are tried, since none is better than another."""
+        self._stats = stats
+        self._balancer = balance.make(selection.balance)
+        self._ready: dict[Load, Endpoint] = {}
+        self._only: Endpoint | None = None
+        self._seen = -1
+        self._recheck = float("inf")
+        self._matching = 0
+        self._turn = 0
+        self._narrowed: dict[tuple[tuple[str, str], ...], Rotation] = {}
+
+    def narrowed(self, labels: Labels) -> Rotation:
+        """The rotation of those endpoints that have *labels* too."""
+        key = tuple(sorted(labels.items()))
+        found = self._narrowed.get(key)
+        if found is None:
+            if len(self._narrowed) >= _NARROWED:
+                self._narrowed.clear()
+            wanted = self.selection
+            selection = Selection(
+                wanted.scope,
+                wanted.breaker,
+                wanted.ejection,
+                wanted.balance,
+                {**wanted.labels, **labels},
+                wanted.missing_is_any,
+            )
+            found = self._narrowed[key] = Rotation(self.upstream, selection, self._stats)
+        return found
+
+    def reserve(
+        self,
+        key: int = 0,
+        avoid: Collection[Load] = (),
+        captured: Mapping[str, str] = {},
+    ) -> Held:
+        """Choose an endpoint and take a place there, in one step.
+
+        *key* chooses where the balance is by affinity; *avoid* were tried before. Raise
+        AttemptError when there is no endpoint.
+        """
+        now = time.monotonic()
+        if self.upstream.templated:
+            return self._hold_only(self._rendered(captured, avoid), now)
+        if self._seen != self.upstream.version.value or now >= self._recheck:
+            self._rebuild(now)
+        if self._only is not None:
+            return self._hold_only(self._only, now)
+        if not self._ready:
+            raise self._empty()
+        return self._pick(key, now, avoid)
+
+    def _pick(self, key: int, now: float, avoid: Collection[Load]) -> Held:
+        """The balancer's choice; another one, where a half-open breaker lets no more in."""
+        ready = self._ready
+        full: set[Load] = set()
+        while True:
+            load = self._balancer.pick(key, now, _random, {*avoid, *full} if full else avoid)
+            if load in full:  # of the others, each was tried before
+                load = self._balancer.pick(key, now, _random, full)
+            held = self._hold(ready[load], now)
+            if held is not None:
+                return held
+            full.add(load)
+            if len(full) == len(ready):
+                return self._hold_only(ready[load], now)
+
+    def _hold(self, endpoint: Endpoint, now: float) -> Held | None:
+        """A place at *endpoint*; None where its half-open breaker lets no more in."""
+        breaker = self._breaker(endpoint)
+        permit = None if breaker is None else breaker.acquire(now)
+        if permit is None and breaker is not None and breaker.status == "half_open":
+            return None
+        return Held(endpoint, breaker, permit, now, self.selection.balance.decay)
+
+    def _hold_only(self, endpoint: Endpoint, now: float) -> Held:
+        """A place at *endpoint*, since there is no other: its breaker decides without panic."""
+        held = self._hold(endpoint, now)
+        if held is not None:
+            return held
+        if not self.selection.ejection.panic:
+            raise self._empty()
+        return Held(endpoint, None, None, now, self.selection.balance.decay)
+
+    def _breaker(self, endpoint: Endpoint) -> Breaker | None:
+        """What judges *endpoint* for these calls, new if it is."""
+        settings, scope = self.selection.breaker, self.selection.scope
+        if settings is None:
+            return None
+        breaker = endpoint.breakers.get(scope)
+        return breaker or endpoint.new_breaker(scope, settings, _random)
+
+    # -- who is in --
+
+    def _rebuild(self, now: float) -> None:
+        self._seen = self.upstream.version.value
+        members = self._members(self.upstream.endpoints())
+        usable = [endpoint for endpoint in members if endpoint.usable]
+        opened = [self._out_since(endpoint, now) for endpoint in usable]
+        found = rotation(opened, self.selection.ejection)
+        self._tell_panic(found.panic)
+        ready = [usable[index] for index in found.ready]
+        out = [usable[index] for index in found.ejected]
+        self._recheck = min((self._back_at(endpoint) for endpoint in out), default=float("inf"))
+        self._ready = {endpoint.load: endpoint for endpoint in ready}
+        self._only = ready[0] if len(ready) == 1 else None
+        self._matching = len(members)
+        self._stats.ejected[self.selection.scope] = [endpoint.name for endpoint in out]
+        if ready:
+            self._balancer.update(list(self._ready), now)
+
+    def _tell_panic(self, panic: bool) -> None:
+        self.panic = panic
+        scope, told = self.selection.scope, self._stats.panic
+        if told.get(scope, False) != panic:
+            extra = {"upstream": self.upstream.name, "scope": scope}
+            if panic:
+                _log.warning("panic: every endpoint is out, all are tried", extra=extra)
+            else:
+                _log.info("panic is over", extra=extra)
+        told[scope] = panic
+
+    def _members(self, endpoints: list[Endpoint]) -> list[Endpoint]:
+        wanted = self.selection.labels.items()
+        if not wanted:
+            return endpoints
+        fit = [endpoint for endpoint in endpoints if wanted <= endpoint.labels.items()]
+        return endpoints if not fit and self.selection.missing_is_any else fit
+
+    def _out_since(self, endpoint: Endpoint, now: float) -> float | None:
+        """When *endpoint* went out; None while it is in."""
+        if endpoint.down_since is not None:
+            return endpoint.down_since
+        breaker = endpoint.breakers.get(self.selection.scope)
+        if breaker is None or self.selection.breaker is None:
+            return None
+        breaker.settings = self.selection.breaker
+        is_out = breaker.status == "open" and now < breaker.until
+        return breaker.opened_at if is_out else None
+
+    def _back_at(self, endpoint: Endpoint) -> float:
+        """When *endpoint* may be tried again; a probe's news come as a change."""
+        breaker = endpoint.breakers.get(self.selection.scope)
+        down = endpoint.down_since is not None or breaker is None or breaker.status != "open"
+        return float("inf") if down or breaker is None else breaker.until
+
+    def _empty(self) -> AttemptError:
+        """Why nobody can be picked."""
+        name = self.upstream.name
+        if not self.upstream.sources or (not self._matching and not self.selection.labels):
+            return AttemptError(f"upstream {name} has no endpoint", code="no_endpoint", status=503)
+        if not self._matching:
+            labels = ", ".join(f"{key}={value}" for key, value in self.selection.labels.items())
+            return AttemptError(
+                f"no endpoint of upstream {name} has the labels {labels}",
+                code="no_matching_endpoint",
+                status=503,
+            )
+        return AttemptError(
+            f"every endpoint of upstream {name} is out of rotation",
+            code="no_healthy_endpoint",
+            status=503,
+        )
+
+    # -- templates --
+
+    def _rendered(self, captured: Mapping[str, str], avoid: Collection[Load]) -> Endpoint:
+        """The endpoint of the next source in turn: what exists depends on the call."""
+        choices = self.upstream.rendered(captured)
+        usable = [endpoint for endpoint in choices if endpoint.usable]
+        self._matching = len(choices)
+        if not usable:
+            raise self._empty()
+        untried = [endpoint for endpoint in usable if endpoint.load not in avoid] or usable
+        self._turn += 1
+        return untried[self._turn % len(untried)]
