@@ -81,7 +81,7 @@ def test_the_dashboard_shows_metrics_that_exist() -> None:
 
 def labels_in(expression: str) -> set[str]:
     by = re.findall(r"\bby \(([^)]*)\)", expression)
-    named = re.findall(r"(\w+)(?:=~|=)", expression) + re.findall(r", (\w+)\)$", expression)
+    named = re.findall(r"(\w+)(?:=~|!=|=)", expression) + re.findall(r", (\w+)\)$", expression)
     return {label.strip() for group in by for label in group.split(",")} | set(named)
 
 
