@@ -1,12 +1,14 @@
-"""Write the chart's README.md and values.schema.json anew: `python -m charts.generate`.
+"""Write the chart's README.md and values.schema.json, and the table of settings in
+docs/kubernetes.md, anew: `python -m charts.generate`.
 
-Both are made of what already says it: values.yaml with its comments, the sidecar's configuration
+They are made of what already says it: values.yaml with its comments, the sidecar's configuration
 schema, the injector's settings.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +22,10 @@ from sidecar.kube.settings import Settings
 Tree = dict[str, Any]
 
 CHART: Final = Path(__file__).parent / "llm-sidecar"
+PAGE: Final = CHART.parents[1] / "docs" / "kubernetes.md"
+_TABLE: Final = re.compile(
+    r"(?<=\| setting \| default \| meaning \|\n\|---\|---\|---\|\n).*?(?=\n\n)", re.DOTALL
+)
 _MARK: Final = "# -- "
 _CHOICES: Final = {
     "image.pullPolicy": ["Always", "IfNotPresent", "Never"],
@@ -180,8 +186,27 @@ def _comment_above(lines: list[str], line: int) -> str:
     return ""
 
 
+def with_settings(page: str) -> str:
+    """docs/kubernetes.md with every setting in its table."""
+    rows = "\n".join(_setting_rows())
+    return _TABLE.sub(lambda _: rows, page, count=1)
+
+
+def _setting_rows() -> Iterator[str]:
+    schema = msgspec.json.schema(Settings)["$defs"]["Settings"]
+    for name, setting in schema["properties"].items():
+        default = setting["default"]
+        shown = f"`{default}`" if default != "" else ""
+        choices = [choice for choice in setting.get("enum", ()) if choice]
+        said = setting["description"]
+        if choices and not any(f"`{choice}`" in said for choice in choices):
+            said += f" One of {', '.join(f'`{choice}`' for choice in choices)}."
+        yield f"| `{name}` | {shown} | {said} |"
+
+
 def main() -> None:
-    """Write both files."""
+    """Write all of it."""
+    PAGE.write_text(with_settings(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     schema = json.dumps(values_schema(), indent=1) + "\n"
     (CHART / "values.schema.json").write_text(schema, encoding="utf-8")
     (CHART / "README.md").write_text(readme(), encoding="utf-8")

@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 import yaml
 
-from charts.generate import CHART, readme, values_schema
+from charts.generate import CHART, PAGE, readme, values_schema, with_settings
 from sidecar import __version__
 from sidecar.config.load import load
 from sidecar.config.references import Kind
+from sidecar.kube.patch import inject
 from sidecar.kube.rotation import Files
 from sidecar.kube.settings import Settings, changed
 from sidecar.kube.webhook import Webhook
-from tests.test_docs import exported
+from tests.kube.corpus import corpus
+from tests.test_docs import blocks, exported, rows
 
 EXAMPLES = sorted((CHART / "examples").glob("*.yaml"))
 OF_MONITORS = {"namespace", "le"}
@@ -26,8 +28,11 @@ OF_MONITORS = {"namespace", "le"}
 
 def test_what_is_written_is_what_would_be_written() -> None:
     """If not: `make docs`."""
+    assert PAGE.read_text() == with_settings(PAGE.read_text())
     assert (CHART / "README.md").read_text() == readme()
-    assert json.loads((CHART / "values.schema.json").read_text()) == json.loads(json.dumps(values_schema()))
+    assert json.loads((CHART / "values.schema.json").read_text()) == json.loads(
+        json.dumps(values_schema())
+    )
 
 
 def test_versions_agree() -> None:
@@ -89,3 +94,20 @@ def test_panels_do_not_lie_over_each_other() -> None:
     board: Any = json.loads((CHART / "files" / "dashboard.json").read_text())
     places = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in board["panels"]]
     assert len(set(places)) == len(places)
+
+
+def test_the_page_shows_what_is_injected() -> None:
+    settings = changed(Settings(), {"config-map": "llm-sidecar-policy"})
+    made = inject(corpus()["plain"], settings).pod
+    shown = yaml.safe_load(next(b for b in blocks(PAGE, "yaml") if "initContainers" in b))
+    spec, app = shown["spec"], shown["spec"]["containers"][0]
+    assert spec["initContainers"] == made["spec"]["initContainers"]
+    assert spec["volumes"] == made["spec"]["volumes"]
+    assert app["env"] == made["spec"]["containers"][0]["env"]
+    assert shown["metadata"]["labels"] == made["metadata"]["labels"]
+    assert [*shown["metadata"]["annotations"]] == [*made["metadata"]["annotations"]]
+
+
+def test_the_page_names_the_injectors_metrics() -> None:
+    named = {row[0].strip("`") for row in rows("docs/kubernetes.md", "Metrics")}
+    assert named == {name for name in metrics() if name.startswith("sidecar_injector_")}
