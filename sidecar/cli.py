@@ -39,7 +39,7 @@ exit codes: 0 fine, 1 failed (the message says why), 2 wrong usage
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parsed = _parser(given[0] if given else "").parse_args(given)
+    parsed = _parser(given[:1]).parse_args(given)
     command: Callable[[argparse.Namespace], int] = parsed.command
     try:
         return command(parsed)
@@ -47,10 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
 
 
-def _parser(named: str) -> argparse.ArgumentParser:
-    """Know all commands, but the arguments of those that a running sidecar has no use for only
-    if *named*: they import what nobody else does.
-    """
+def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
+    """With the arguments of the command that is *named*: others' modules need not be imported."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         "sidecar", description=_ABOUT, epilog=_EXAMPLES, formatter_class=raw
@@ -82,7 +80,7 @@ def _parser(named: str) -> argparse.ArgumentParser:
     ready.set_defaults(command=_ready)
 
     simulated = commands.add_parser("simulate", help="serve simulated LLM endpoints")
-    if named == "simulate":
+    if "simulate" in named:
         from sidecar.simulate import command as simulator
 
         simulator.add_arguments(simulated)
@@ -103,10 +101,10 @@ def _parser(named: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_kubernetes(commands: _Commands, named: str) -> None:
+def _add_kubernetes(commands: _Commands, named: Sequence[str]) -> None:
     inject = commands.add_parser("inject", help="add the sidecar to the pods of manifests")
     uninject = commands.add_parser("uninject", help="take it out again")
-    if named in ("inject", "uninject"):
+    if {"inject", "uninject"} & set(named):
         from sidecar.kube import command as kube
 
         kube.add_inject(inject)
@@ -116,7 +114,7 @@ def _add_kubernetes(commands: _Commands, named: str) -> None:
     webhook = commands.add_parser(
         "webhook", help="add it to the pods of a cluster as they are made"
     )
-    if named == "webhook":
+    if "webhook" in named:
         from sidecar.kube import serve
 
         serve.add_arguments(webhook)
