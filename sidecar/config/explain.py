@@ -23,6 +23,7 @@ Error = Any
 _NOUNS: Final = {
     "string": "a string",
     "integer": "a whole number",
+    "number": "a number",
     "boolean": "true or false",
     "object": "a mapping (`key: value`)",
     "array": "a list (`- item`)",
@@ -65,7 +66,9 @@ def _alternatives(error: Error, path: Path) -> Iterator[Problem]:
 
 
 def _is_mistyped(error: Error) -> bool:
-    return error.validator == "type" and not error.path
+    """Whether the alternative is for another kind of value: only texts are spelt wrongly."""
+    of_kind = error.validator == "enum" and isinstance(error.instance, str)
+    return error.validator in ("type", "enum") and not error.path and not of_kind
 
 
 def _unknown(error: Error, path: Path) -> Iterator[Problem]:

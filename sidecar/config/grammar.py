@@ -20,6 +20,9 @@ _CAPTURE: Final = re.compile(r"\{([a-z][a-z0-9_]{0,31})\}")
 _PATH: Final = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/{}-]|%[0-9A-Fa-f]{2})*")
 """RFC 3986, section 3.3, and the braces of captures."""
 _URL: Final = re.compile(r"(https?)://([^/?#]*)([^?#]*)(.*)", re.DOTALL)
+_STATUS: Final = re.compile(r"[1-5](?:[0-9]{2}|xx)")
+_LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+"""As in Kubernetes, but for the empty one. None has the `,` and `=` of `x-sidecar-labels`."""
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 # fmt: off
 _FRAMING: Final = frozenset(
@@ -47,6 +50,30 @@ def credential_header(text: str) -> str | None:
     if text.lower() in _FRAMING:
         return "this header frames or routes the message; it cannot carry credentials"
     return header_name(text)
+
+
+def caller_name(text: str) -> str | None:
+    """Name of a header or of a cookie (RFC 6265, section 4.1.1: a token too)."""
+    return None if _TOKEN.fullmatch(text) else "expected the name of a header or cookie, as x-user"
+
+
+def status(text: str) -> str | None:
+    """A status, or all of one class."""
+    return None if _STATUS.fullmatch(text) else "expected a status, as 204 or 2xx"
+
+
+def label_value(text: str) -> str | None:
+    """The value of a label."""
+    if _LABEL_VALUE.fullmatch(text):
+        return None
+    return "expected 1 to 63 letters, digits, _, . and -, a letter or digit at both ends"
+
+
+def model(text: str) -> str | None:
+    """The name of a model, as an upstream knows it."""
+    if text and text.isprintable() and text == text.strip() and len(text) <= _MAX_PATTERN:
+        return None
+    return f"expected 1 to {_MAX_PATTERN} printable characters, no white space at an end"
 
 
 def header_value(text: str) -> str | None:
@@ -90,8 +117,8 @@ def file_path(text: str) -> str | None:
 
 
 def positive(text: str) -> str | None:
-    """A duration or size that is more than zero. What is neither is not looked at."""
-    return "must be more than zero" if re.match(r"[0.]+[A-Za-z]", text) else None
+    """A duration, size or share of more than zero. What is none of them is not looked at."""
+    return "must be more than zero" if re.match(r"[0.]+[A-Za-z%]", text) else None
 
 
 class Address(Struct, frozen=True):
@@ -225,6 +252,17 @@ def url(text: str) -> str | None:
 def dns_url(text: str) -> str | None:
     """A base URL whose host is looked up."""
     return "captures are for `url`, not for `dns`" if "{" in text else url(text)
+
+
+def exporter_url(text: str) -> str | None:
+    """A URL in which `{host}` may stand for an endpoint's host."""
+    plain = text.replace("{host}", "x")
+    return "only {host} stands for something here" if "{" in plain else url(plain)
+
+
+def probe_path(text: str) -> str | None:
+    """The path of a request of our own."""
+    return "captures are for `url`, not for paths of checks" if "{" in text else _plain_path(text)
 
 
 def _rest_of_url(path: str, rest: str) -> str | None:

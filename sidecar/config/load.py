@@ -14,15 +14,16 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from sidecar.config import references, tree
-from sidecar.config.model import Config, Route, Secret, Upstream
+from sidecar.config import overlay, references, tree
+from sidecar.config.decode import convert
+from sidecar.config.model import Config, Policy, Route, Upstream
+from sidecar.config.overlay import DEFAULT, Effective, Overlay
 from sidecar.config.problems import MAX_SHOWN, ConfigErrors, Located, Problem, locate
 from sidecar.config.references import Expanded, Resolve
 from sidecar.config.relations import Parts, broken_relations
 from sidecar.config.rules import broken_rules, children
-from sidecar.config.units import Duration, Size
 
-__all__ = ["ConfigErrors", "Loaded", "Located", "load"]
+__all__ = ["ConfigErrors", "Effective", "Loaded", "Located", "load"]
 
 T = TypeVar("T")
 
@@ -37,6 +38,10 @@ class Loaded(Struct, frozen=True):
     """Other files that it depends on: those of references and of TLS."""
     hash: str
     """Of the text and of everything that it refers to."""
+    effective: dict[tuple[int, str], Effective]
+    """By index of a route and name of an upstream that it may send to."""
+    overlay: Overlay
+    """For calls that ask for another policy than their route's."""
 
 
 def load(text: str, *, file: str, resolve: Resolve = references.from_system) -> Loaded:
@@ -55,17 +60,21 @@ def load(text: str, *, file: str, resolve: Resolve = references.from_system) -> 
     problems += broken_relations(_parts(expanded.root, problems), document.lines)
     if problems or config is None:
         raise locate(problems, document.lines, file)
+    piles: Any = expanded.root
+    laid = Overlay(piles)
     return Loaded(
         config=config,
         shown=references.masked(document.root),
         files=expanded.files,
         hash=_hash(text, expanded),
+        effective=overlay.effective(laid, config.routes, piles["routes"]),
+        overlay=laid,
     )
 
 
 def _decode(root: object) -> tuple[Config | None, list[Problem]]:
     try:
-        return _convert(root, Config), []
+        return convert(root, Config), []
     except msgspec.ValidationError:  # names the first error only, and quotes values
         # Late: jsonschema takes more memory than all the rest of this package.
         from sidecar.config.explain import explain
@@ -73,28 +82,24 @@ def _decode(root: object) -> tuple[Config | None, list[Problem]]:
         return None, explain(root) or [Problem((), "does not fit the schema")]
 
 
-def _convert(value: object, kind: type[T]) -> T:
-    return msgspec.convert(value, kind, dec_hook=_decode_text)
-
-
-def _decode_text(kind: type[Duration | Size | Secret], value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("expected a string")
-    return kind(value)
-
-
-def _parts(root: object, problems: list[Problem]) -> Parts:
+def _parts(root: Any, problems: list[Problem]) -> Parts:
     """The parts without a problem: one that has any is not blamed for what follows from it."""
     bad = {problem.path[:2] for problem in problems}
-    if len(problems) > MAX_SHOWN or {(), ("upstreams",), ("routes",)} & bad:
-        return Parts({}, {})
+    if len(problems) > MAX_SHOWN or {(), ("upstreams",), ("routes",), ("policies",)} & bad:
+        return Parts({}, {}, {}, {}, None)
 
     def good(group: str, kind: type[T]) -> Iterator[tuple[Any, T]]:
         for key, item in children(root, group):
             if (group, key) not in bad:
-                yield key, _convert(item, kind)
+                yield key, convert(item, kind)
 
-    return Parts(dict(good("upstreams", Upstream)), dict(good("routes", Route)))
+    return Parts(
+        upstreams=dict(good("upstreams", Upstream)),
+        routes=dict(good("routes", Route)),
+        policies=dict(good("policies", Policy)),
+        trees=dict(enumerate(root["routes"])),
+        overlay=None if ("policies", DEFAULT) in bad else Overlay(root),
+    )
 
 
 def _hash(text: str, expanded: Expanded) -> str:

@@ -95,10 +95,11 @@ def _dropped(path: str) -> str:
 def _sections(sections: dict[str, Any]) -> Iterator[str]:
     """A table for every section, in the order in which they are first met."""
     met: dict[str, str] = {"Config": "Top level"}
+    left = dict(sections)
     while met:
         name = next(iter(met))
         heading = met.pop(name)
-        section = sections[name]
+        section = left.pop(name)
         yield from (f"### {heading}", "", section["description"], "")
         yield from ("| key | type | default | meaning |", "|---|---|---|---|")
         inner: dict[str, str] = {}
@@ -106,7 +107,7 @@ def _sections(sections: dict[str, Any]) -> Iterator[str]:
             yield _row(key, value, key in section["required"])
             inner |= {ref: _place(heading, key, value) for ref in _references(value)}
         yield ""
-        met = inner | met
+        met = {ref: place for ref, place in (inner | met).items() if ref in left}
 
 
 def _place(heading: str, key: str, value: dict[str, Any]) -> str:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from msgspec import Struct
 
+from sidecar.config import consistency
 from sidecar.config.cover import covers
 from sidecar.config.grammar import captures
-from sidecar.config.model import Endpoint, Route, Upstream
+from sidecar.config.model import Route, Upstream
+from sidecar.config.overlay import DEFAULT, Layer, Overlay, Tree, targets
+from sidecar.config.policy import Policy
 from sidecar.config.problems import Path, Problem, dotted
+from sidecar.config.retries import RETRY_ON
+from sidecar.config.route import Target
 
 
 class Parts(Struct):
@@ -17,6 +23,11 @@ class Parts(Struct):
 
     upstreams: dict[str, Upstream]
     routes: dict[int, Route]
+    policies: dict[str, Policy]
+    trees: Mapping[int, Tree]
+    """The routes as they are written."""
+    overlay: Overlay | None
+    """None: `policies.default` is not fit, on which all others rest."""
 
 
 def broken_relations(parts: Parts, lines: Mapping[Path, int]) -> Iterator[Problem]:
@@ -26,17 +37,21 @@ def broken_relations(parts: Parts, lines: Mapping[Path, int]) -> Iterator[Proble
     for index, route in parts.routes.items():
         yield from _route(("routes", index), route)
         yield from _captured(("routes", index, "match"), route, parts.upstreams)
+        yield from _targets(("routes", index), route, parts.upstreams)
     yield from _dead_routes(parts.routes, lines)
+    if parts.overlay is not None:
+        yield from _policies(parts, parts.overlay)
 
 
 def _upstream(path: Path, upstream: Upstream) -> Iterator[Problem]:
-    seen: set[Endpoint] = set()
+    seen: set[tuple[str | None, str | None]] = set()
     for index, endpoint in enumerate(upstream.endpoints):
-        if endpoint in seen:
+        place = endpoint.url, endpoint.dns
+        if place in seen:
             yield Problem((*path, "endpoints", index), "the same endpoint a second time")
-        seen.add(endpoint)
-    if upstream.tls.key is not None and upstream.tls.cert is None:
-        yield Problem((*path, "tls", "key"), "needs the certificate that it belongs to, `cert`")
+        seen.add(place)
+    for where, wrong in consistency.upstream_wrongs(upstream):
+        yield Problem((*path, *where), wrong)
 
 
 def _route(path: Path, route: Route) -> Iterator[Problem]:
@@ -45,20 +60,92 @@ def _route(path: Path, route: Route) -> Iterator[Problem]:
     lowered = [name.lower() for name in route.match.headers]
     if len(set(lowered)) < len(lowered):
         yield Problem((*path, "match", "headers"), "a header stands twice")
+    if round(sum(split.share for split in route.split), 5) >= 1:
+        yield Problem((*path, "split"), "shares of 100% or more leave `upstream` no call")
+    if route.sticky is not None:
+        if not route.split:
+            yield Problem((*path, "sticky"), "only read with `split`")
+        for where, wrong in consistency.name_wrongs(route.sticky.by, route.sticky.name):
+            yield Problem((*path, "sticky", *where), wrong)
+    if route.fallback_on != RETRY_ON and not route.fallback:
+        yield Problem((*path, "fallback_on"), "only read with `fallback`")
 
 
 def _captured(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Iterator[Problem]:
-    """What a route captures is what its upstream's URLs need."""
+    """What a route captures is what its upstreams' URLs need."""
     captured = captures(route.match.host, route.match.path)
     for name in sorted({name for name in captured if captured.count(name) > 1}):
         yield Problem(path, f"captures {{{name}}} twice")
-    upstream = upstreams.get(route.upstream)
-    needed = captures(*(each.url for each in upstream.endpoints)) if upstream else []
-    for name in sorted(set(needed) - set(captured)):
-        yield Problem(
-            path,
-            f"host or path must capture {{{name}}}: a URL of upstream {route.upstream} needs it",
-        )
+    for target in targets(route):
+        upstream = upstreams.get(target)
+        needed = captures(*(each.url for each in upstream.endpoints)) if upstream else []
+        for name in sorted(set(needed) - set(captured)):
+            yield Problem(
+                path,
+                f"host or path must capture {{{name}}}: a URL of upstream {target} needs it",
+            )
+
+
+def _targets(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Iterator[Problem]:
+    """The other upstreams of a route speak its upstream's API, and are others."""
+    own = upstreams.get(route.upstream)
+    if own is not None:
+        yield from _labels(path, route, own)
+    groups: tuple[tuple[str, tuple[Target, ...]], ...]
+    groups = ("split", route.split), ("fallback", route.fallback)
+    for key, others in groups:
+        seen = {(route.upstream, route.model)}
+        for index, other in enumerate(others):
+            if (other.upstream, other.model) in seen:
+                again = "the same upstream and model a second time"
+                yield Problem((*path, key, index), again)
+            seen.add((other.upstream, other.model))
+            yield from _dialect((*path, key, index), own, upstreams.get(other.upstream))
+    if route.mirror is not None:
+        yield from _dialect((*path, "mirror"), own, upstreams.get(route.mirror.upstream))
+
+
+def _dialect(path: Path, own: Upstream | None, other: Upstream | None) -> Iterator[Problem]:
+    if own is not None and other is not None and own.dialect != other.dialect:
+        wrong = f"speaks {other.dialect}, but the route's own upstream {own.dialect}"
+        yield Problem((*path, "upstream"), wrong)
+
+
+def _labels(path: Path, route: Route, upstream: Upstream) -> Iterator[Problem]:
+    wanted = route.labels.items()
+    if route.labels_missing == "error" and not any(
+        wanted <= endpoint.labels.items() for endpoint in upstream.endpoints
+    ):
+        yield Problem((*path, "labels"), f"no endpoint of upstream {route.upstream} has them all")
+
+
+def _policies(parts: Parts, overlay: Overlay) -> Iterator[Problem]:
+    """Each policy by itself, and as it comes to be for each route at each upstream."""
+    fit = {DEFAULT, *parts.policies}
+    piles = [overlay.of_policy(name) for name in sorted(fit)]
+    for index, route in parts.routes.items():
+        for name in targets(route):
+            upstream = parts.upstreams.get(name)
+            if upstream and _fits(route.policy, fit) and _fits(upstream.policy, fit):
+                piles.append(overlay.of_route(index, route, parts.trees[index], name))
+    for layers in piles:
+        for where, wrong in consistency.policy_wrongs(overlay.effective(layers).policy):
+            yield Problem(_written(layers, where), wrong)
+
+
+def _fits(policy: str | Policy | None, fit: set[str]) -> bool:
+    return policy in fit if isinstance(policy, str) else True
+
+
+def _written(layers: list[Layer], where: Path) -> Path:
+    """The place of the key *where* in the most specific layer that has its section."""
+    for layer in reversed(layers):
+        value: Any = layer.tree
+        for step in where[:-1]:
+            value = value.get(step) if isinstance(value, Mapping) else None
+        if isinstance(value, Mapping):
+            return (*layer.path, *where)
+    return where
 
 
 def _dead_routes(routes: Mapping[int, Route], lines: Mapping[Path, int]) -> Iterator[Problem]:

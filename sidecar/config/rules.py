@@ -1,99 +1,65 @@
-"""Which rule each text of a configuration obeys. One table; the rules stand in `grammar`.
+"""What each part of a configuration gets wrong by itself.
 
 Works on the tree, so that texts are checked even when another part of the file does not fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Final
 
 from sidecar.config import grammar
 from sidecar.config.model import Admin, Endpoint, Listener, Section
 from sidecar.config.problems import Path, Problem, dotted
-from sidecar.config.units import Size
-
-Rule = Callable[[str], str | None]
+from sidecar.config.texts import POLICIES, RULES
 
 _KEYS: Final = "(keys)"
-MAX_LINE: Final = "1MiB"
-MAX_HEADERS: Final = "16MiB"
-MAX_HOLD: Final = "1GiB"
-
-
-def _at_most(largest: str) -> Rule:
-    def rule(text: str) -> str | None:
-        try:
-            return f"expected at most {largest}" if Size(text) > Size(largest) else None
-        except ValueError:  # another error says so
-            return None
-
-    return rule
-
-
-_RULES: Final[tuple[tuple[str, Rule], ...]] = (
-    ("listeners.*.address", grammar.address),
-    ("listeners.*.path", grammar.socket_path),
-    ("listeners.*.head_timeout", grammar.positive),
-    ("listeners.*.keep_alive", grammar.positive),
-    ("listeners.*.limits.request_line", grammar.positive),
-    ("listeners.*.limits.request_line", _at_most(MAX_LINE)),
-    ("listeners.*.limits.header", grammar.positive),
-    ("listeners.*.limits.header", _at_most(MAX_LINE)),
-    ("listeners.*.limits.headers", grammar.positive),
-    ("listeners.*.limits.headers", _at_most(MAX_HEADERS)),
-    ("upstreams.*.endpoints.*.url", grammar.url),
-    ("upstreams.*.endpoints.*.dns", grammar.dns_url),
-    ("upstreams.*.credentials.header", grammar.credential_header),
-    ("upstreams.*.credentials.value", grammar.header_value),
-    ("upstreams.*.tls.ca", grammar.file_path),
-    ("upstreams.*.tls.cert", grammar.file_path),
-    ("upstreams.*.tls.key", grammar.file_path),
-    ("upstreams.*.tls.server_name", grammar.server_name),
-    ("upstreams.*.pool.lifetime", grammar.positive),
-    ("upstreams.*.pool.idle_timeout", grammar.positive),
-    ("upstreams.*.dns_refresh", grammar.positive),
-    ("routes.*.match.host", grammar.host_pattern),
-    ("routes.*.match.path", grammar.path_prefix),
-    ("routes.*.match.method", grammar.method),
-    ("routes.*.match.model", grammar.pattern),
-    ("routes.*.match.headers.(keys)", grammar.header_name),
-    ("routes.*.match.headers.*", grammar.header_pattern),
-    ("routes.*.rewrite", grammar.rewrite),
-    ("policies.*.timeouts.*", grammar.positive),
-    ("policies.*.hold", _at_most(MAX_HOLD)),
-    ("access_log.path", grammar.file_path),
-    ("admin.address", grammar.loopback),
-    ("admin.health", grammar.address),
-)
-
-
 _ONE_OF: Final[tuple[tuple[str, type[Section], str, str], ...]] = (
     ("listeners.*", Listener, "address", "path"),
     ("upstreams.*.endpoints.*", Endpoint, "url", "dns"),
 )
 _NAMES: Final[tuple[tuple[str, str, str, tuple[str, ...]], ...]] = (
     ("routes.*.upstream", "upstreams", "no such upstream", ()),
+    ("routes.*.split.*.upstream", "upstreams", "no such upstream", ()),
+    ("routes.*.fallback.*.upstream", "upstreams", "no such upstream", ()),
+    ("routes.*.mirror.upstream", "upstreams", "no such upstream", ()),
     ("routes.*.policy", "policies", "no such policy", ("default",)),
+    ("upstreams.*.policy", "policies", "no such policy", ("default",)),
 )
+_CONDITIONS: Final = ("connect_failure", "reset", "timeout", "bad_reply", "429", "5xx")
+_FAILED_ON: Final = (*(f"{policy}.retry.on.*" for policy in POLICIES), "routes.*.fallback_on.*")
 
 
 def broken_rules(root: object) -> Iterator[Problem]:
     """What each part of *root* gets wrong by itself, and names of what is not there."""
-    for steps, rule in _RULES:
+    for steps, rule in RULES:
         for path, text in _texts(root, steps):
             if wrong := rule(text):
                 yield Problem(path, wrong)
     for steps, section, first, second in _ONE_OF:
         yield from _one_of(root, steps, section, (first, second))
+    yield from _names(root)
+    yield from _conditions(root)
+    yield from _probes(root)
+    yield from _twice(_texts(root, "routes.*.name"))
+    yield from _twice(_places(root))
+
+
+def _names(root: object) -> Iterator[Problem]:
     for steps, group, wrong, builtin in _NAMES:
         known = (*builtin, *(str(name) for name, _ in children(root, group)))
         there = frozenset(known)
         for path, name in _texts(root, steps):
             if name not in there:
                 yield Problem(path, wrong, name, known)
-    yield from _twice(_texts(root, "routes.*.name"))
-    yield from _twice(_places(root))
+
+
+def _conditions(root: object) -> Iterator[Problem]:
+    """Words for failures: conditions and statuses from 400 on."""
+    for steps in _FAILED_ON:
+        for path, word in _texts(root, steps):
+            if word not in _CONDITIONS and (word[:1] not in ("4", "5") or grammar.status(word)):
+                yield Problem(path, "no condition and no status of an error", word, _CONDITIONS)
 
 
 def _one_of(
@@ -105,6 +71,13 @@ def _one_of(
             given = [key for key in keys if value.get(key) is not None]
             if len(given) != 1:
                 yield Problem(path, f"expected exactly one of {', '.join(keys)}")
+
+
+def _probes(root: object) -> Iterator[Problem]:
+    """A check that only connects asks for no path."""
+    for path, value in select(root, "upstreams.*.health"):
+        if isinstance(value, dict) and value.get("tcp") is True and value.get("path") is not None:
+            yield Problem((*path, "path"), "not read with `tcp: true`")
 
 
 def _places(root: object) -> Iterator[tuple[Path, Hashable]]:

@@ -10,7 +10,14 @@ import msgspec
 from msgspec import NODEFAULT, Struct, structs
 
 from sidecar.config.model import Config, Secret
-from sidecar.config.units import DURATION_PATTERN, SIZE_PATTERN, Duration, Size
+from sidecar.config.units import (
+    DURATION_PATTERN,
+    SHARE_PATTERN,
+    SIZE_PATTERN,
+    Duration,
+    Share,
+    Size,
+)
 
 _WRITTEN: Final[dict[type, dict[str, Any]]] = {
     Duration: {
@@ -24,6 +31,12 @@ _WRITTEN: Final[dict[type, dict[str, Any]]] = {
         "title": "size",
         "pattern": SIZE_PATTERN,
         "examples": ["512B", "64KiB", "8MiB"],
+    },
+    Share: {
+        "type": "string",
+        "title": "share",
+        "pattern": SHARE_PATTERN,
+        "examples": ["50%", "0.5%", "100%"],
     },
     Secret: {"type": "string"},
 }
@@ -46,7 +59,7 @@ def schema() -> dict[str, Any]:
 def _twin(section: type[Struct]) -> type[Struct]:
     """*section* with its defaults as a user would write them.
 
-    msgspec puts defaults into the schema, but can't encode a Duration or a Size there.
+    msgspec puts defaults into the schema, but can't encode a Duration, a Size or a Share there.
     """
     fields: list[Any] = [
         (field.name, _retyped(field.type), *_default(field)) for field in structs.fields(section)
@@ -69,7 +82,9 @@ def _default(field: structs.FieldInfo) -> tuple[Any, ...]:
     if isinstance(field.default, Struct):
         return (msgspec.field(default_factory=dict),)
     return (
-        field.default.written() if isinstance(field.default, Duration | Size) else field.default,
+        field.default.written()
+        if isinstance(field.default, Duration | Size | Share)
+        else field.default,
     )
 
 

@@ -61,6 +61,7 @@ _SCALARS: Final[dict[str, Callable[[str], object]]] = {
     "merge": _nothing,
 }
 """By YAML tag: the value, or None for what is read otherwise than it looks."""
+_KEYS: Final = ("str", "bool", "merge")
 
 
 class Tree(Struct):
@@ -198,7 +199,8 @@ class _Builder:
             self.refuse(base, path, "expected an alias of a mapping, as `<<: *name`")
 
     def key(self, node: yaml.Node, path: Path) -> str | None:
-        if isinstance(node, yaml.ScalarNode) and node.tag in (_TAG + "str", _TAG + "merge"):
+        """A key as it looks: `on`, which YAML 1.1 takes for true, is a key like others."""
+        if isinstance(node, yaml.ScalarNode) and node.tag.removeprefix(_TAG) in _KEYS:
             return str(node.value)
         self.refuse(node, path, "a key must be text; put it in quotes")
         return None

@@ -1,4 +1,4 @@
-"""Durations and sizes: plain numbers that are written with a unit.
+"""Durations, sizes and shares: plain numbers that are written with a unit.
 
 Arithmetic on them gives ordinary floats and ints; only `written()` knows the units.
 """
@@ -27,6 +27,7 @@ def _pattern(units: dict[str, int]) -> str:
 
 DURATION_PATTERN: Final = _pattern(_MICROSECONDS)
 SIZE_PATTERN: Final = _pattern(_BYTES)
+SHARE_PATTERN: Final = r"^([0-9]{1,3}|1000(?!\.))(\.[0-9]{1,3})?(%)$"
 
 
 def _thousandths(text: object, pattern: str, units: dict[str, int], example: str) -> int:
@@ -72,6 +73,22 @@ class Size(int):
         return _largest(
             self, {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1} if self else {"B": 1}
         )
+
+
+class Share(float):
+    """A part of a whole, from 0.0 to 10.0, written `50%`, `0.5%`, `125%`; at most `1000%`."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: object) -> Share:
+        """Parse *text*; raise ValueError with an example when it is no percentage."""
+        example = "a share like 50%, 0.5% or 100%"
+        return super().__new__(cls, _thousandths(text, SHARE_PATTERN, {"%": 1}, example) / 10**5)
+
+    def written(self) -> str:
+        """Text that parses to the same value."""
+        whole, fraction = divmod(round(self * 10**5), 1000)
+        return f"{whole}.{fraction:03}".rstrip("0").rstrip(".") + "%"
 
 
 def _largest(count: int, units: dict[str, int]) -> str:

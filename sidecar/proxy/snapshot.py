@@ -43,7 +43,8 @@ def _route(
     stats: Stats,
 ) -> Route:
     upstream = upstreams[config.upstream]
-    policy = whole.policies.get(config.policy) or Policy()
+    named = config.policy
+    policy = whole.policies.get(named, Policy()) if isinstance(named, str) else named
     timers = _timers(policy.timeouts)
     name = config.name or f"{index}-{config.upstream}"
     counts = stats.routes.setdefault((name, config.upstream), RouteStats())

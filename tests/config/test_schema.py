@@ -8,7 +8,7 @@ from sidecar.config.defaults import default_text, packaged
 from sidecar.config.load import load
 from sidecar.config.model import Config
 from sidecar.config.schema import schema
-from sidecar.config.units import Duration, Size
+from sidecar.config.units import Duration, Share, Size
 
 SECTIONS: dict[str, Any] = schema()["$defs"]
 FIELDS = [
@@ -37,33 +37,48 @@ def test_every_field_says_what_it_means(section: str, key: str, field: dict[str,
     assert SECTIONS[section]["additionalProperties"] is False
 
 
+def written_out(section: str) -> dict[str, Any]:
+    """Every default of *section* and of the sections in it, as a user would write them."""
+    fields = SECTIONS[section]["properties"].items()
+    return {key: default(field) for key, field in fields if "default" in field}
+
+
+def default(field: dict[str, Any]) -> object:
+    inner = [each["$ref"] for each in (field, *field.get("anyOf", ())) if "$ref" in each]
+    if field["default"] == {} and inner:
+        return written_out(inner[0].rpartition("/")[2])
+    return field["default"]
+
+
 def test_written_defaults_are_the_defaults() -> None:
     text = (
-        "listeners: [{path: /s}]\nupstreams: {u: {endpoints: [{url: http://x}]}}\n"
-        "routes: [{upstream: u}]\npolicies: {default: {}}\n"
-    )
+        "listeners: [{path: /s}]\n"
+        "upstreams: {u: {endpoints: [{url: http://x}], health: {}, load: {}, "
+        "admission: {max_in_flight: 1}}}\n"
+        "routes: [{upstream: u, split: [{upstream: v, share: 0%}], mirror: {upstream: v}}]\n"
+        "policies: {default: {hedge: {}, balance: {}, limits: {client: {concurrency: 1}}}}\n"
+    ).replace("upstreams: {", "upstreams: {v: {endpoints: [{url: http://v}]}, ")
     bare = load(text, file="").config
     full = yaml.safe_load(text)
+    upstream, route, policy = full["upstreams"]["u"], full["routes"][0], full["policies"]["default"]
     for section, place in (
         ("Listener", full["listeners"][0]),
-        ("Upstream", full["upstreams"]["u"]),
-        ("Route", full["routes"][0]),
-        ("Policy", full["policies"]["default"]),
+        ("Endpoint", upstream["endpoints"][0]),
+        ("Health", upstream["health"]),
+        ("LoadReport", upstream["load"]),
+        ("Admission", upstream["admission"]),
+        ("Upstream", upstream),
+        ("Split", route["split"][0]),
+        ("Mirror", route["mirror"]),
+        ("Route", route),
+        ("Hedge", policy["hedge"]),
+        ("Balance", policy["balance"]),
+        ("ClientLimits", policy["limits"]["client"]),
+        ("Policy", policy),
         ("Config", full),
     ):
-        for key, field in SECTIONS[section]["properties"].items():
-            if "default" in field:
-                place.setdefault(key, field["default"])
-    for section, place in (
-        ("Limits", full["listeners"][0]["limits"]),
-        ("Pool", full["upstreams"]["u"]["pool"]),
-        ("Timeouts", full["policies"]["default"]["timeouts"]),
-        ("Admin", full["admin"]),
-        ("AccessLog", full["access_log"]),
-    ):
-        place |= {
-            k: f["default"] for k, f in SECTIONS[section]["properties"].items() if "default" in f
-        }
+        for key, value in written_out(section).items():
+            place.setdefault(key, value)
     assert load(yaml.safe_dump(full), file="").config == bare
 
 
@@ -73,13 +88,13 @@ def test_sections_and_required_keys_are_the_models() -> None:
 
 
 @pytest.mark.parametrize(("kind", "title"), [(Duration, "duration"), (Size, "size")])
-def test_units_are_examples_of_themselves(kind: type[Duration | Size], title: str) -> None:
+def test_units_are_examples_of_themselves(kind: type[Duration | Size | Share], title: str) -> None:
     units = [field for _, _, field in FIELDS if field.get("title") == title]
     assert units
     for field in units:
         for text in (
             *field["examples"],
-            field.get("default", "1s" if title == "duration" else "1B"),
+            field.get("default", field["examples"][0]),
         ):
             assert Draft202012Validator(field).is_valid(text)
             assert kind(text) >= 0

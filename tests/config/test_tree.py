@@ -43,7 +43,19 @@ def test_plain_texts_stay_texts(text: str) -> None:
     assert read(f"a: {text}").root == {"a": text}
 
 
-@pytest.mark.parametrize("key", ["no", "1", "~", "[a]", "{a: b}", "2025-01-01"])
+@pytest.mark.parametrize("key", ["on", "no", "Yes", "true"])
+def test_keys_are_as_they_look(key: str) -> None:
+    tree = read(f"{key}: 1")
+    assert tree.root == {key: 1}
+    assert not tree.problems
+
+
+def test_a_key_stands_once_with_and_without_quotes() -> None:
+    (problem,) = read('on: 1\n"on": 2').problems
+    assert (problem.path, problem.line) == (("on",), 2)
+
+
+@pytest.mark.parametrize("key", ["1", "~", "[a]", "{a: b}", "2025-01-01"])
 def test_keys_are_texts(key: str) -> None:
     (problem,) = read(f"x:\n  ? {key}\n  : 1").problems
     assert problem.line == 2

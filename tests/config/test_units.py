@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.config.units import Duration, Size
+from sidecar.config.units import Duration, Share, Size
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,31 @@ def test_other_sizes_are_refused_with_an_example(text: object) -> None:
         Size(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [("0%", 0), ("50%", 0.5), ("0.5%", 0.005), ("12.345%", 0.12345), ("1000%", 10)],
+)
+def test_shares_are_parts(text: str, part: float) -> None:
+    assert Share(text) == part
+    assert Share(text).written() == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "50", "0.5", "%", "-1%", "50 %", "1001%", "1000.5%", "9999%", ".5%", "5%%", 50, 0.5],
+)
+def test_other_shares_are_refused_with_an_example(text: object) -> None:
+    with pytest.raises(ValueError, match="expected a share like 50%"):
+        Share(text)
+
+
+@given(st.integers(0, 999), st.integers(0, 999))
+def test_shares_round_trip(whole: int, thousandths: int) -> None:
+    share = Share(f"{whole}.{thousandths:03}%")
+    assert share == (whole * 1000 + thousandths) / 10**5
+    assert Share(share.written()) == share
+
+
 @given(st.integers(0, 999_999_999), st.sampled_from(["us", "ms", "s", "m", "h"]))
 def test_durations_round_trip(count: int, unit: str) -> None:
     duration = Duration(f"{count}{unit}")
@@ -76,3 +101,4 @@ def test_durations_are_written_in_the_largest_unit(text: str) -> None:
 def test_arithmetic_gives_plain_numbers() -> None:
     assert type(Duration("2s") * 2) is float
     assert type(Size("2B") * 2) is int
+    assert type(Share("20%") * 2) is float

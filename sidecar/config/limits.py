@@ -1,0 +1,81 @@
+"""How much may come in: rates, concurrency, and a queue before an upstream."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from sidecar.config.base import Section
+from sidecar.config.units import Duration, Share, Size
+
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class Rate(Section, frozen=True):
+    """So many calls a second; more get 429 with `retry-after`."""
+
+    per_second: Annotated[
+        float, Meta(ge=0.001, le=1_000_000, description="Calls a second, on average.")
+    ]
+    burst: Annotated[
+        Count | None,
+        Meta(description="Calls at once. `null`: one second's worth."),
+    ] = None
+
+
+class ClientLimits(Section, frozen=True):
+    """The same limits for each client by itself."""
+
+    by: Annotated[
+        Literal["address", "header"],
+        Meta(description="What tells clients apart: their IP address, or a header's value."),
+    ] = "address"
+    header: Annotated[str | None, Meta(description="Name of the header, with `by: header`.")] = None
+    rate: Annotated[Rate | None, Meta(description="Calls a second. `null`: any number.")] = None
+    concurrency: Annotated[
+        Count | None,
+        Meta(description="Calls at once; more get 429. `null`: any number."),
+    ] = None
+    max_clients: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Clients that are remembered; beyond, the one that called least recently "
+            "is forgotten.",
+        ),
+    ] = 10_000
+
+
+class CallLimits(Section, frozen=True):
+    """How many calls may come. Each limit counts for all routes that share the policy."""
+
+    rate: Annotated[Rate | None, Meta(description="Calls a second. `null`: any number.")] = None
+    concurrency: Annotated[
+        Count | None,
+        Meta(description="Calls at once; more get 429. `null`: any number."),
+    ] = None
+    client: Annotated[ClientLimits | None, Meta(description="Limits for each client.")] = None
+
+
+class Admission(Section, frozen=True):
+    """A bound on calls in flight to an upstream, and a queue for those that wait."""
+
+    max_in_flight: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Calls at once; more wait in the queue.")
+    ]
+    max_queued: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Calls in the queue; more get 503. 0: no queue.")
+    ] = 100
+    max_queued_bytes: Annotated[
+        Size, Meta(description="Bodies of queued calls together; more get 503.")
+    ] = Size("64MiB")
+    shed_at: Annotated[
+        Share,
+        Meta(description="When the queue is this full, it takes only calls of high priority."),
+    ] = Share("80%")
+    max_wait: Annotated[
+        Duration,
+        Meta(description="A call that would wait longer, or past its deadline, gets 503 at once."),
+    ] = Duration("30s")

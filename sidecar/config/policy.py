@@ -1,0 +1,119 @@
+"""How calls are treated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, UnsetType
+
+from sidecar.config.balance import Balance, Method
+from sidecar.config.base import Section
+from sidecar.config.limits import CallLimits
+from sidecar.config.retries import Hedge, Retry
+from sidecar.config.units import Duration, Share, Size
+
+Priority = Literal["high", "normal", "low"]
+
+
+class Timeouts(Section, frozen=True):
+    """The four timers. Each names itself in the error that it causes."""
+
+    connect: Annotated[
+        Duration, Meta(description="To connect, TLS included, and to wait for a place in the pool.")
+    ] = Duration("5s")
+    first_byte: Annotated[
+        Duration | UnsetType,
+        Meta(
+            description="From the request sent to the reply's head. Absent: 120s for streams, "
+            "600s for other calls."
+        ),
+    ] = UNSET
+    idle: Annotated[Duration, Meta(description="Between two chunks of a body.")] = Duration("120s")
+    total: Annotated[
+        Duration | None,
+        Meta(description="The whole call, all its attempts and waits. `null`: no end."),
+    ] = None
+
+
+class Breaker(Section, frozen=True):
+    """Takes an endpoint out of rotation while too many of its calls fail or are slow.
+
+    Failures are what the endpoint causes: no connection, no or a broken reply, 408, 429 and 5xx.
+    """
+
+    failure_rate: Annotated[
+        Share, Meta(description="It opens when this share of the calls failed.")
+    ] = Share("50%")
+    slow_after: Annotated[
+        Duration | None,
+        Meta(description="A call whose first byte takes longer is slow. `null`: none is."),
+    ] = None
+    slow_rate: Annotated[
+        Share, Meta(description="It opens when this share of the calls were slow.")
+    ] = Share("80%")
+    min_calls: Annotated[
+        int, Meta(ge=1, le=100_000, description="No share is looked at for fewer calls.")
+    ] = 10
+    window: Annotated[Duration, Meta(description="Calls older than this do not count.")] = Duration(
+        "30s"
+    )
+    window_calls: Annotated[
+        int, Meta(ge=1, le=100_000, description="Only so many of the last calls count.")
+    ] = 100
+    open: Annotated[
+        Duration,
+        Meta(description="How long it stays open; twice as long each time that its trials fail."),
+    ] = Duration("1s")
+    open_max: Annotated[Duration, Meta(description="The longest that it stays open.")] = Duration(
+        "60s"
+    )
+    jitter: Annotated[
+        Share,
+        Meta(description="That time is changed at random by up to this share, either way."),
+    ] = Share("20%")
+    trials: Annotated[
+        int,
+        Meta(ge=1, le=1000, description="Calls let through after it; it closes if all succeed."),
+    ] = 3
+
+
+class Ejection(Section, frozen=True):
+    """How many endpoints of an upstream breakers and health checks may take out at once."""
+
+    max_ejected: Annotated[
+        Share | None,
+        Meta(description="Share of the endpoints. `null`: all but one."),
+    ] = None
+    panic: Annotated[
+        bool,
+        Meta(description="When all are out, use all (`true`), or refuse calls with 503 (`false`)."),
+    ] = True
+
+
+class Policy(Section, frozen=True):
+    """How calls are treated. Every field has a default that breaks no call that would succeed."""
+
+    timeouts: Annotated[Timeouts, Meta(description="The timers.")] = Timeouts()
+    hold: Annotated[
+        Size,
+        Meta(
+            description="Request bodies up to this are held, so that they can be sent again; "
+            "larger ones stream. `0B`: none is held."
+        ),
+    ] = Size("8MiB")
+    retry: Annotated[Retry, Meta(description="Another attempt after one that failed.")] = Retry()
+    hedge: Annotated[
+        Hedge | None, Meta(description="A second attempt beside a slow one. `null`: none.")
+    ] = None
+    breaker: Annotated[
+        Breaker | None, Meta(description="Takes failing endpoints out. `null`: none.")
+    ] = Breaker()
+    ejection: Annotated[Ejection, Meta(description="How many may be out at once.")] = Ejection()
+    limits: Annotated[CallLimits, Meta(description="How many calls may come.")] = CallLimits()
+    priority: Annotated[
+        Priority, Meta(description="Who goes first in an upstream's `admission` queue.")
+    ] = "normal"
+    balance: Annotated[
+        Method | Balance | None,
+        Meta(description="How an endpoint is chosen. `null`: as the upstream says."),
+    ] = None
