@@ -39,6 +39,14 @@ class NotRouted(CallError):
     status = 404
 
 
+class Forbidden(CallError):
+    """A forward proxy does not do this for everybody."""
+
+    code = "forbidden_target"
+    status = 403
+    close = True
+
+
 class CallerLeft(CallError):
     """The application closed its connection before its reply was complete."""
 

@@ -158,7 +158,7 @@ def busy_stats() -> Stats:
     endpoint = stats.endpoints["u", "e"] = EndpointStats()
     endpoint.attempts[200] = endpoint.errors["x"] = 1
     stats.listeners["l"] = ListenerStats()
-    stats.listeners["l"].refused[400] = 1
+    stats.listeners["l"].refused[400] = stats.listeners["l"].decisions["x"] = 1
     return stats
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sidecar.control.reload import Reloader
     from sidecar.control.serving import Serving
     from sidecar.listen.downstream import DownstreamConnection
+    from sidecar.listen.tunnel import Tunnel
     from sidecar.observe.stats import Stats
     from sidecar.upstream.endpoint import Endpoint
     from sidecar.upstream.upstream import Upstream
@@ -84,10 +85,18 @@ class Inspection:
 
         def collect() -> list[dict[str, Any]]:
             now = time.monotonic()
+            listeners = self._serving.listeners.items()
             return [
-                _connection(name, connection, now)
-                for name, listener in self._serving.listeners.items()
-                for connection in listener.connections
+                *(
+                    _connection(name, connection, now)
+                    for name, listener in listeners
+                    for connection in listener.connections
+                ),
+                *(
+                    _passed_through(name, tunnel, now)
+                    for name, listener in listeners
+                    for tunnel in listener.tunnels
+                ),
             ]
 
         return self._on_loop(collect)
@@ -138,6 +147,16 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
         "errors": dict(stats.errors),
         "replays": stats.replays,
         "connections": {"open": stats.open, "idle": stats.idle, "waiting": stats.waiting},
+    }
+
+
+def _passed_through(listener: str, tunnel: Tunnel, now: float) -> dict[str, Any]:
+    return {
+        "listener": listener,
+        "peer": tunnel.peer,
+        "state": "passed_through",
+        "seconds": round(now - tunnel.since, 3),
+        "to": tunnel.target,
     }
 
 

@@ -24,7 +24,9 @@ _PLAIN_OPTIONS: Final = frozenset(
 _SET_UPSTREAM: Final = frozenset(
     {b"host", b"expect", b"traceparent", b"tracestate", b"x-request-id", b"x-trace-id"}
 )
-NOT_FORWARDED_UPSTREAM: Final = NOT_FORWARDED_DOWNSTREAM | _SET_UPSTREAM
+_FOR_US: Final = frozenset({b"proxy-authorization"})
+"""What a client shows its proxy (RFC 9110, section 11.7.2) is not for anybody behind it."""
+NOT_FORWARDED_UPSTREAM: Final = NOT_FORWARDED_DOWNSTREAM | _SET_UPSTREAM | _FOR_US
 
 
 def _dropped(head: Head, drops: frozenset[bytes]) -> frozenset[bytes]:

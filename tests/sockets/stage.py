@@ -43,6 +43,7 @@ class Stage:
         listeners: Sequence[Section] | None = None,
         upstreams: Section | None = None,
         routes: Sequence[Section] | None = None,
+        intercept: Section | None = None,
         servers: Sequence[Server] = (),
     ) -> None:
         self.servers = list(servers) or [Server()]
@@ -55,6 +56,7 @@ class Stage:
             "upstreams": upstreams or {"u": usual},
             "routes": routes or [{"name": "r", "upstream": "u"}],
             "policies": {"default": {"timeouts": timeouts or {}, **(policy or {})}},
+            "intercept": intercept or {},
             "access_log": {"path": None},
             "admin": {"address": None},
         }
