@@ -84,6 +84,13 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
         ca.add_arguments(authority)
         authority.set_defaults(command=ca.run)
 
+    redirect = commands.add_parser("redirect", help="redirect connections to the sidecar (root)")
+    if "redirect" in named:
+        from sidecar.kube import redirect_command
+
+        redirect_command.add_arguments(redirect)
+        redirect.set_defaults(command=redirect_command.run)
+
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(command=_version)
     return parser
