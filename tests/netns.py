@@ -123,9 +123,9 @@ def _connect(made: Wire) -> None:
         *["ip", "link", "add", "w0", "type", "veth", "peer", "name", "w0", "netns"], peer
     )
     for side, v4, v6 in ((made.inside, _HERE, _HERE_V6), (made.outside, SERVER, SERVER_V6)):
-        side.run(*["ip", "link", "set", "lo", "up"])
+        side.run("ip", "link", "set", "lo", "up")
         side.run("ip", "addr", "add", f"{v4}/24", "dev", "w0")
         side.run("ip", "-6", "addr", "add", f"{v6}/64", "dev", "w0", "nodad")
-        side.run(*["ip", "link", "set", "w0", "up"])
+        side.run("ip", "link", "set", "w0", "up")
     made.inside.run("ip", "route", "add", "default", "via", SERVER)
     made.inside.run("ip", "-6", "route", "add", "default", "via", SERVER_V6)
