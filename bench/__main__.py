@@ -97,7 +97,7 @@ def _publish(rounds: list[dict[str, Sample]], names: list[str], *, write: bool) 
     text = report.tables(rounds, names)
     print(f"\n{text}")
     if write:
-        report.write(_ROOT / "docs" / "benchmarks.md", text)
+        report.write(_ROOT / "docs" / "benchmarks.md", "bench", text)
         (_ROOT / "docs" / "benchmarks.svg").write_text(chart.svg(rounds, names), "utf-8")
 
 

@@ -32,11 +32,12 @@ class Place:
     folder: Path
     port: int
     upstreams: Sequence[int]
+    configs: Path = _CONFIGS
 
     def config(self, name: str) -> Path:
         """The configuration *name* with its `@words@` filled in."""
         words = {"port": self.port, "admin": free_port(), "folder": self.folder}
-        text = (_CONFIGS / name).read_text("utf-8")
+        text = (self.configs / name).read_text("utf-8")
         for word, value in words.items() | {
             (f"upstream{i}", port) for i, port in enumerate(self.upstreams)
         }:
@@ -109,11 +110,16 @@ def _litellm(place: Place) -> list[str]:
     return [_beside_python("litellm"), "--config", config, *address, *options]
 
 
-def _sidecar(place: Place) -> list[str]:
+def sidecar_binary() -> str:
+    """The installed sidecar's program."""
     binary = _ROOT / ".build" / "sidecar-venv" / "bin" / "sidecar"
     if not binary.exists():
-        raise UnavailableError("the sidecar is not installed: bench/run does that")
-    return [str(binary), "run", "-c", str(place.config("sidecar.yaml"))]
+        raise UnavailableError("the sidecar is not installed: bench/setup does that")
+    return str(binary)
+
+
+def _sidecar(place: Place) -> list[str]:
+    return [sidecar_binary(), "run", "-c", str(place.config("sidecar.yaml"))]
 
 
 REFERENCE: Final = "envoy"

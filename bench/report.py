@@ -15,7 +15,6 @@ from typing import Final
 from bench.contenders import DIRECT, REFERENCE, SIDECAR
 from bench.results import MEASURES, Rounds, others, ratio, raw
 
-_BEGIN: Final = "<!-- written by `python -m bench --write`: begin -->"
 _END: Final = "<!-- end -->"
 _QUIET: Final = 0.05  # share of the proxy's core that others may use
 
@@ -29,20 +28,22 @@ def tables(rounds: Rounds, names: Sequence[str]) -> str:
     return "\n\n".join(parts)
 
 
-def write(path: Path, text: str) -> None:
-    """Replace what stands between the markers of *path* with *text*."""
+def write(path: Path, module: str, text: str) -> None:
+    """Replace what stands between the markers of *module* in *path* with *text*."""
+    begin = f"<!-- written by `python -m {module} --write`: begin -->"
     old = path.read_text("utf-8")
-    if old.count(_BEGIN) != 1 or _END not in old.partition(_BEGIN)[2]:
+    if old.count(begin) != 1 or _END not in old.partition(begin)[2]:
         raise ValueError(f"{path.name} has lost its markers")
-    before, _, rest = old.partition(_BEGIN)
-    path.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}", "utf-8")
+    before, _, rest = old.partition(begin)
+    path.write_text(f"{before}{begin}\n{text}\n{_END}{rest.partition(_END)[2]}", "utf-8")
 
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown; the first column is words, the others are numbers."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join(map(_row, [head, rule, *rows]))
 
@@ -59,7 +60,7 @@ def _ratios(rounds: Rounds, names: Sequence[str]) -> str:
                 cell = f"**{cell}** ({value.low:.2f}-{value.high:.2f})"
             cells.append(cell)
         rows.append([measure.label, *cells])
-    return _table(["Envoy = 1", *columns], rows)
+    return table(["Envoy = 1", *columns], rows)
 
 
 def _raw(rounds: Rounds, names: Sequence[str]) -> str:
@@ -68,20 +69,25 @@ def _raw(rounds: Rounds, names: Sequence[str]) -> str:
         values = [raw(measure, name, rounds) for name in names]
         cells = ["-" if value is None else f"{value:,.{measure.digits}f}" for value in values]
         rows.append([measure.label, measure.unit, *cells])
-    return _table(["", "unit", *names], rows)
+    return table(["", "unit", *names], rows)
 
 
 def _about(rounds: Rounds, names: Sequence[str]) -> str:
-    kernel = ".".join(platform.release().split(".")[:2])
-    versions = ", ".join(filter(None, map(_version, names)))
+    versions = ", ".join(filter(None, map(version_of, names)))
     usual, worst = others(rounds, median), others(rounds, max)
     verdict = " That is too much: do not trust the rows on latency." if usual > _QUIET else ""
     return (
-        f"Rounds: {len(rounds)}, on {os.cpu_count()} cores of an {_cpu_model()}, Linux {kernel}, "
-        f"sidecar on {_sidecar_python()}; {versions}. Other programs used {usual:.0%} of the "
-        f"proxy's core in the median load, {worst:.0%} in the worst.{verdict} Less is better, but "
-        f"where a * stands."
+        f"Rounds: {len(rounds)}, on {machine()}; {versions}. Other programs used {usual:.0%} of "
+        f"the proxy's core in the median load, {worst:.0%} in the worst.{verdict} Less is "
+        f"better, but where a * stands."
     )
+
+
+def machine() -> str:
+    """The processor, the kernel, and the sidecar's Python."""
+    kernel = ".".join(platform.release().split(".")[:2])
+    cores = f"{os.cpu_count()} cores of an {_cpu_model()}"
+    return f"{cores}, Linux {kernel}, sidecar on {_sidecar_python()}"
 
 
 def _sidecar_python() -> str:
@@ -98,7 +104,8 @@ def _cpu_model() -> str:
     return found[1] if found else platform.machine()
 
 
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """Name and version of a peer; None for what is no peer."""
     try:
         if name in ("nginx", "haproxy"):
             done = subprocess.run([name, "-v"], capture_output=True, text=True, check=False)

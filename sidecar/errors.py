@@ -14,6 +14,10 @@ class CallError(Exception):
     status = 500
     close = False
     """Whether the caller's connection can't be used again."""
+    endpoint_failed = False
+    """Whether it speaks against the endpoint: its breaker and the balance count it."""
+    retry_after: float | None = None
+    """Seconds after which the caller may succeed."""
 
     def __init__(self, message: str, *, code: str | None = None, status: int | None = None) -> None:
         super().__init__(message)
@@ -47,6 +51,13 @@ class Forbidden(CallError):
     close = True
 
 
+class BadOverride(CallError):
+    """A trusted caller's `x-sidecar-*` header says something that it can't."""
+
+    code = "bad_override"
+    status = 400
+
+
 class CallerLeft(CallError):
     """The application closed its connection before its reply was complete."""
 
@@ -60,6 +71,17 @@ class CutOff(CallError):
     code = "cut_off"
     status = 499
     close = True
+
+
+class Limited(CallError):
+    """The route, or its caller, has made more calls than it may."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after: float, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
 
 
 class AttemptError(CallError):
@@ -76,22 +98,36 @@ class Overloaded(AttemptError):
     status = 503
 
 
+class Shed(AttemptError):
+    """The upstream has as many calls as it can take, and as many wait: this one must not."""
+
+    code = "shed"
+    status = 503
+
+    def __init__(self, message: str, *, retry_after: float, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
+
+
 class ConnectFailed(AttemptError):
     """The name did not resolve, nothing listened, or TLS could not be agreed."""
 
     code = "connect_failed"
+    endpoint_failed = True
 
 
 class TimedOut(AttemptError):
     """A timer ran out; the code names it."""
 
     status = 504
+    endpoint_failed = True
 
 
 class Reset(AttemptError):
     """The connection closed before a byte of the reply."""
 
     code = "upstream_reset"
+    endpoint_failed = True
 
 
 class Stale(Reset):
@@ -104,6 +140,7 @@ class BadReply(AttemptError):
     """The reply's bytes are not a message that we may forward."""
 
     code = "bad_reply"
+    endpoint_failed = True
 
 
 class Truncated(CallError):
@@ -111,3 +148,11 @@ class Truncated(CallError):
 
     code = "upstream_truncated"
     status = 502
+    endpoint_failed = True
+
+
+class CallerStalled(Truncated):
+    """The application took nothing of its reply for too long."""
+
+    code = "caller_stalled"
+    endpoint_failed = False

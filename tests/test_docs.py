@@ -16,6 +16,7 @@ from sidecar.control.exporter import Exporter
 from sidecar.control.pages import admin_pages
 from sidecar.observe.access_log import CallRecord
 from sidecar.observe.stats import EndpointStats, ListenerStats, RouteStats, Stats
+from sidecar.policy.admission import Admission, AdmissionSettings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -155,8 +156,14 @@ def busy_stats() -> Stats:
     stats = Stats(0.0)
     route = stats.routes["r", "u"] = RouteStats()
     route.statuses[200] = route.errors["x"] = 1
+    route.retries["x"] = route.fallbacks["x"] = route.mirrored["x"] = route.limited["x"] = 1
     endpoint = stats.endpoints["u", "e"] = EndpointStats()
     endpoint.attempts[200] = endpoint.errors["x"] = 1
+    endpoint.probes["x"] = endpoint.transitions["open"] = 1
+    endpoint.breakers["x"] = "open"
+    upstream = stats.upstream("u")
+    upstream.line = Admission(AdmissionSettings(1, 1, 1, 1.0, 1.0))
+    upstream.panic["x"], upstream.ejected["x"], upstream.shed["x"] = True, [], 1
     stats.listeners["l"] = ListenerStats()
     stats.listeners["l"].refused[400] = stats.listeners["l"].decisions["x"] = 1
     return stats

@@ -49,7 +49,7 @@ class ClientLimits(Section, frozen=True):
 
 
 class CallLimits(Section, frozen=True):
-    """How many calls may come. Each limit counts for all routes that share the policy."""
+    """How many calls may come. Each route counts for itself."""
 
     rate: Annotated[Rate | None, Meta(description="Calls a second. `null`: any number.")] = None
     concurrency: Annotated[

@@ -57,18 +57,17 @@ def load(text: str, *, file: str, resolve: Resolve = references.from_system) -> 
     config, mistyped = _decode(expanded.root)
     problems = document.problems + expanded.problems + mistyped
     problems += broken_rules(expanded.root)
-    problems += broken_relations(_parts(expanded.root, problems), document.lines)
-    if problems or config is None:
+    parts = _parts(expanded.root, problems)
+    problems += broken_relations(parts, document.lines)
+    if problems or config is None or parts.overlay is None:
         raise locate(problems, document.lines, file)
-    piles: Any = expanded.root
-    laid = Overlay(piles)
     return Loaded(
         config=config,
         shown=references.masked(document.root),
         files=expanded.files,
         hash=_hash(text, expanded),
-        effective=overlay.effective(laid, config.routes, piles["routes"]),
-        overlay=laid,
+        effective=overlay.effective(parts.overlay, parts.routes, parts.trees),
+        overlay=parts.overlay,
     )
 
 
@@ -93,11 +92,12 @@ def _parts(root: Any, problems: list[Problem]) -> Parts:
             if (group, key) not in bad:
                 yield key, convert(item, kind)
 
+    trees: Any = children(root, "routes")
     return Parts(
         upstreams=dict(good("upstreams", Upstream)),
         routes=dict(good("routes", Route)),
         policies=dict(good("policies", Policy)),
-        trees=dict(enumerate(root["routes"])),
+        trees=dict(trees),
         overlay=None if ("policies", DEFAULT) in bad else Overlay(root),
     )
 

@@ -7,7 +7,7 @@ too. An upstream's `balance` stands between `policies.default` and the upstream'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import reduce
 from typing import Any, Final, NamedTuple
 
@@ -47,7 +47,7 @@ class Overlay:
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         """*root*: a configuration with references put in; the parts asked for must be fit."""
-        self._upstreams: Mapping[str, Tree] = root["upstreams"]
+        self._upstreams: Mapping[str, Tree] = root.get("upstreams", {})
         self._policies: Mapping[str, Tree] = root.get("policies", {})
         self._known: dict[tuple[Path, ...], Effective] = {}
 
@@ -105,12 +105,12 @@ def targets(route: Route) -> list[str]:
 
 
 def effective(
-    overlay: Overlay, routes: Iterable[Route], trees: Iterable[Tree]
+    overlay: Overlay, routes: Mapping[int, Route], trees: Mapping[int, Tree]
 ) -> dict[tuple[int, str], Effective]:
     """What holds for every route, by its index, at every upstream that it may send to."""
     return {
-        (index, name): overlay.effective(overlay.of_route(index, route, tree, name))
-        for index, (route, tree) in enumerate(zip(routes, trees, strict=True))
+        (index, name): overlay.effective(overlay.of_route(index, route, trees[index], name))
+        for index, route in routes.items()
         for name in targets(route)
     }
 

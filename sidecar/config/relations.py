@@ -94,7 +94,9 @@ def _targets(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Ite
     groups: tuple[tuple[str, tuple[Target, ...]], ...]
     groups = ("split", route.split), ("fallback", route.fallback)
     for key, others in groups:
-        seen = {(route.upstream, route.model)}
+        # After a split, the route's own upstream may be where a canary's failures go.
+        primary_again = key == "fallback" and bool(route.split)
+        seen = set() if primary_again else {(route.upstream, route.model)}
         for index, other in enumerate(others):
             if (other.upstream, other.model) in seen:
                 again = "the same upstream and model a second time"

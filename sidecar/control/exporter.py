@@ -31,11 +31,13 @@ from sidecar.observe.stats import (
     ReloadStats,
     RouteStats,
     Stats,
+    UpstreamStats,
 )
 
 _ROUTE: Final = ("route", "upstream")
 _ENDPOINT: Final = ("upstream", "endpoint")
 _LISTENER: Final = ("listener",)
+_UPSTREAM: Final = ("upstream",)
 
 T = TypeVar("T")
 Labels = tuple[str, ...]
@@ -67,7 +69,10 @@ class _Collector:
         endpoints = list(dict(stats.endpoints).items())
         listeners = [((address,), of) for address, of in dict(stats.listeners).items()]
         yield from _of_calls(routes)
+        yield from _of_policies(routes)
         yield from _of_attempts(endpoints)
+        yield from _of_rotation(endpoints)
+        yield from _of_upstreams([((name,), of) for name, of in dict(stats.upstreams).items()])
         yield from _of_connections(endpoints)
         yield from _of_listeners(listeners)
         yield from _of_reloads(stats.reloads)
@@ -98,6 +103,84 @@ def _of_calls(rows: Rows[RouteStats]) -> Iterator[Metric]:
     yield _counter(
         "response_bytes", "Reply body bytes sent downstream.", _ROUTE, rows, lambda r: r.bytes_out
     )
+
+
+def _of_policies(rows: Rows[RouteStats]) -> Iterator[Metric]:
+    yield _counts(
+        "retries", "Attempts made again, by what was wrong before.", _ROUTE, "reason", rows,
+        lambda route: route.retries,
+    )  # fmt: skip
+    yield _counter(
+        "retry_budget_exhausted", "Retries that the budget did not allow.", _ROUTE, rows,
+        lambda route: route.budget_exhausted,
+    )  # fmt: skip
+    yield _counter("hedges", "Second attempts beside slow ones.", _ROUTE, rows, lambda r: r.hedges)
+    yield _counter(
+        "hedges_won", "Hedges that answered first.", _ROUTE, rows, lambda route: route.hedges_won
+    )
+    yield _counts(
+        "fallbacks", "Calls that went on to another upstream.", _ROUTE, "to", rows,
+        lambda route: route.fallbacks,
+    )  # fmt: skip
+    yield _counts(
+        "mirrored", "Copies of calls, by status or error.", _ROUTE, "result", rows,
+        lambda route: route.mirrored,
+    )  # fmt: skip
+    yield _counts(
+        "limited", "Calls refused by a limit, by error code.", _ROUTE, "code", rows,
+        lambda route: route.limited,
+    )  # fmt: skip
+
+
+def _of_rotation(rows: Rows[EndpointStats]) -> Iterator[Metric]:
+    yield _gauge("endpoint_weight", "Weight in force.", _ENDPOINT, rows, lambda e: e.weight)
+    yield _gauge("endpoint_drained", "1 while drained.", _ENDPOINT, rows, lambda e: e.drained)
+    yield _gauge("endpoint_healthy", "1 unless its probes fail.", _ENDPOINT, rows, lambda e: e.up)
+    yield _counts(
+        "health_checks", "Health checks by result.", _ENDPOINT, "result", rows, lambda e: e.probes
+    )
+    family = GaugeMetricFamily(
+        "sidecar_breaker_state", "1 for the state of each breaker.",
+        labels=(*_ENDPOINT, "scope", "state"),
+    )  # fmt: skip
+    for values, endpoint in rows:
+        for scope, now in endpoint.breakers.copy().items():
+            for state in ("closed", "half_open", "open"):
+                family.add_metric((*values, scope, state), float(state == now))
+    yield family
+    yield _counts(
+        "breaker_transitions", "Changes of breakers, by the new state.", _ENDPOINT, "state", rows,
+        lambda endpoint: endpoint.transitions,
+    )  # fmt: skip
+
+
+def _of_upstreams(rows: Rows[UpstreamStats]) -> Iterator[Metric]:
+    panic = GaugeMetricFamily(
+        "sidecar_upstream_panic", "1 while every endpoint is out and all are tried.",
+        labels=(*_UPSTREAM, "scope"),
+    )  # fmt: skip
+    ejected = GaugeMetricFamily(
+        "sidecar_upstream_ejected", "Endpoints out of rotation.", labels=(*_UPSTREAM, "scope")
+    )
+    for values, upstream in rows:
+        for scope, on in upstream.panic.copy().items():
+            panic.add_metric((*values, scope), float(on))
+        for scope, names in upstream.ejected.copy().items():
+            ejected.add_metric((*values, scope), len(names))
+    yield panic
+    yield ejected
+    lines = [(values, of.line) for values, of in rows if of.line is not None]
+    yield _gauge(
+        "admission_in_flight", "Calls that hold a place.", _UPSTREAM, lines, lambda at: at.in_flight
+    )
+    yield _gauge("admission_queued", "Calls that wait.", _UPSTREAM, lines, lambda at: at.queued)
+    yield _histogram(
+        "admission_wait_seconds", "Time in the queue.", _UPSTREAM, rows, lambda u: u.queue_wait
+    )
+    yield _counts(
+        "shed", "Calls turned away in front of the upstream.", _UPSTREAM, "reason", rows,
+        lambda upstream: upstream.shed,
+    )  # fmt: skip
 
 
 def _of_attempts(rows: Rows[EndpointStats]) -> Iterator[Metric]:

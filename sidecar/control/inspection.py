@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sidecar.control import logs
+from sidecar.upstream.overrides import Override
 
 if TYPE_CHECKING:
     from sidecar.control.reload import Reloader
     from sidecar.control.serving import Serving
     from sidecar.listen.downstream import DownstreamConnection
     from sidecar.listen.tunnel import Tunnel
-    from sidecar.observe.stats import Stats
+    from sidecar.observe.stats import Stats, UpstreamStats
     from sidecar.upstream.endpoint import Endpoint
     from sidecar.upstream.upstream import Upstream
 
+_log: Final = logging.getLogger(__name__)
 T = TypeVar("T")
 _WITHIN: Final = 4.0
 """Seconds that the data plane's loop gets to answer."""
@@ -55,9 +58,27 @@ class Inspection:
 
     def upstreams(self) -> list[dict[str, Any]]:
         """Upstreams and their endpoints."""
+        upstreams = self._serving.snapshot.upstreams
         return self._on_loop(
-            lambda: [_upstream(u) for u in self._serving.snapshot.upstreams.values()]
+            lambda: [_upstream(u, self.stats.upstream(u.name)) for u in upstreams.values()]
         )
+
+    def override(self, upstream: str, endpoint: str, **said: Any) -> dict[str, Any]:
+        """Change what an operator says of an endpoint; show the endpoint as it is then."""
+
+        def change() -> dict[str, Any]:
+            registry = self._serving.registry
+            override = registry.overridden(upstream, endpoint)._replace(**said)
+            registry.override(upstream, endpoint, override)
+            _log.info(
+                "endpoint overridden",
+                extra={"upstream": upstream, "endpoint": endpoint, **override._asdict()},
+            )
+            found = self._serving.snapshot.upstreams.get(upstream)
+            shown = [_endpoint(e) for e in found.endpoints() if e.name == endpoint] if found else []
+            return shown[0] if shown else {"name": endpoint, "override": None}
+
+        return self._on_loop(change)
 
     def routes(self) -> list[dict[str, Any]]:
         """Routes in the order in which they are tried, as the file has them."""
@@ -72,7 +93,7 @@ class Inspection:
                     if (value := getattr(entry.match, key))
                 },
                 "upstream": entry.upstream,
-                "policy": entry.policy,
+                "policy": entry.policy if isinstance(entry.policy, str) else "(its own)",
                 "rewrite": entry.rewrite,
                 "in_flight": rule.route.stats.in_flight,
                 "calls": sum(rule.route.stats.statuses.values()),
@@ -130,19 +151,32 @@ class Inspection:
         return result.result(_WITHIN)
 
 
-def _upstream(upstream: Upstream) -> dict[str, Any]:
-    return {
+def _upstream(upstream: Upstream, stats: UpstreamStats) -> dict[str, Any]:
+    shown = {
         "name": upstream.name,
         "dialect": upstream.dialect,
+        "panic": sorted(scope for scope, panic in stats.panic.items() if panic),
+        "ejected": {scope: names for scope, names in stats.ejected.items() if names},
         "endpoints": [_endpoint(endpoint) for endpoint in upstream.endpoints()],
     }
+    if stats.line is not None:
+        shown["admission"] = {"in_flight": stats.line.in_flight, "queued": stats.line.queued}
+    return shown
 
 
 def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    stats = endpoint.stats
+    stats, load, override = endpoint.stats, endpoint.load, endpoint.override
+    now = time.monotonic()
     return {
         "name": endpoint.name,
-        "in_flight": stats.in_flight,
+        "labels": dict(endpoint.labels),
+        "weight": load.weight,
+        "healthy": stats.up,
+        "problem": endpoint.problem,
+        "breakers": {name: breaker.snapshot(now) for name, breaker in endpoint.breakers.items()},
+        "override": override._asdict() if override != Override() else None,
+        "in_flight": load.in_flight,
+        "load": load.snapshot(now),
         "attempts": {str(status): count for status, count in sorted(stats.attempts.items())},
         "errors": dict(stats.errors),
         "replays": stats.replays,

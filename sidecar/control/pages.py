@@ -14,6 +14,7 @@ from sidecar.control.logs import LEVELS
 from sidecar.observe.stats import Stats
 
 _log: Final = logging.getLogger(__name__)
+_MAX_WEIGHT: Final = 1000
 
 
 class Inspected(Protocol):
@@ -35,6 +36,12 @@ class Inspected(Protocol):
 
     def upstreams(self) -> list[dict[str, Any]]:
         """Show upstreams and the state of their endpoints."""
+
+    def override(self, upstream: str, endpoint: str, **said: Any) -> dict[str, Any]:
+        """Say something of an endpoint (`upstream.overrides.Override`), and show it.
+
+        Raise LookupError when there is no such endpoint, OverflowError for too many overrides.
+        """
 
     def routes(self) -> list[dict[str, Any]]:
         """Show routes in the order in which they are tried."""
@@ -111,6 +118,36 @@ def _quit(inspected: Inspected, _: Request) -> Answer:
     return Answer({"quitting": True}, 202)
 
 
+def _weight(inspected: Inspected, request: Request) -> Answer:
+    text = request.query.get("weight", "")
+    if text == "auto":
+        return _override(inspected, request, weight=None)
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = -1.0
+    if not 0 <= weight <= _MAX_WEIGHT:
+        return _error(400, "bad_weight", f"?weight= must be 0 to {_MAX_WEIGHT}, or auto")
+    return _override(inspected, request, weight=weight)
+
+
+def _breaker(inspected: Inspected, request: Request) -> Answer:
+    state = request.query.get("state", "")
+    if state not in ("open", "closed", "auto"):
+        return _error(400, "bad_state", "?state= must be open, closed or auto")
+    return _override(inspected, request, breaker=None if state == "auto" else state)
+
+
+def _override(inspected: Inspected, request: Request, **said: Any) -> Answer:
+    upstream, endpoint = request.query.get("upstream", ""), request.query.get("endpoint", "")
+    try:
+        return Answer(inspected.override(upstream, endpoint, **said))
+    except LookupError as error:
+        return _error(404, "no_such_endpoint", f"{error.args[0]}; /upstreams lists them")
+    except OverflowError as error:
+        return _error(409, "too_many_overrides", str(error))
+
+
 class _Metrics:
     """Renders with prometheus_client, which is imported at the first scrape."""
 
@@ -160,6 +197,20 @@ def admin_pages() -> Pages:
         **health_pages(),
         "/config": Page("The configuration in use, redacted.", lambda i, _: Answer(i.config())),
         "/upstreams": Page("Endpoints and their state.", lambda i, _: Answer(i.upstreams())),
+        "/upstreams/weight": Page(
+            "POST ?upstream=U&endpoint=E&weight=3 (auto: as the file says).", post=_weight
+        ),
+        "/upstreams/drain": Page(
+            "POST ?upstream=U&endpoint=E: no new attempts there.",
+            post=lambda i, r: _override(i, r, drained=True),
+        ),
+        "/upstreams/undrain": Page(
+            "POST ?upstream=U&endpoint=E takes that back.",
+            post=lambda i, r: _override(i, r, drained=False),
+        ),
+        "/upstreams/breaker": Page(
+            "POST ?upstream=U&endpoint=E&state=open (closed, auto).", post=_breaker
+        ),
         "/routes": Page("Routes in order.", lambda i, _: Answer(i.routes())),
         "/connections": Page("Open connections.", lambda i, _: Answer(i.connections())),
         "/log-level": Page("POST ?level=debug changes it.", _log_level, _set_log_level),

@@ -16,7 +16,6 @@ from sidecar.control.watcher import Contents, contents, watch
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sidecar.config.model import Config
     from sidecar.control.admin import AdminServer
     from sidecar.control.serving import Serving
 
@@ -46,7 +45,7 @@ class Reloader:
         self._known = contents(self._named(()))
         loaded = self._read()
         logs.set_level(loaded.config.log_level)
-        await self._serving.apply(loaded.config)
+        await self._serving.apply(loaded)
         self._accept(loaded)
 
     async def reload(self) -> None:
@@ -61,7 +60,7 @@ class Reloader:
                 self._serving.stats.reloads.unchanged += 1
                 self._serving.stats.reloads.last_error = ""
                 return
-            await self._apply(loaded.config)
+            await self._apply(loaded)
         except (ConfigErrors, OSError) as error:
             self._reject(error)
             return
@@ -70,13 +69,14 @@ class Reloader:
         self._accept(loaded)
         _log.info("configuration reloaded", extra={"file": self.name, "hash": loaded.hash[:12]})
 
-    async def _apply(self, config: Config) -> None:
-        """All of *config*, or nothing: the admin server moves back if the rest can't be had."""
+    async def _apply(self, loaded: Loaded) -> None:
+        """All of *loaded*, or nothing: the admin server moves back if the rest can't be had."""
+        config = loaded.config
         before = self.loaded.config.admin
         if self.admin is not None:
             self.admin.rebind(config.admin.address, config.admin.health)
         try:
-            await self._serving.apply(config)
+            await self._serving.apply(loaded)
         except OSError:
             if self.admin is not None:
                 self.admin.rebind(before.address, before.health)

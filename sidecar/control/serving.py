@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Final
 from sidecar.listen.listener import Listener, name_of
 from sidecar.observe.access_log import AccessLog
 from sidecar.observe.stats import ListenerStats, Stats
+from sidecar.proxy.keeper import Keeper
 from sidecar.proxy.recorder import NO_ROUTE, Recorder
 from sidecar.proxy.snapshot import Snapshot, compile_snapshot
 from sidecar.upstream.registry import Registry
 
 if TYPE_CHECKING:
+    from sidecar.config.load import Loaded
     from sidecar.config.model import AccessLog as AccessLogConfig
     from sidecar.config.model import Config
     from sidecar.config.model import Listener as ListenerConfig
@@ -37,19 +39,21 @@ class Serving:
         self._retired: list[Listener] = []
         """Gone from the configuration, but maybe not their connections."""
         self.draining = False
-        self._registry = Registry(stats)
+        self.registry = Registry(stats)
+        self._keeper = Keeper()
         self._gates: Gates | None = None
         self._log_config: AccessLogConfig | None = None
 
-    async def apply(self, config: Config) -> None:
-        """Serve *config* from the next call on. Raise OSError and change nothing if it can't be.
+    async def apply(self, loaded: Loaded) -> None:
+        """Serve *loaded* from the next call on. Raise OSError and change nothing if it can't be.
 
         In order: bind what is new (which may fail), swap, let go of what is gone.
         """
         log = None
+        config, draft = loaded.config, self._keeper.draft()
         try:
-            binding = self._registry.bind(config.upstreams)
-            snapshot = compile_snapshot(config, binding.upstreams, self.stats)
+            binding = self.registry.bind(config.upstreams)
+            snapshot = compile_snapshot(loaded, binding.upstreams, self.stats, draft)
             log = self._new_log(config)
             started = await self._start_listeners(config, snapshot)
         except OSError:
@@ -57,7 +61,9 @@ class Serving:
             raise
         # No await below: a call sees the old configuration or the new one, never some of both.
         self.snapshot = snapshot
-        self._registry.commit(binding)
+        self.registry.commit(binding)
+        self.registry.keep_scopes(snapshot.scopes)
+        self._keeper.commit(draft)
         self._swap_log(config, log)
         self._swap_listeners(config, started)
         self._forget_routes(snapshot)
@@ -66,7 +72,7 @@ class Serving:
         """Leave no trace of a configuration that can't be had."""
         if log is not None:
             log.close()
-        self._registry.forget()
+        self.registry.forget()
         if self.listeners:
             self._forget_routes(self.snapshot)
 
@@ -82,7 +88,7 @@ class Serving:
         if whole:  # last replies may still be on their way
             await _until(self._is_empty, min(deadline, _LAST_REPLIES))
         self.abort()
-        self._registry.close()
+        self.registry.close()
         await asyncio.sleep(0)
         return whole
 
@@ -174,6 +180,8 @@ class Serving:
         for key, stats in list(self.stats.routes.items()):
             if key not in names and key != NO_ROUTE and not stats.in_flight:
                 del self.stats.routes[key]
+        for gone in self.stats.upstreams.keys() - snapshot.upstreams.keys():
+            del self.stats.upstreams[gone]
 
 
 def _check_mode(listener: Listener, entry: ListenerConfig) -> None:

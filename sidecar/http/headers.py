@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Final
 
 from sidecar.http.message import Head, Header, RequestHead, ResponseHead
@@ -24,6 +24,8 @@ _PLAIN_OPTIONS: Final = frozenset(
 _SET_UPSTREAM: Final = frozenset(
     {b"host", b"expect", b"traceparent", b"tracestate", b"x-request-id", b"x-trace-id"}
 )
+SAID_TO_US: Final = b"x-sidecar-"
+"""How the names of request headers begin that are for the sidecar alone, trusted or not."""
 _FOR_US: Final = frozenset({b"proxy-authorization"})
 """What a client shows its proxy (RFC 9110, section 11.7.2) is not for anybody behind it."""
 NOT_FORWARDED_UPSTREAM: Final = NOT_FORWARDED_DOWNSTREAM | _SET_UPSTREAM | _FOR_US
@@ -48,17 +50,16 @@ def _lines(headers: Sequence[Header], drops: frozenset[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def request_lines(head: RequestHead, replaced: bytes | None = None) -> bytes:
+def request_lines(head: RequestHead, replaced: Set[bytes] = frozenset()) -> bytes:
     """The caller's header lines as every attempt sends them, each after a CRLF.
 
-    Without those that an attempt sets itself, and without *replaced*, a credential's lower-case
-    name.
+    Without those that an attempt sets itself, what is said to the sidecar, and *replaced*, which
+    has lower-case names.
     """
-    if head.lines is not None and replaced is None:
+    if head.lines is not None and not replaced:
         return head.lines
-    drops = _dropped(head, NOT_FORWARDED_UPSTREAM)
-    if replaced is not None:
-        drops |= {replaced}
+    drops = _dropped(head, NOT_FORWARDED_UPSTREAM) | replaced
+    drops |= {name for name in head.fields if name.startswith(SAID_TO_US)}
     lines = _lines(head.headers, drops)
     if b"te" in head.fields and b"trailers" in _tokens(head.fields[b"te"]):
         lines += b"\r\nConnection: TE\r\nTE: trailers"  # RFC 9110, section 10.1.4

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from sidecar.http.headers import NOT_FORWARDED_DOWNSTREAM, NOT_FORWARDED_UPSTREAM
+from sidecar.http.headers import NOT_FORWARDED_DOWNSTREAM, NOT_FORWARDED_UPSTREAM, SAID_TO_US
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import Head, Header, RequestHead, ResponseHead
 from sidecar.http.target import normal_host
@@ -71,8 +71,9 @@ class _Known(NamedTuple, Generic[Start]):
 class _Heads(Generic[Start]):
     """Heads and lines that were found to be plain. Bounded in number and length."""
 
-    def __init__(self, dropped: frozenset[bytes]) -> None:
+    def __init__(self, dropped: frozenset[bytes], said_to_us: tuple[bytes, ...] = ()) -> None:
         self._dropped = dropped
+        self._said_to_us = said_to_us
         self._heads: dict[tuple[bytes, bytes], _Known[Start]] = {}
         self._lines: dict[bytes, Line] = {}
 
@@ -112,7 +113,8 @@ class _Heads(Generic[Start]):
         low = name.lower()
         if low in _UNUSUAL or (low == b"connection" and value.lower() != b"keep-alive"):
             return None
-        sent = b"" if low in self._dropped else b"\r\n%b: %b" % (name, value)
+        dropped = low in self._dropped or low.startswith(self._said_to_us)
+        sent = b"" if dropped else b"\r\n%b: %b" % (name, value)
         known = ((low, name, value), (low, value), sent)
         if len(line) <= _LONGEST_LINE and low not in _UNIQUE:
             if len(self._lines) >= _LINES:
@@ -133,7 +135,7 @@ class _Responses(_Heads[tuple[int, bytes]]):
         return None if match is None or int(match[1]) in _NO_BODY else (int(match[1]), match[2])
 
 
-_requests: Final = _Requests(NOT_FORWARDED_UPSTREAM)
+_requests: Final = _Requests(NOT_FORWARDED_UPSTREAM, (SAID_TO_US,))
 _responses: Final = _Responses(NOT_FORWARDED_DOWNSTREAM)
 _sizes: Final[dict[bytes, int]] = {}
 """Size lines of chunks that were found to be plain. Bounded, as the others are."""

@@ -24,6 +24,7 @@ from sidecar.proxy.call import Call
 from sidecar.proxy.serve import drop, serve
 
 if TYPE_CHECKING:
+    from sidecar.config.model import Trust
     from sidecar.listen.listener import Listener
 
 _HANG_UP: Final = getattr(select, "POLLRDHUP", 0)
@@ -181,6 +182,11 @@ class DownstreamConnection(asyncio.Protocol):
     def receiving_head(self) -> bool:
         """Whether a head has begun, is not complete, and nothing is being served meanwhile."""
         return self._call is None and self._parser.in_head
+
+    @property
+    def trust(self) -> Trust:
+        """Which of the caller's words about itself are taken."""
+        return self.listener.config.trust
 
     @property
     def call(self) -> Call | None:

@@ -49,6 +49,10 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """`x-sidecar-error` code, when we failed the call."""
     attempts: int = 0
     replays: int = 0
+    hedged: bool = False
+    """A second attempt was made beside a slow first."""
+    fallback: int = 0
+    """Which of the route's fallbacks answered."""
     bytes_in: int = 0
     """Request body bytes received."""
     bytes_out: int = 0

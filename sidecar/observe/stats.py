@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from typing import Final
+from typing import Final, Protocol
 
 SECONDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
@@ -37,14 +37,10 @@ class RouteStats:
     """Calls of one route, as the application saw them."""
 
     __slots__ = (
-        "bytes_in",
-        "bytes_out",
-        "duration",
-        "errors",
-        "first_byte",
-        "in_flight",
+        "budget_exhausted", "bytes_in", "bytes_out", "duration", "errors", "fallbacks",
+        "first_byte", "hedges", "hedges_won", "in_flight", "limited", "mirrored", "retries",
         "statuses",
-    )
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.in_flight = 0
@@ -56,14 +52,32 @@ class RouteStats:
         self.first_byte = Histogram()
         self.bytes_in = 0
         self.bytes_out = 0
+        self.retries: defaultdict[str, int] = defaultdict(int)
+        """By what was wrong before: a status, or an error code."""
+        self.budget_exhausted = 0
+        """Retries that the budget did not allow."""
+        self.hedges = 0
+        self.hedges_won = 0
+        """Hedges whose head came before the first attempt's."""
+        self.fallbacks: defaultdict[str, int] = defaultdict(int)
+        """By the upstream that was tried next."""
+        self.mirrored: defaultdict[str, int] = defaultdict(int)
+        """Copies sent, by what became of them."""
+        self.limited: defaultdict[str, int] = defaultdict(int)
+        """Calls refused by a limit, by its error code."""
+
+    def count_limited(self, code: str) -> None:
+        """A limit refused a call."""
+        self.limited[code] += 1
 
 
 class EndpointStats:
     """Attempts at one endpoint, and the connections to it."""
 
     __slots__ = (
-        "attempts", "bytes_in", "bytes_out", "connect", "connect_errors", "connects", "errors",
-        "idle", "in_flight", "open", "replays", "tunnels", "waiting",
+        "attempts", "breakers", "bytes_in", "bytes_out", "connect", "connect_errors", "connects",
+        "drained", "errors", "idle", "in_flight", "open", "probes", "replays",
+        "transitions", "tunnels", "up", "waiting", "weight",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -86,6 +100,50 @@ class EndpointStats:
         """Request body bytes sent upstream."""
         self.bytes_in = 0
         """Reply body bytes received."""
+        self.weight = 1.0
+        self.drained = False
+        self.up = True
+        """What its health probes say."""
+        self.probes: defaultdict[str, int] = defaultdict(int)
+        """Health probes, by result."""
+        self.breakers: dict[str, str] = {}
+        """State by scope; a breaker is made by the first attempt."""
+        self.transitions: defaultdict[str, int] = defaultdict(int)
+        """Changes of breakers, by the new state."""
+
+
+class Line(Protocol):
+    """What an admission limit tells of itself."""
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that hold a place."""
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait for one."""
+
+
+class UpstreamStats:
+    """One upstream, as those who call it wait and are served."""
+
+    __slots__ = ("ejected", "line", "panic", "queue_wait", "shed")
+
+    def __init__(self) -> None:
+        self.panic: dict[str, bool] = {}
+        """By breaker scope: whether all endpoints are out, and tried all the same."""
+        self.ejected: dict[str, list[str]] = {}
+        """By breaker scope: endpoints that are out of rotation."""
+        self.line: Line | None = None
+        """Calls that hold a place of the admission limit, and those that wait for one."""
+        self.queue_wait = Histogram()
+        self.shed: defaultdict[str, int] = defaultdict(int)
+        """Calls turned away, by reason."""
+
+    def keep_scopes(self, scopes: set[str]) -> None:
+        """Forget what is said of other breaker scopes."""
+        self.panic = {scope: on for scope, on in self.panic.items() if scope in scopes}
+        self.ejected = {scope: names for scope, names in self.ejected.items() if scope in scopes}
 
 
 class ListenerStats:
@@ -136,7 +194,15 @@ class ReloadStats:
 class Stats:
     """Everything that is counted, by the names that label it."""
 
-    __slots__ = ("endpoints", "listeners", "log_dropped", "reloads", "routes", "started")
+    __slots__ = (
+        "endpoints",
+        "listeners",
+        "log_dropped",
+        "reloads",
+        "routes",
+        "started",
+        "upstreams",
+    )
 
     def __init__(self, started: float) -> None:
         self.started = started
@@ -145,7 +211,13 @@ class Stats:
         """By (route, upstream)."""
         self.endpoints: dict[tuple[str, str], EndpointStats] = {}
         """By (upstream, endpoint address)."""
+        self.upstreams: dict[str, UpstreamStats] = {}
+        """By name."""
         self.listeners: dict[str, ListenerStats] = {}
         """By address."""
         self.reloads = ReloadStats()
         self.log_dropped = 0
+
+    def upstream(self, name: str) -> UpstreamStats:
+        """Of the upstream *name*, new if it is."""
+        return self.upstreams.setdefault(name, UpstreamStats())

@@ -9,9 +9,12 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
 
+    from sidecar.config.model import Trust
     from sidecar.errors import CallError
     from sidecar.http.message import RequestHead
     from sidecar.observe.trace import TraceContext
+    from sidecar.policy.load import Load
+    from sidecar.policy.timeouts import Timers
     from sidecar.proxy.body import RequestBody
     from sidecar.proxy.exchange import Exchange
     from sidecar.proxy.router import Route
@@ -25,6 +28,10 @@ class Downstream(Protocol):
     peer: str
     writable: bool
     """False while the send buffer is full."""
+
+    @property
+    def trust(self) -> Trust:
+        """Which of the caller's words about itself are taken."""
 
     def pause_reading(self, reason: int) -> None:
         """Take no more from the application, until every reason was taken back."""
@@ -60,12 +67,29 @@ class Call:
     """Header lines that every attempt sends, made by the first."""
     credential: tuple[bytes, bytes] | None = None
     """Lower-case name, and the whole line, of a header that replaces the caller's."""
-    fresh = False
-    """The next attempt must use a new connection."""
+    content: bytes | None = None
+    """The body that is sent instead of the caller's: another model is asked for."""
+    timers: Timers | None = None
+    """Instead of the route's, where a trusted caller said so."""
+    retries: int | None = None
+    """How many, where a trusted caller said so."""
+    labels: Mapping[str, str] | None = None
+    """What the endpoint must have besides the route's."""
+    priority = 1
+    """0 high, 1 normal, 2 low."""
+    tried: tuple[Load, ...] = ()
+    """Of the endpoints that got an attempt."""
     attempts = 0
     replays = 0
+    hedged = False
+    fallback = 0
+    """Which of the route's fallbacks was asked; 0: none."""
+    final = False
+    """Trying again would only add to the storm: the SDK is told so."""
     endpoint: Endpoint | None = None
+    """Of the last attempt."""
     exchange: Exchange | None = None
+    """Whose reply is sent downstream."""
     status = 0
     """Sent downstream; 0 while nothing was."""
     first_byte: float | None = None

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from sidecar.errors import BadMessage, BadReply, CallError, TimedOut, Truncated
+from sidecar.errors import BadMessage, BadReply, CallError, CallerStalled, TimedOut
 from sidecar.http.headers import chunk, last_chunk, response_lines, status_line
 from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.policy.timeouts import Timers, first_byte, within
@@ -20,12 +20,12 @@ from sidecar.proxy.body import UPSTREAM_FULL
 from sidecar.proxy.request import request_head
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sidecar.proxy.call import Call
-    from sidecar.proxy.reply import ReplyWriter
+    from sidecar.proxy.reply import Writer
     from sidecar.upstream.connection import UpstreamConnection
-    from sidecar.upstream.endpoint import Endpoint
+    from sidecar.upstream.held import Held
 
 _HELD: Final = 256 * 1024
 """Bytes of a reply that may wait for somebody to take them, before reading pauses."""
@@ -54,7 +54,7 @@ class Exchange:
     settled = False
     """Over: the connection is back in its pool, or closed."""
     _paused = False
-    _writer: ReplyWriter | None = None
+    _writer: Writer | None = None
     _waiter: asyncio.Future[None] | None = None
     _timer: asyncio.TimerHandle | None = None
     _phase = ""
@@ -64,13 +64,15 @@ class Exchange:
     """What the slow reader had not taken when we last looked."""
 
     def __init__(
-        self, call: Call, endpoint: Endpoint, connection: UpstreamConnection, timers: Timers
+        self, call: Call, held: Held, connection: UpstreamConnection, timers: Timers
     ) -> None:
         self.call = call
-        self.endpoint = endpoint
+        self.endpoint = held.endpoint
         self.connection = connection
+        self._place = held
         self._timers = timers
         self._held: list[bytes] = []
+        self._releases: list[Callable[[], None]] = []
 
     def send(self) -> None:
         """Send the request: all of it in one write, or its head and then what comes of its body."""
@@ -79,8 +81,8 @@ class Exchange:
         self.connection.begin(self, call.head.method, call.head.upgrade)
         head = request_head(call, self.endpoint.place)
         if body.complete:
-            content = body.content()
-            if call.head.body == CHUNKED:
+            content = body.content() if call.content is None else call.content
+            if call.head.body == CHUNKED and call.content is None:
                 content = (chunk(content) if content else b"") + last_chunk(body.trailers)
             self.connection.transport.write(head + content)
             self.endpoint.stats.bytes_out += body.size
@@ -101,7 +103,7 @@ class Exchange:
             self._waiter.set_result(None)
         return self._waiter
 
-    def write_into(self, writer: ReplyWriter) -> None:
+    def write_into(self, writer: Writer) -> None:
         """Write what came of the reply, and from now on what comes."""
         self._writer = writer
         held, self._held = self._held, []
@@ -126,6 +128,13 @@ class Exchange:
             await self._waiter
         if self.error is not None:
             raise self.error
+
+    def on_settled(self, release: Callable[[], None]) -> None:
+        """Call *release* when the reply is complete, or given up: now, if it is."""
+        if self.settled:
+            release()
+        else:
+            self._releases.append(release)
 
     def abandon(self) -> None:
         """Nobody wants the reply any more: close the connection at once, in whatever phase."""
@@ -244,7 +253,7 @@ class Exchange:
         if self._writer is None or self.ended:
             self._wake()
 
-    def _pass_on(self, writer: ReplyWriter) -> None:
+    def _pass_on(self, writer: Writer) -> None:
         held, self._held = self._held, []
         writer.write(held, self.ended, self.trailers)
         self.passed += sum(map(len, held))
@@ -341,7 +350,7 @@ class Exchange:
             message = f"nothing of the request's body came for {seconds:g} s"
             return BadMessage(message, status=408, code="request_timeout")
         if not self.call.downstream.writable:
-            return Truncated(f"the caller took nothing for {seconds:g} s", code="caller_stalled")
+            return CallerStalled(f"the caller took nothing for {seconds:g} s")
         message = f"{self.endpoint.name} was silent for {seconds:g} s"
         return TimedOut(message, code="idle_timeout")
 
@@ -376,6 +385,12 @@ class Exchange:
         stats.attempts[self.head.status if self._answered else 0] += 1
         if self.error is not None:
             stats.errors[self.error.code] += 1
+        if self._answered:
+            if self.error is not None and self.error.endpoint_failed:
+                self._place.broke(time.monotonic())
+            self._place.release()
+        for release in self._releases:
+            release()
 
 
 def _keep_alive_limit(hint: bytes) -> float:

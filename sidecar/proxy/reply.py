@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from math import ceil
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sidecar.http.headers import (
     CHUNKED_LINE,
@@ -32,6 +33,7 @@ _REASONS: Final = {
     408: b"Request Timeout",
     413: b"Content Too Large",
     414: b"URI Too Long",
+    429: b"Too Many Requests",
     431: b"Request Header Fields Too Large",
     500: b"Internal Server Error",
     501: b"Not Implemented",
@@ -40,6 +42,23 @@ _REASONS: Final = {
     504: b"Gateway Timeout",
     505: b"HTTP Version Not Supported",
 }
+
+
+SHOULD_NOT_RETRY: Final = b"\r\nx-should-retry: false"
+"""What the OpenAI and Anthropic SDKs obey (`_should_retry` in their `_base_client.py`)."""
+
+
+class Writer(Protocol):
+    """Where an exchange's reply goes."""
+
+    def begin(self, held: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
+        """The head, with what came of the body."""
+
+    def write(self, held: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
+        """More of the body, and its end."""
+
+    def write_chunk(self, raw: bytes, data: bytes) -> None:
+        """More of the body: *data*, which came as the one chunk *raw*."""
 
 
 class ReplyWriter:
@@ -128,6 +147,8 @@ class ReplyWriter:
             lines = self._missing_ids()
         if self._chunked:
             lines += CHUNKED_LINE
+        if call.final and b"x-should-retry" not in fields:
+            lines += SHOULD_NOT_RETRY
         if call.close:
             lines += UPGRADE_LINES if self._head.status == 101 else CLOSE_LINE
         elif call.head.minor == 0:
@@ -155,12 +176,21 @@ def send_error(call: Call, error: CallError) -> None:
     request_id = call.request_id.decode("latin-1")
     body = error_body(dialect_of(call), error.status, error.code, error.message, request_id)
     lines = call.ids
+    if call.final:
+        lines += SHOULD_NOT_RETRY
+    if error.retry_after is not None:
+        lines += _retry_after(error.retry_after)
     if call.close:
         lines += CLOSE_LINE
     elif call.head.minor == 0:
         lines += KEEP_ALIVE_LINE
     head = error_head(error, len(body)) + lines + b"\r\n\r\n"
     call.downstream.transport.write(head if call.head.method == b"HEAD" else head + body)
+
+
+def _retry_after(seconds: float) -> bytes:
+    """In whole seconds for everybody (RFC 9110, 10.2.3), in milliseconds for the SDKs."""
+    return b"\r\nRetry-After: %d\r\nretry-after-ms: %d" % (ceil(seconds), ceil(seconds * 1e3))
 
 
 def error_head(error: CallError, length: int) -> bytes:

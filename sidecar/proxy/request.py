@@ -31,12 +31,17 @@ def request_head(call: Call, place: Place) -> bytes:
 def _lines(call: Call) -> bytes:
     """What is the same for every attempt."""
     head, credential = call.head, call.credential
-    lines = request_lines(head, credential[0] if credential else None) + call.ids
+    replaced = {credential[0]} if credential else set()
+    if call.content is not None:
+        replaced |= {b"content-length"}
+    lines = request_lines(head, replaced) + call.ids
+    if call.content is not None:
+        lines += b"\r\nContent-Length: %d" % len(call.content)
     if call.trace.tracestate is not None:
         lines += b"\r\ntracestate: " + call.trace.tracestate
     if credential is not None:
         lines += credential[1]
-    if head.body == CHUNKED:
+    if head.body == CHUNKED and call.content is None:
         lines += CHUNKED_LINE
     if head.upgrade:
         lines += UPGRADE_LINES

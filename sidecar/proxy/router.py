@@ -7,6 +7,7 @@ The first route of the configuration that matches wins. Host, path and method ar
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fnmatch import translate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -37,6 +38,10 @@ class Route(NamedTuple):
     hold: int
     stack: Layer
     stats: RouteStats
+    priority: int = 1
+    """0 high, 1 normal, 2 low."""
+    under: Callable[[str], Route | None] = lambda _: None
+    """The same route under the policy of another name; None where there is none."""
 
 
 class Candidate(NamedTuple):

@@ -13,6 +13,7 @@ from sidecar.llm.request import asked
 from sidecar.observe.trace import receive
 from sidecar.proxy.reply import ReplyWriter, send_error
 from sidecar.proxy.router import Candidate, Route, choose
+from sidecar.proxy.trusted import obey
 
 if TYPE_CHECKING:
     from sidecar.proxy.call import Call
@@ -89,8 +90,12 @@ def _route(call: Call, candidates: tuple[Candidate, ...]) -> Route:
     call.captured = chosen.captured
     if chosen.path is not None:
         call.target = chosen.path + head.target[len(head.path) :]
-    if route.timers.total is not None:
-        call.deadline = call.arrived + route.timers.total
+    call.priority = route.priority
+    if call.downstream.trust.headers:
+        route = obey(call, route)
+    total = (call.timers or route.timers).total
+    if total is not None:
+        call.deadline = call.arrived + total
     return route
 
 
@@ -98,6 +103,7 @@ async def _answer(call: Call, exchange: Exchange) -> None:
     """Pump the reply to the caller."""
     if not call.body.complete:
         call.close = True  # what the caller still sends would be taken for its next request
+    call.exchange = exchange
     writer = ReplyWriter(call, exchange.head)
     exchange.write_into(writer)
     if exchange.ended:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from msgspec import UNSET
-
-from sidecar.config.model import Policy
 from sidecar.observe.stats import RouteStats, Stats
-from sidecar.policy.timeouts import Timers
+from sidecar.proxy import settings
 from sidecar.proxy.router import Route, Router, Rule
-from sidecar.proxy.stack import build
+from sidecar.proxy.stack import Parts, build
 
 if TYPE_CHECKING:
-    from sidecar.config.model import Config, Timeouts
-    from sidecar.config.model import Route as RouteConfig
+    from sidecar.config.load import Loaded
+    from sidecar.config.model import Config
+    from sidecar.config.overlay import Effective
+    from sidecar.proxy.keeper import Draft
     from sidecar.upstream.upstream import Upstream
 
 
@@ -24,35 +24,75 @@ class Snapshot(NamedTuple):
     config: Config
     router: Router
     upstreams: dict[str, Upstream]
+    scopes: dict[str, set[str]]
+    """The breaker scopes of each upstream."""
 
 
-def compile_snapshot(config: Config, upstreams: dict[str, Upstream], stats: Stats) -> Snapshot:
-    """Everything of *config* that calls need, worked out once."""
+def compile_snapshot(
+    loaded: Loaded, upstreams: dict[str, Upstream], stats: Stats, draft: Draft
+) -> Snapshot:
+    """Everything of *loaded* that calls need, worked out once."""
+    compiler = _Compiler(loaded, upstreams, stats, draft)
     rules = [
-        Rule(route.match, route.rewrite, _route(index, route, config, upstreams, stats))
-        for index, route in enumerate(config.routes)
+        Rule(route.match, route.rewrite, compiler.route(index))
+        for index, route in enumerate(loaded.config.routes)
     ]
-    return Snapshot(config, Router(rules), upstreams)
+    scopes: dict[str, set[str]] = {name: set() for name in upstreams}
+    for (_, upstream), effective in loaded.effective.items():
+        scopes[upstream].add(effective.breaker_scope)
+    return Snapshot(loaded.config, Router(rules), upstreams, scopes)
 
 
-def _route(
-    index: int,
-    config: RouteConfig,
-    whole: Config,
-    upstreams: dict[str, Upstream],
-    stats: Stats,
-) -> Route:
-    upstream = upstreams[config.upstream]
-    named = config.policy
-    policy = whole.policies.get(named, Policy()) if isinstance(named, str) else named
-    timers = _timers(policy.timeouts)
-    name = config.name or f"{index}-{config.upstream}"
-    counts = stats.routes.setdefault((name, config.upstream), RouteStats())
-    stack = build(upstream, whole.upstreams[config.upstream], timers)
-    return Route(name, upstream, timers, int(policy.hold), stack, counts)
+class _Compiler:
+    def __init__(
+        self, loaded: Loaded, upstreams: dict[str, Upstream], stats: Stats, draft: Draft
+    ) -> None:
+        self._loaded = loaded
+        self._upstreams = upstreams
+        self._stats = stats
+        self._draft = draft
+        self._trusted = any(listener.trust.headers for listener in loaded.config.listeners)
+        self._others: dict[tuple[int, str], Route] = {}
 
+    def route(self, index: int, policy_name: str | None = None) -> Route:
+        """The route at *index*, under its own policy or under that of another name."""
+        config = self._loaded.config.routes[index]
+        name = config.name or f"{index}-{config.upstream}"
 
-def _timers(timeouts: Timeouts) -> Timers:
-    first_byte = None if timeouts.first_byte is UNSET else float(timeouts.first_byte)
-    total = None if timeouts.total is None else float(timeouts.total)
-    return Timers(float(timeouts.connect), first_byte, float(timeouts.idle), total)
+        def effective(upstream: str) -> Effective:
+            named = policy_name and self._loaded.overlay.named(upstream, policy_name)
+            return named or self._loaded.effective[index, upstream]
+
+        counts = self._stats.routes.setdefault((name, config.upstream), RouteStats())
+        parts = Parts(
+            name,
+            config,
+            self._loaded.config.upstreams,
+            self._upstreams,
+            effective,
+            self._draft,
+            self._stats,
+            counts,
+            self._trusted,
+        )
+        policy = effective(config.upstream).policy
+        return Route(
+            name,
+            self._upstreams[config.upstream],
+            settings.timers(policy.timeouts),
+            int(policy.hold),
+            build(parts),
+            counts,
+            settings.PRIORITIES[policy.priority],
+            partial(self._under, index),
+        )
+
+    def _under(self, index: int, policy_name: str) -> Route | None:
+        """Made when a call first asks for it: there may be many routes and many policies."""
+        upstream = self._loaded.config.routes[index].upstream
+        if self._loaded.overlay.named(upstream, policy_name) is None:
+            return None
+        key = (index, policy_name)
+        if key not in self._others:
+            self._others[key] = self.route(*key)
+        return self._others[key]

@@ -2,26 +2,178 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
+from sidecar.observe.stats import RouteStats, Stats
+from sidecar.policy.admission import Admission as AdmissionPolicy
+from sidecar.policy.admission import AdmissionSettings
+from sidecar.policy.budget import Budget
+from sidecar.policy.quantile import Quantile
+from sidecar.policy.retry import parse_on
+from sidecar.proxy import settings
+from sidecar.proxy.affinity import affinity, sticky_point
+from sidecar.proxy.layers.admission import Admission
 from sidecar.proxy.layers.attempt import Attempt
 from sidecar.proxy.layers.credentials import Credentials
-from sidecar.proxy.layers.replay import Replay
+from sidecar.proxy.layers.fallback import Fallback, Split, Target
+from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
+from sidecar.proxy.layers.mirror import Mirror
+from sidecar.proxy.layers.retry import Retry
+from sidecar.proxy.limiters import limited
+from sidecar.upstream.rotation import Rotation, Selection
 
 if TYPE_CHECKING:
-    from sidecar.config.model import Upstream as UpstreamConfig
-    from sidecar.policy.timeouts import Timers
+    from collections.abc import Callable, Mapping
+
+    from sidecar.config.model import Budget as BudgetConfig
+    from sidecar.config.model import Policy, Upstream
+    from sidecar.config.model import Route as RouteConfig
+    from sidecar.config.overlay import Effective
+    from sidecar.proxy.keeper import Draft
     from sidecar.proxy.layer import Layer
-    from sidecar.upstream.upstream import Upstream
+    from sidecar.upstream.upstream import Upstream as UpstreamState
 
 
-def build(upstream: Upstream, config: UpstreamConfig, timers: Timers) -> Layer:
+class Parts(NamedTuple):
+    """What the stack of one route is made of."""
+
+    name: str
+    route: RouteConfig
+    configs: dict[str, Upstream]
+    upstreams: dict[str, UpstreamState]
+    effective: Callable[[str], Effective]
+    """The policy in force between the route and an upstream."""
+    draft: Draft
+    counts: Stats
+    stats: RouteStats
+    trusted: bool
+    """Whether callers may ask for retries of their own."""
+
+
+def build(parts: Parts) -> Layer:
     """The stack of a route, from the inside out. A policy that is absent is no layer at all."""
+    route = parts.route
+    # What is asked of one upstream, under the policy between it and the route.
+    stack = _upstream(parts, route.upstream, route.labels)
+    if route.split or route.fallback or route.model is not None:
+        stack = Target(route.upstream, stack, route.model)
+    # Canaries take their share before anything is tried, so that each is judged by all its calls.
+    if route.split:
+        stack = _split(parts, stack)
+    # Around the attempts of one upstream: another is asked when this one's retries are used up.
+    if route.fallback:
+        others = [
+            Target(other.upstream, _upstream(parts, other.upstream, {}), other.model)
+            for other in route.fallback
+        ]
+        stack = Fallback(stack, others, *parse_on(route.fallback_on), parts.stats)
+    # A copy for each call, not for each attempt.
+    if route.mirror is not None:
+        once = _authenticated(
+            parts, route.mirror.upstream, _attempt(parts, route.mirror.upstream, {})
+        )
+        copy = Target(route.mirror.upstream, once, route.mirror.model)
+        stack = Mirror(
+            stack, copy, float(route.mirror.share), route.mirror.max_in_flight, parts.stats
+        )
+    # Outside of all: what is over the limit costs nothing but its refusal.
+    policy = parts.effective(route.upstream).policy
+    return limited(stack, policy.limits, parts.name, parts.draft, parts.stats.count_limited)
+
+
+def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str]) -> Layer:
+    """The part of the stack that belongs to one upstream."""
+    policy = parts.effective(upstream).policy
+    config = parts.configs[upstream]
     # An endpoint is picked, connected to and asked: everything else is about when, and how often.
-    stack: Layer = Attempt(upstream, timers)
-    # Right around the attempt: a dead pooled connection is no failure of the endpoint's.
-    stack = Replay(stack)
+    stack = _attempt(parts, upstream, labels)
+    # Two attempts side by side are one try: they fail together or not at all.
+    if policy.hedge is not None:
+        stack = _hedge(parts, upstream, policy, stack)
+    # Around every try; it is also what heeds the retries of SDKs.
+    if policy.retry.max or parts.trusted:
+        stack = Retry(
+            stack,
+            settings.retry(policy.retry),
+            _budget(parts, "retry", upstream, policy.retry.budget),
+            parts.stats,
+        )
+    # A call keeps its place while it is retried: letting go of it would favour those who just came.
+    if config.admission is not None:
+        stack = _admission(parts, upstream, config, stack)
     # Outside every attempt, so that all of them authenticate alike.
-    if config.credentials is not None:
-        stack = Credentials(stack, config.credentials)
-    return stack
+    return _authenticated(parts, upstream, stack)
+
+
+def _authenticated(parts: Parts, upstream: str, stack: Layer) -> Layer:
+    credentials = parts.configs[upstream].credentials
+    return stack if credentials is None else Credentials(stack, credentials)
+
+
+def _attempt(parts: Parts, upstream: str, labels: Mapping[str, str]) -> Layer:
+    found = parts.effective(upstream)
+    config = parts.configs[upstream]
+    balance = settings.balance_of(found.policy, config)
+    selection = Selection(
+        found.breaker_scope,
+        settings.breaker(found.policy.breaker),
+        settings.ejection(found.policy.ejection),
+        settings.balance(balance, config),
+        labels,
+        parts.route.labels_missing == "any",
+    )
+    rotation = Rotation(parts.upstreams[upstream], selection, parts.counts.upstream(upstream))
+    reads_reports = config.load is not None and config.load.orca
+    timers = settings.timers(found.policy.timeouts)
+    return Attempt(rotation, timers, affinity(balance), reads_reports)
+
+
+def _hedge(parts: Parts, upstream: str, policy: Policy, stack: Layer) -> Layer:
+    config = policy.hedge
+    assert config is not None
+    hedge = HedgeSettings(
+        None if config.after is None else float(config.after),
+        float(config.quantile),
+        config.min_calls,
+        settings.retry(policy.retry).statuses,
+    )
+    observed = parts.draft.get(("first bytes", parts.name, upstream), Quantile)
+    budget = _budget(parts, "hedge", upstream, config.budget)
+    return Hedge(stack, hedge, budget, observed, parts.stats)
+
+
+def _budget(parts: Parts, kind: str, upstream: str, config: BudgetConfig) -> Budget:
+    """One for all routes that allow an upstream the same: the bound is on its load."""
+    wanted = settings.budget(config)
+    return parts.draft.get((kind, upstream, wanted), lambda: Budget(wanted))
+
+
+def _admission(parts: Parts, upstream: str, config: Upstream, stack: Layer) -> Layer:
+    assert config.admission is not None
+    wanted = settings.admission(config.admission)
+    stats = parts.counts.upstream(upstream)
+    policy = parts.draft.get(
+        ("admission", upstream),
+        lambda: AdmissionPolicy(wanted),
+        partial(_set_admission, wanted=wanted),
+    )
+    parts.draft.changes.append(partial(setattr, stats, "line", policy))
+    return Admission(stack, policy, upstream, stats)
+
+
+def _set_admission(policy: AdmissionPolicy, wanted: AdmissionSettings) -> None:
+    policy.settings = wanted
+    policy.adjust(time.monotonic())
+
+
+def _split(parts: Parts, primary: Layer) -> Layer:
+    route = parts.route
+    targets = [
+        Target(each.upstream, _upstream(parts, each.upstream, {}), each.model)
+        for each in route.split
+    ]
+    shares = [float(each.share) for each in route.split]
+    point = None if route.sticky is None else sticky_point(route.sticky)
+    return Split([primary, *targets], shares, point)

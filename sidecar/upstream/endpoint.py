@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
-from typing import TYPE_CHECKING, NamedTuple
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohappyeyeballs
 
 from sidecar.errors import ConnectFailed
+from sidecar.policy.breaker import Breaker
+from sidecar.policy.load import Load
 from sidecar.upstream.connection import UpstreamConnection
+from sidecar.upstream.overrides import Override
 from sidecar.upstream.own import own_socket
 from sidecar.upstream.pool import Pool
 from sidecar.upstream.resolve import Name
@@ -19,8 +26,11 @@ from sidecar.upstream.resolve import Name
 if TYPE_CHECKING:
     from sidecar.config.model import Pool as PoolConfig
     from sidecar.observe.stats import EndpointStats
+    from sidecar.policy.breaker import BreakerSettings
+    from sidecar.policy.load import Total
 
-_NEXT_ADDRESS_AFTER = 0.25
+_log: Final = logging.getLogger("sidecar.upstream")
+_NEXT_ADDRESS_AFTER: Final = 0.25
 """Seconds until the next address of a name is tried as well (RFC 8305, section 8)."""
 
 
@@ -56,6 +66,8 @@ class Endpoint:
         context: ssl.SSLContext | None = None,
         server_name: str | None = None,
         refresh: float = 30.0,
+        changed: Callable[[], None] = lambda: None,
+        total: Total | None = None,
     ) -> None:
         self.upstream = upstream
         self.name = name
@@ -67,6 +79,81 @@ class Endpoint:
         self._server_name = server_name or urlsplit(f"//{place.authority.decode()}").hostname
         self._name = Name(place.host, place.port, refresh)
         self._refreshing: asyncio.TimerHandle | None = None
+        self.load = Load(name, 1.0, time.monotonic(), total)
+        self.labels: Mapping[str, str] = {}
+        self.breakers: dict[str, Breaker] = {}
+        """By scope: services of different tolerance judge it each for themselves."""
+        self.down_since: float | None = None
+        """When its health checks failed; None while they succeed, and where there are none."""
+        self.problem: str | None = None
+        """What its last health check found wrong."""
+        self._override = Override()
+        self._changed = changed
+        """Tells the rotations to look anew."""
+
+    def configure(self, weight: float, labels: Mapping[str, str], override: Override) -> None:
+        """Take what the file, and an operator at run time, say of it."""
+        before = (self.load.weight, self.labels, self._override)
+        self.labels = labels
+        self._override = override
+        self.load.weight = weight if override.weight is None else override.weight
+        self.stats.weight = self.load.weight
+        self.stats.drained = override.drained
+        for breaker in self.breakers.values():
+            self._force(breaker)
+        if before != (self.load.weight, labels, override):
+            self._changed()
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may get attempts at all, however it fares."""
+        override = self._override
+        return not override.drained and self.load.weight > 0 and override.breaker != "open"
+
+    @property
+    def override(self) -> Override:
+        """What an operator said."""
+        return self._override
+
+    def new_breaker(
+        self, scope: str, settings: BreakerSettings, random: Callable[[], float]
+    ) -> Breaker:
+        """Its breaker for the calls of *scope*."""
+        breaker = self.breakers[scope] = Breaker(settings, partial(self._tripped, scope), random)
+        self._force(breaker)
+        return breaker
+
+    def keep_scopes(self, scopes: set[str]) -> None:
+        """Forget the breakers of other scopes."""
+        for gone in self.breakers.keys() - scopes:
+            del self.breakers[gone]
+            self.stats.breakers.pop(gone, None)
+
+    def _force(self, breaker: Breaker) -> None:
+        if breaker.forced != self._override.breaker:
+            breaker.force(self._override.breaker, time.monotonic())
+
+    def _tripped(self, scope: str, _: Breaker, old: str, new: str, __: float) -> None:
+        """A breaker has changed its state."""
+        self.stats.breakers[scope] = new
+        self.stats.transitions[new] += 1
+        extra = {"upstream": self.upstream, "endpoint": self.name, "scope": scope}
+        level = logging.WARNING if new == "open" else logging.INFO
+        _log.log(level, "breaker %s", new.replace("_", "-"), extra={**extra, "before": old})
+        self._changed()
+
+    def set_health(self, up: bool) -> None:
+        """Its probes say so."""
+        self.down_since = None if up else time.monotonic()
+        self.stats.up = up
+        extra = {"upstream": self.upstream, "endpoint": self.name}
+        _log.log(
+            logging.INFO if up else logging.WARNING,
+            "health: %s",
+            "up" if up else "down",
+            extra=extra,
+        )
+        self._changed()
 
     def retire(self) -> None:
         """No new calls come: idle connections are closed, the others after their call."""

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sidecar.observe.stats import EndpointStats, Stats
-from sidecar.policy.balance import RoundRobin
+from sidecar.upstream.attendance import Attendance
 from sidecar.upstream.endpoint import Endpoint, Place
+from sidecar.upstream.overrides import Override, Overrides
 from sidecar.upstream.resolve import Name
 from sidecar.upstream.tls import client_context
-from sidecar.upstream.upstream import DnsGroup, Template, Upstream
+from sidecar.upstream.upstream import DnsGroup, Template, Upstream, Version
 
 if TYPE_CHECKING:
-    from sidecar.config.model import Pool as PoolConfig
+    from sidecar.config.model import Endpoint as EndpointConfig
     from sidecar.config.model import Tls
     from sidecar.config.model import Upstream as UpstreamConfig
 
@@ -42,6 +44,7 @@ class Binding(NamedTuple):
     upstreams: dict[str, Upstream]
     kept: dict[Key, Kept]
     configs: dict[str, UpstreamConfig]
+    entries: dict[Key, EndpointConfig]
 
 
 class Registry:
@@ -51,29 +54,31 @@ class Registry:
         self._stats = stats
         self._kept: dict[Key, Kept] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
-        self._pools: dict[str, PoolConfig] = {}
-        self._turns: dict[str, RoundRobin] = {}
+        self._configs: dict[str, UpstreamConfig] = {}
+        self._attendance = Attendance()
+        self._versions: dict[str, Version] = {}
+        self._entries: dict[Key, EndpointConfig] = {}
+        """What the file says of the endpoints that serve."""
+        self._overrides = Overrides()
 
     def bind(self, configs: dict[str, UpstreamConfig]) -> Binding:
         """Upstreams for *configs*, with what exists already. Raise OSError for bad TLS files."""
         kept: dict[Key, Kept] = {}
-        upstreams = {
-            name: Upstream(
-                name,
-                config.dialect,
-                self._sources(name, config, kept),
-                self._turns.setdefault(name, RoundRobin()),
-            )
-            for name, config in configs.items()
-        }
-        return Binding(upstreams, kept, configs)
+        entries: dict[Key, EndpointConfig] = {}
+        upstreams = {}
+        for name, config in configs.items():
+            version = self._versions.setdefault(name, Version())
+            sources = self._sources(name, config, kept, entries)
+            upstreams[name] = Upstream(name, config.dialect, sources, version)
+        return Binding(upstreams, kept, configs, entries)
 
     def commit(self, binding: Binding) -> None:
         """Serve *binding*: what it no longer has is retired."""
         gone = [kept for key, kept in self._kept.items() if key not in binding.kept]
         self._kept = binding.kept
-        self._pools = {name: config.pool for name, config in binding.configs.items()}
-        self._turns = {name: self._turns[name] for name in binding.upstreams}
+        self._configs = binding.configs
+        self._versions = {name: self._versions[name] for name in binding.upstreams}
+        self._entries = binding.entries
         used = {key.tls for key in binding.kept}
         self._contexts = {digest: c for digest, c in self._contexts.items() if digest in used}
         for old in gone:
@@ -81,20 +86,56 @@ class Registry:
                 self._drop(old)
             else:
                 old.retire()
-        for name, upstream in binding.upstreams.items():
-            for endpoint in upstream.endpoints():
-                endpoint.pool.config = self._pools[name]
+        for key, kept in binding.kept.items():
+            for endpoint in _endpoints(kept):
+                self._configure(key, endpoint)
+
+    def overridden(self, upstream: str, endpoint: str) -> Override:
+        """What an operator said of this endpoint."""
+        return self._overrides.get(upstream, endpoint)
+
+    def override(self, upstream: str, endpoint: str, override: Override) -> None:
+        """Say it. It holds from the next pick on, across reloads, until something else is said.
+
+        Raise LookupError when there is no such endpoint, OverflowError when too many are spoken of.
+        """
+        found = [
+            (key, each)
+            for key, kept in self._kept.items()
+            if key.upstream == upstream
+            for each in _endpoints(kept)
+            if each.name == endpoint
+        ]
+        if not found and override != Override():
+            raise LookupError(f"upstream {upstream} has no endpoint {endpoint}")
+        self._overrides.put(upstream, endpoint, override)
+        for key, each in found:
+            self._configure(key, each)
+
+    def keep_scopes(self, scopes: Mapping[str, set[str]]) -> None:
+        """Forget the breakers of scopes that no route has any more."""
+        for key, kept in self._kept.items():
+            for endpoint in _endpoints(kept):
+                endpoint.keep_scopes(scopes.get(key.upstream, set()))
+        for name, stats in self._stats.upstreams.items():
+            stats.keep_scopes(scopes.get(name, set()))
 
     def close(self) -> None:
         """Let go of every endpoint: idle connections are closed, others after their call."""
-        self.commit(Binding({}, {}, {}))
+        self.commit(Binding({}, {}, {}, {}))
 
     def forget(self) -> None:
         """Drop the counts of endpoints that do not serve: a binding came to nothing."""
         for key in self._stats.endpoints.keys() - self._named():
             del self._stats.endpoints[key]
 
-    def _sources(self, name: str, config: UpstreamConfig, kept: dict[Key, Kept]) -> list[Kept]:
+    def _sources(
+        self,
+        name: str,
+        config: UpstreamConfig,
+        kept: dict[Key, Kept],
+        entries: dict[Key, EndpointConfig],
+    ) -> list[Kept]:
         digest = _digest(config.tls)
         sources: list[Kept] = []
         for endpoint in config.endpoints:
@@ -103,6 +144,7 @@ class Registry:
             key = Key(name, kind, url, digest, config.dns_refresh)
             source = kept.get(key) or self._kept.get(key) or self._make(key, config)
             kept[key] = source
+            entries[key] = endpoint
             sources.append(source)
         return sources
 
@@ -111,36 +153,52 @@ class Registry:
         if key.url.startswith("https:"):
             context = self._contexts.get(key.tls) or client_context(config.tls)
             self._contexts[key.tls] = context
-        make = partial(self._endpoint, key, config, context)
+        version = self._versions[key.upstream]
+        make = partial(self._endpoint, key, config, context, version)
         if key.kind == "url":
             return make(key.url, None)
         if key.kind == "template":
             return Template(key.url, make, self._drop)
         place = Place.of(key.url)
-        return DnsGroup(key.url, Name(place.host, place.port, key.refresh), make, self._drop)
+        name = Name(place.host, place.port, key.refresh)
+        return DnsGroup(key.url, name, make, self._drop, version)
 
     def _endpoint(
         self,
         key: Key,
         config: UpstreamConfig,
         context: ssl.SSLContext | None,
+        version: Version,
         url: str,
         address: str | None,
     ) -> Endpoint:
         name = f"{url}@{address}" if address else url
         stats = self._stats.endpoints.setdefault((key.upstream, name), EndpointStats())
-        return Endpoint(
+        endpoint = Endpoint(
             key.upstream,
             name,
             Place.of(url, address),
-            self._pools.get(key.upstream, config.pool),
+            config.pool,
             stats,
             context,
             config.tls.server_name,
             key.refresh,
+            version.change,
+            version.total,
         )
+        if key in self._entries:  # an address or a captured value that is new while we serve
+            self._configure(key, endpoint)
+        return endpoint
+
+    def _configure(self, key: Key, endpoint: Endpoint) -> None:
+        entry, config = self._entries[key], self._configs[key.upstream]
+        endpoint.pool.config = config.pool
+        self._attendance.attend(endpoint, config)
+        override = self._overrides.get(key.upstream, endpoint.name)
+        endpoint.configure(entry.weight, entry.labels, override)
 
     def _drop(self, endpoint: Endpoint) -> None:
+        self._attendance.leave(endpoint)
         endpoint.retire()
         # A new endpoint of the same name may count here already (its TLS changed, say).
         if (endpoint.upstream, endpoint.name) not in self._named():

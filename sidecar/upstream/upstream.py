@@ -1,25 +1,41 @@
-"""A named group of endpoints: which one an attempt goes to."""
+"""A named group of endpoints: which there are."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Union
 
-from sidecar.errors import AttemptError, ConnectFailed
+from sidecar.errors import ConnectFailed
+from sidecar.policy.load import Total
 from sidecar.upstream.resolve import Name
 
 if TYPE_CHECKING:
     from sidecar.config.model import Dialect
-    from sidecar.policy.balance import RoundRobin
     from sidecar.upstream.endpoint import Endpoint
 
 _MAX_RENDERED: Final = 256
 """Endpoints that one template keeps; the least used goes first."""
 
+Source = Union["Endpoint", "Template", "DnsGroup"]
 MakeEndpoint = Callable[[str, str | None], "Endpoint"]
 """From a URL and, where the name was resolved already, an address."""
+
+
+class Version:
+    """Counts what changes at an upstream's endpoints. Shared by all configurations of its name."""
+
+    __slots__ = ("total", "value")
+
+    def __init__(self) -> None:
+        self.value = 0
+        self.total = Total()
+        """Calls in flight at all of them."""
+
+    def change(self) -> None:
+        """Rotations look anew at their next pick."""
+        self.value += 1
 
 
 class Template:
@@ -57,13 +73,19 @@ class DnsGroup:
     """A name with one endpoint for each of its addresses, which come and go as it changes."""
 
     def __init__(
-        self, url: str, name: Name, make: MakeEndpoint, drop: Callable[[Endpoint], None]
+        self,
+        url: str,
+        name: Name,
+        make: MakeEndpoint,
+        drop: Callable[[Endpoint], None],
+        version: Version,
     ) -> None:
         self.url = url
         self.name = name
         self.endpoints: dict[str, Endpoint] = {}
         self._make = make
         self._drop = drop
+        self._version = version
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._retired = False
@@ -72,6 +94,8 @@ class DnsGroup:
         """Ask for the addresses, and again in a while. Raise ConnectFailed if there are none."""
         await self.name.get()
         addresses = self.name.addresses
+        if addresses != self.endpoints.keys():
+            self._version.change()
         for gone in self.endpoints.keys() - addresses:
             self._drop(self.endpoints.pop(gone))
         for new in sorted(addresses - self.endpoints.keys()):
@@ -98,38 +122,25 @@ class DnsGroup:
 
 
 class Upstream:
-    """What a route sends its calls to."""
+    """A named group of endpoints, as one configuration has it."""
 
     def __init__(
-        self,
-        name: str,
-        dialect: Dialect,
-        sources: list[Endpoint | Template | DnsGroup],
-        turn: RoundRobin,
+        self, name: str, dialect: Dialect, sources: list[Source], version: Version
     ) -> None:
         self.name = name
         self.dialect = dialect
         self.sources = sources
+        self.version = version
         self.names = [source for source in sources if isinstance(source, DnsGroup)]
-        self._turn = turn
-        self._fixed = None if self.names else [s for s in sources if not isinstance(s, DnsGroup)]
-
-    def pick(self, captured: Mapping[str, str]) -> Endpoint:
-        """The next endpoint. Raise AttemptError when there is none."""
-        choices = self._choices() if self._fixed is None else self._fixed
-        if not choices:
-            raise AttemptError(
-                f"upstream {self.name} has no endpoint", code="no_endpoint", status=503
-            )
-        choice = choices[self._turn.pick(len(choices))] if len(choices) > 1 else choices[0]
-        return choice.render(captured) if isinstance(choice, Template) else choice
+        self.templated = any(isinstance(source, Template) for source in sources)
+        """Which endpoints there are depends on what a call's route captured."""
 
     async def resolve(self) -> None:
         """Wait until every `dns` name has an answer. Raise ConnectFailed when none has."""
         pending = [name for name in self.names if not name.endpoints]
         results = await asyncio.gather(*(n.resolve() for n in pending), return_exceptions=True)
         failures = [result for result in results if isinstance(result, ConnectFailed)]
-        if failures and not self._choices():
+        if failures and len(failures) == len(self.sources):
             raise failures[0]
 
     @property
@@ -149,11 +160,12 @@ class Upstream:
                 found.append(source)
         return found
 
-    def _choices(self) -> list[Endpoint | Template]:
-        choices: list[Endpoint | Template] = []
+    def rendered(self, captured: Mapping[str, str]) -> list[Endpoint]:
+        """Those that a call whose route captured this may go to."""
+        found: list[Endpoint] = []
         for source in self.sources:
             if isinstance(source, DnsGroup):
-                choices += source.endpoints.values()
+                found += source.endpoints.values()
             else:
-                choices.append(source)
-        return choices
+                found.append(source.render(captured) if isinstance(source, Template) else source)
+        return found

@@ -236,6 +236,12 @@ def test_an_empty_file_says_what_is_needed() -> None:
     ]
 
 
+@pytest.mark.parametrize("key", ["listeners", "upstreams", "routes", "policies"])
+def test_a_misspelt_key_at_the_top(key: str) -> None:
+    told = "\n".join(errors(GOOD.replace(f"{key}:", f"{key}s:")))
+    assert f': {key}s: unknown key (did you mean "{key}"?)' in told
+
+
 @pytest.mark.parametrize("text", ["5", "- a", "x"])
 def test_a_file_that_is_no_mapping(text: str) -> None:
     (error,) = errors(text)

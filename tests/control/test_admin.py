@@ -42,6 +42,13 @@ class Plane:
     def upstreams(self) -> list[dict[str, Any]]:
         return [{"name": "openai"}]
 
+    def override(self, upstream: str, endpoint: str, **said: Any) -> dict[str, Any]:
+        if upstream != "openai":
+            raise LookupError(f"upstream {upstream} has no endpoint {endpoint}")
+        if endpoint == "one too many":
+            raise OverflowError("too many overrides: clear some")
+        return {"name": endpoint, **said}
+
     def routes(self) -> list[dict[str, Any]]:
         return [{"name": "all"}]
 
@@ -127,6 +134,49 @@ def test_metrics(server: AdminServer, plane: Plane, name: str) -> None:
     assert b'sidecar_calls_in_flight{route="all",upstream="openai"} 0.0\n' in text.body
     metrics = ask(server.port(name), "/metrics", Accept="application/openmetrics-text")
     assert metrics.body.endswith(b"# EOF\n")
+
+
+E = "upstream=openai&endpoint=http://a"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (f"weight?{E}&weight=2.5", {"weight": 2.5}),
+        (f"weight?{E}&weight=0", {"weight": 0}),
+        (f"weight?{E}&weight=auto", {"weight": None}),
+        (f"drain?{E}", {"drained": True}),
+        (f"undrain?{E}", {"drained": False}),
+        (f"breaker?{E}&state=open", {"breaker": "open"}),
+        (f"breaker?{E}&state=closed", {"breaker": "closed"}),
+        (f"breaker?{E}&state=auto", {"breaker": None}),
+    ],
+)
+def test_endpoints_are_overridden(server: AdminServer, path: str, said: dict[str, Any]) -> None:
+    reply = ask(server.port("admin"), f"/upstreams/{path}", "POST")
+    assert (reply.status, reply.json) == (200, {"name": "http://a", **said})
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        (f"weight?{E}", 400, "bad_weight"),
+        (f"weight?{E}&weight=-1", 400, "bad_weight"),
+        (f"weight?{E}&weight=1001", 400, "bad_weight"),
+        (f"weight?{E}&weight=nan", 400, "bad_weight"),
+        (f"weight?{E}&weight=much", 400, "bad_weight"),
+        (f"breaker?{E}", 400, "bad_state"),
+        (f"breaker?{E}&state=half_open", 400, "bad_state"),
+        ("drain?upstream=nobody&endpoint=http://a", 404, "no_such_endpoint"),
+        ("drain", 404, "no_such_endpoint"),
+        ("drain?upstream=openai&endpoint=one%20too%20many", 409, "too_many_overrides"),
+    ],
+)
+def test_overrides_that_make_no_sense(
+    server: AdminServer, path: str, status: int, code: str
+) -> None:
+    reply = ask(server.port("admin"), f"/upstreams/{path}", "POST")
+    assert (reply.status, reply.json["error"]["code"]) == (status, code)
 
 
 def test_the_log_level_is_shown_and_changed(server: AdminServer, plane: Plane) -> None:

@@ -12,10 +12,18 @@ import trustme
 from sidecar.config.load import load
 from sidecar.config.model import Upstream as UpstreamConfig
 from sidecar.errors import AttemptError, ConnectFailed
-from sidecar.observe.stats import Stats
+from sidecar.observe.stats import Stats, UpstreamStats
+from sidecar.policy.balance import BalanceSettings
+from sidecar.policy.ejection import EjectionSettings
+from sidecar.upstream.endpoint import Endpoint
 from sidecar.upstream.registry import Registry
+from sidecar.upstream.rotation import Rotation, Selection
 from sidecar.upstream.upstream import Upstream
 from tests.upstream.names import Names, turns
+
+SELECTION = Selection(
+    "default", None, EjectionSettings(None, True), BalanceSettings("round_robin"), {}, False
+)
 
 
 def configs(**upstreams: Any) -> dict[str, UpstreamConfig]:
@@ -40,12 +48,21 @@ class Serving:
     def __init__(self) -> None:
         self.stats = Stats(0.0)
         self.registry = Registry(self.stats)
+        self.rotations: dict[Upstream, Rotation] = {}
 
     def serve(self, **upstreams: Any) -> Upstream:
         """The first of *upstreams*, which serve from now on."""
         binding = self.registry.bind(configs(**upstreams))
         self.registry.commit(binding)
         return next(iter(binding.upstreams.values()))
+
+    def pick(self, upstream: Upstream, **captured: str) -> Endpoint:
+        """The next of its endpoints in turn."""
+        if upstream not in self.rotations:
+            self.rotations[upstream] = Rotation(upstream, SELECTION, UpstreamStats())
+        held = self.rotations[upstream].reserve(captured=captured)
+        held.release()
+        return held.endpoint
 
     @property
     def counted(self) -> set[str]:
@@ -88,12 +105,12 @@ async def test_what_does_not_serve_leaves_no_trace() -> None:
     assert not endpoint.pool.retired
 
 
-async def test_turns_go_on_across_a_reload() -> None:
+async def test_a_call_that_began_before_keeps_to_its_endpoints() -> None:
     serving = Serving()
     before = serving.serve(u=urls("http://a", "http://b"))
-    assert before.pick({}).name == "http://a"
-    after = serving.serve(u=urls("http://a", "http://b", "http://c"))
-    assert [after.pick({}).name for _ in range(3)] == ["http://b", "http://c", "http://a"]
+    after = serving.serve(u=urls("http://b", "http://c"))
+    assert {serving.pick(before).name for _ in range(4)} == {"http://a", "http://b"}
+    assert {serving.pick(after).name for _ in range(4)} == {"http://b", "http://c"}
 
 
 # -- TLS --
@@ -145,21 +162,23 @@ async def test_a_bad_file_changes_nothing(tmp_path: Path, content: str) -> None:
 async def test_a_template_has_an_endpoint_for_each_value() -> None:
     serving = Serving()
     upstream = serving.serve(u=urls("http://{name}.example.com/base"))
-    east, west = upstream.pick({"name": "east"}), upstream.pick({"name": "west"})
+    east, west = serving.pick(upstream, name="east"), serving.pick(upstream, name="west")
     assert (east.place.host, east.place.base) == ("east.example.com", b"/base")
     assert west.place.authority == b"west.example.com"
-    assert upstream.pick({"name": "east"}) is east
+    assert serving.pick(upstream, name="east") is east
     assert serving.counted == {"http://east.example.com/base", "http://west.example.com/base"}
-    assert serving.serve(u=urls("http://{name}.example.com/base")).pick({"name": "east"}) is east
+    assert (
+        serving.pick(serving.serve(u=urls("http://{name}.example.com/base")), name="east") is east
+    )
 
 
 async def test_a_template_keeps_the_latest_only() -> None:
     serving = Serving()
     upstream = serving.serve(u=urls("http://{name}.example.com"))
-    kept, dropped = upstream.pick({"name": "kept"}), upstream.pick({"name": "dropped"})
+    kept, dropped = serving.pick(upstream, name="kept"), serving.pick(upstream, name="dropped")
     for number in range(255):
-        upstream.pick({"name": f"n{number}"})
-        upstream.pick({"name": "kept"})
+        serving.pick(upstream, name=f"n{number}")
+        serving.pick(upstream, name="kept")
     assert dropped.pool.retired
     assert not kept.pool.retired
     assert len(upstream.endpoints()) == len(serving.counted) == 256
@@ -168,10 +187,10 @@ async def test_a_template_keeps_the_latest_only() -> None:
 async def test_a_template_that_goes() -> None:
     serving = Serving()
     upstream = serving.serve(u=urls("http://{name}.example.com"))
-    old = upstream.pick({"name": "old"})
+    old = serving.pick(upstream, name="old")
     serving.serve(v=urls("http://a"))
     assert old.pool.retired
-    late = upstream.pick({"name": "late"})  # for a call that began before
+    late = serving.pick(upstream, name="late")  # for a call that began before
     assert late.pool.retired
     assert serving.counted == {"http://a"}
 
@@ -183,13 +202,15 @@ DNS = {"endpoints": [{"dns": "http://glm.example:8000/v1"}]}
 
 async def test_every_address_is_an_endpoint() -> None:
     names = Names(**{"glm.example": ["10.0.0.2", "10.0.0.1"]})
-    upstream = Serving().serve(u=DNS)
+    serving = Serving()
+    upstream = serving.serve(u=DNS)
     await upstream.resolve()
-    endpoint = upstream.pick({})
+    endpoint = upstream.endpoints()[0]
     assert (endpoint.place.host, endpoint.place.port) == ("10.0.0.1", 8000)
     assert (endpoint.place.authority, endpoint.place.base) == (b"glm.example:8000", b"/v1")
     assert endpoint.name == "http://glm.example:8000/v1@10.0.0.1"
-    assert upstream.pick({}).place.host == "10.0.0.2"
+    picked = {serving.pick(upstream).place.host for _ in range(2)}
+    assert picked == {"10.0.0.1", "10.0.0.2"}
     assert names.asked == 1
 
 
@@ -219,19 +240,21 @@ async def test_addresses_stay_across_a_reload() -> None:
 
 async def test_a_name_that_is_not_known() -> None:
     Names()
-    upstream = Serving().serve(u=DNS)
+    serving = Serving()
+    upstream = serving.serve(u=DNS)
     with pytest.raises(ConnectFailed):
         await upstream.resolve()
     with pytest.raises(AttemptError) as caught:
-        upstream.pick({})
+        serving.pick(upstream)
     assert caught.value.code == "no_endpoint"
 
 
 async def test_a_name_that_is_not_known_beside_others() -> None:
     Names()
-    upstream = Serving().serve(u={"endpoints": [*DNS["endpoints"], {"url": "http://a"}]})
+    serving = Serving()
+    upstream = serving.serve(u={"endpoints": [*DNS["endpoints"], {"url": "http://a"}]})
     await upstream.resolve()
-    assert upstream.pick({}).name == "http://a"
+    assert serving.pick(upstream).name == "http://a"
 
 
 async def test_a_name_that_goes_is_not_asked_for_again() -> None:
@@ -258,6 +281,6 @@ async def test_a_call_that_began_before_a_name_went_is_served() -> None:
     serving.serve(v=urls("http://a"))
     assert upstream.unresolved
     await upstream.resolve()
-    assert upstream.pick({}).pool.retired  # connected to, but not kept
+    assert serving.pick(upstream).pool.retired  # connected to, but not kept
     assert upstream.names[0]._timer is None
     assert serving.counted == {"http://a"}

@@ -1,48 +1,103 @@
-"""One try at one endpoint: pick, connect, send, read the head."""
+"""One try at one endpoint: pick, connect, send, read the head.
+
+A request that went out on a connection which the server had closed already is sent again, once. RFC
+9112, section 9.3.1, leaves this to those who can know that the request was not processed: a
+connection that had rested, and that died without a byte in answer, is such a case as far as it can
+be known; every HTTP client with a pool does the same. It is no failure of the endpoint's.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from sidecar.errors import AttemptError, Reset, Stale, TimedOut
+from sidecar.errors import AttemptError, CallError, Reset, Stale, TimedOut
+from sidecar.llm.report import parse_orca
+from sidecar.policy.outcome import endpoint_failed
 from sidecar.policy.timeouts import Timers, within
 from sidecar.proxy.exchange import Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from sidecar.proxy.call import Call
     from sidecar.upstream.connection import UpstreamConnection
-    from sidecar.upstream.endpoint import Endpoint
-    from sidecar.upstream.upstream import Upstream
+    from sidecar.upstream.held import Held
+    from sidecar.upstream.rotation import Rotation
 
 T = TypeVar("T")
+_REPORT: Final = b"endpoint-load-metrics"
+"""What an endpoint says of its load in a reply (ORCA)."""
 
 
 class Attempt:
-    """The innermost layer."""
+    """The innermost layer. *affinity* makes the key that a hashing balance picks by."""
 
-    def __init__(self, upstream: Upstream, timers: Timers) -> None:
-        self._upstream = upstream
+    def __init__(
+        self,
+        rotation: Rotation,
+        timers: Timers,
+        affinity: Callable[[Call], int] | None = None,
+        reads_reports: bool = False,
+    ) -> None:
+        self._rotation = rotation
         self._timers = timers
+        self._affinity = affinity
+        self._reads_reports = reads_reports
 
     async def __call__(self, call: Call) -> Exchange:
         """Return the exchange once its head is here; close what was begun if none comes."""
-        if self._upstream.names and self._upstream.unresolved:
-            await self._in_time(call, self._upstream.resolve())
-        endpoint = call.endpoint
-        if endpoint is None or not call.fresh:
-            endpoint = call.endpoint = self._upstream.pick(call.captured)
+        rotation = self._rotation
+        if call.labels is not None:
+            rotation = rotation.narrowed(call.labels)
+        upstream = rotation.upstream
+        if upstream.names and upstream.unresolved:
+            await self._in_time(call, self._timers, upstream.resolve())
+        key = 0 if self._affinity is None else self._affinity(call)
+        held = rotation.reserve(key, call.tried, call.captured)
         call.attempts += 1
-        connection = None if call.fresh else endpoint.pool.take()
+        call.endpoint = held.endpoint
+        call.tried = (*call.tried, held.endpoint.load)
+        try:
+            exchange = await self._send(call, held)
+        except CallError as error:
+            if error.endpoint_failed:
+                held.tell(True, time.monotonic())
+            held.release()
+            raise
+        except BaseException:
+            held.release()
+            raise
+        held.tell(endpoint_failed(exchange.head.status), time.monotonic())
+        if self._reads_reports and _REPORT in exchange.head.fields:
+            self._read_report(exchange, held)
+        return exchange
+
+    async def _send(self, call: Call, held: Held) -> Exchange:
+        try:
+            return await self._try(call, held, fresh=False)
+        except Stale:
+            if call.body.streamed:
+                raise
+            call.attempts += 1
+            call.replays += 1
+            held.endpoint.stats.replays += 1
+            return await self._try(call, held, fresh=True)
+
+    async def _try(self, call: Call, held: Held, *, fresh: bool) -> Exchange:
+        timers = call.timers or self._timers
+        connection = None if fresh else held.endpoint.pool.take()
         if connection is None:
-            connection = await self._connect(call, endpoint)
+            connection = await self._connect(call, held, timers, fresh)
         used = connection.uses
-        call.exchange = exchange = Exchange(call, endpoint, connection, self._timers)
+        exchange = Exchange(call, held, connection, timers)
         exchange.send()
-        await exchange.arrival()
+        try:
+            await exchange.arrival()
+        except BaseException:  # the caller left, or another attempt was faster
+            exchange.abandon()
+            raise
         error = exchange.error
         if error is not None:
             if used and isinstance(error, Reset):
@@ -50,21 +105,29 @@ class Attempt:
             raise error
         return exchange
 
-    async def _connect(self, call: Call, endpoint: Endpoint) -> UpstreamConnection:
+    async def _connect(
+        self, call: Call, held: Held, timers: Timers, fresh: bool
+    ) -> UpstreamConnection:
+        endpoint = held.endpoint
         try:
-            return await self._in_time(call, endpoint.pool.acquire(reuse=not call.fresh))
+            return await self._in_time(call, timers, endpoint.pool.acquire(reuse=not fresh))
         except AttemptError as error:
             endpoint.stats.attempts[0] += 1
             endpoint.stats.errors[error.code] += 1
             raise
 
-    async def _in_time(self, call: Call, wait: Awaitable[T]) -> T:
-        due = within(self._timers.connect, "connect", call.deadline, time.monotonic())
+    async def _in_time(self, call: Call, timers: Timers, wait: Awaitable[T]) -> T:
+        due = within(timers.connect, "connect", call.deadline, time.monotonic())
         try:
             async with asyncio.timeout(due.seconds):
                 return await wait
         except TimeoutError:
             raise TimedOut(
-                f"no connection to {self._upstream.name} within {due.seconds:g} s",
+                f"no connection to {self._rotation.upstream.name} within {due.seconds:g} s",
                 code=f"{due.name}_timeout",
             ) from None
+
+    def _read_report(self, exchange: Exchange, held: Held) -> None:
+        report = parse_orca(exchange.head.fields[_REPORT])
+        if report is not None:
+            held.endpoint.load.report(report, time.monotonic())

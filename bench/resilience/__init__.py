@@ -1,0 +1,1 @@
+"""How calls fare on a faulty fleet: direct, through the sidecar, and through Envoy."""

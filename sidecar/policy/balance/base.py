@@ -1,0 +1,84 @@
+"""What all balancers have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from sidecar.policy.load import Load
+
+Random = Callable[[], float]
+"""Uniform in [0, 1)."""
+FEW: Final = 8
+"""Up to so many members are all compared; among more, two drawn at random. That is nearly as good
+(Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001), and its cost does not
+grow. Pools of LLM servers are small, and looking at everybody is best there."""
+_LEAST: Final = 0.1
+"""Share of its weight that a member begins with in slow start."""
+_STEP: Final = 0.1
+"""Seconds between two looks at the weights of members in slow start."""
+
+
+class BalanceSettings(NamedTuple):
+    """Of one upstream's calls. Times in seconds."""
+
+    method: str
+    """round_robin, least_conn, ip_hash, dynamic or prefix."""
+    overload: float = 1.25
+    """In hashing: how much more than its fair share of the calls in flight a member may have."""
+    slow_start: float = 0.0
+    """How long a new member takes to its full weight; 0: none."""
+    decay: float = 10.0
+    """Time constant of the latency average."""
+    stale: float = 10.0
+    """Age from which a load report counts for nothing."""
+
+
+class Balancer(Protocol):
+    """Picks one of its members."""
+
+    def update(self, members: Sequence[Load], now: float) -> None:
+        """These are the members from now on, with the weights that they have."""
+
+    def pick(self, key: int, now: float, random: Random, avoid: Collection[Load] = ()) -> Load:
+        """One of the members, of which there is at least one.
+
+        None of *avoid* (a call's earlier attempts) unless there is nobody else. *key* is what
+        hashing goes by.
+        """
+
+
+class Weights:
+    """The weights of members, slow start included."""
+
+    __slots__ = ("_slow_start", "due")
+
+    def __init__(self, slow_start: float) -> None:
+        self._slow_start = slow_start
+        self.due = float("inf")
+        """When somebody's weight will have changed: never, while nobody is new."""
+
+    def of(self, members: Sequence[Load], now: float) -> list[float]:
+        """The weights *now*; works out `due` as well."""
+        youngest = max((member.since for member in members), default=now)
+        self.due = now + _STEP if now - youngest < self._slow_start else float("inf")
+        return [member.weight * self.ramp(member, now) for member in members]
+
+    def ramp(self, member: Load, now: float) -> float:
+        """The share of its weight that *member* has by now: from a tenth, linearly, to all."""
+        if not self._slow_start:
+            return 1.0
+        return min(1.0, max(_LEAST, (now - member.since) / self._slow_start))
+
+
+def others(members: Sequence[Load], avoid: Collection[Load]) -> Sequence[Load]:
+    """*members* without *avoid*; all of them, where nobody else is left."""
+    return [member for member in members if member not in avoid] or members
+
+
+def two_of(members: Sequence[Load], random: Random) -> tuple[Load, Load]:
+    """Two different ones of at least two."""
+    count = len(members)
+    first = int(random() * count)
+    second = int(random() * (count - 1))
+    return members[first], members[second + (second >= first)]

@@ -1,0 +1,194 @@
+"""A circuit breaker for one endpoint (M. Nygard, Release It!, "Circuit Breaker").
+
+    closed --- failure rate or slow rate reached ---> open
+    open --- its time is over, next acquire ---> half_open
+    half_open --- a trial failed, or too many were slow ---> open, for longer
+    half_open --- all trials succeeded ---> closed, with an empty window
+
+The states and their changes are aiobreaker's; what is ours hangs on its extension points. As it
+comes it counts consecutive failures, lets any number of trials in at once, heeds results that are
+older than the state and reads the wall clock. Here a storage holds a sliding window, the state
+classes decide at `acquire` and `settle` around an attempt, and time is an argument. Its own
+`call`, `opens_at` and `time_until_open` are not for use: they read clocks.
+
+- The rates are looked at with every result once the window holds `min_calls` (or is full, where
+  that is less). A rate that is exactly the setting is reached.
+- Half-open lets `trials` attempts in, running or succeeded; a cancelled one gives its place back.
+  A trial that never ended would hold the endpoint in half_open for ever. It can't: every attempt
+  has timers of its own, so that `settle` or `cancel` always comes.
+- A permit is the state object under which its attempt began. Results of an earlier state are
+  stragglers: they tell of the endpoint as it was, and are ignored.
+- An operator's forced state wins until it is cleared. Forced closed, results are still counted and
+  shown; forced open, there are none. Clearing leads to closed with an empty window.
+- `settings` may be replaced at any time; the next decision goes by the new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Final, NamedTuple
+
+from aiobreaker import CircuitBreaker, CircuitBreakerState
+from aiobreaker.state import CircuitBreakerBaseState
+
+from sidecar.policy.breaker_states import ANNOUNCER, STATES, Storage
+from sidecar.policy.breaker_states import Permit as Permit
+
+CLOSED: Final = "closed"
+OPEN: Final = "open"
+
+_MOST_DOUBLINGS = 64
+"""Far beyond any `open_max`, and far from a float's end."""
+
+
+class BreakerSettings(NamedTuple):
+    """Rates and `jitter` are shares (0..1), times are seconds. But `jitter`, all are above 0."""
+
+    failure_rate: float
+    slow_rate: float
+    slow_after: float | None
+    """An attempt that took longer is slow. None: none is."""
+    min_calls: int
+    window: float
+    window_calls: int
+    """The last `window_calls` results, none older than `window`."""
+    open: float
+    """Doubles with each opening that follows a failed trial, up to `open_max`."""
+    open_max: float
+    jitter: float
+    trials: int
+
+
+class Breaker(CircuitBreaker):
+    """*on_change* (breaker, old, new, now) may read the breaker, but not act on it.
+
+    `status` is the state's name, cheap to read. While `now < until` every attempt is refused.
+    """
+
+    def __init__(
+        self,
+        settings: BreakerSettings,
+        on_change: Callable[[Breaker, str, str, float], None],
+        random: Callable[[], float],
+    ) -> None:
+        self.settings = settings
+        self.status = CLOSED
+        self.forced: str | None = None
+        self.until = 0.0
+        self._openings = 0
+        self._on_change = on_change
+        self._random = random
+        self._storage = Storage()
+        self.window = self._storage.window
+        super().__init__(state_storage=self._storage, listeners=(ANNOUNCER,))
+
+    @property
+    def opened_at(self) -> float:
+        """When it last left closed, monotonic: a failed trial does not make it a newer failure."""
+        return self._storage.opened_at
+
+    # -- around an attempt --
+
+    def acquire(self, now: float) -> Permit | None:
+        """Leave for one attempt, to be settled or cancelled once; None: refused."""
+        state: Permit = self._state  # or Open, whose acquire hands out another or None
+        return state if self.status == CLOSED else state.acquire(now)
+
+    def settle(self, permit: Permit, now: float, failed: bool, seconds: float) -> None:
+        """How the attempt went, and how long it took until that was known."""
+        if permit is self._state:
+            permit.settle(now, failed, seconds)
+
+    def cancel(self, permit: Permit) -> None:
+        """The attempt told nothing: its caller left, or another was faster."""
+        permit.cancel()
+
+    def fail_late(self, permit: Permit, now: float) -> None:
+        """What was settled as a success has failed after all: the reply broke after its head."""
+        if permit is self._state:
+            permit.fail_late(now)
+
+    # -- an operator --
+
+    def force(self, state: str | None, now: float) -> None:
+        """Hold it "open" or "closed" until None clears that. Raise ValueError for others."""
+        if state not in (OPEN, CLOSED, None):
+            raise ValueError(f"a breaker can be forced open or closed, not {state}")
+        cleared = state is None and self.forced is not None
+        self.forced = state
+        if state == OPEN:
+            self._hold_open(now)
+        elif cleared or state == CLOSED:
+            self._hold_closed(now, cleared)
+
+    def snapshot(self, now: float) -> dict[str, object]:
+        """For the admin API. `until`: seconds to the first trial; None: no time is set."""
+        settings, window = self.settings, self.window
+        window.trim(now, settings.window_calls, settings.window)
+        calls = len(window)
+        waits = self.status == OPEN and self.until != inf
+        return {
+            "state": self.status,
+            "forced": self.forced,
+            "calls": calls,
+            "failure_rate": window.failures / calls if calls else 0.0,
+            "slow_rate": window.slow / calls if calls else 0.0,
+            "until": max(0.0, self.until - now) if waits else None,
+        }
+
+    def _hold_open(self, now: float) -> None:
+        if self.status == OPEN:
+            self.until = inf
+        else:
+            self.open(now)
+
+    def _hold_closed(self, now: float, cleared: bool) -> None:
+        if self.status != CLOSED:
+            self.close(now)
+        elif cleared:
+            self.window.clear()
+
+    # -- aiobreaker's extension points --
+
+    def open(self, now: float) -> None:
+        """Refuse for a time, longer with each opening since it was last closed."""
+        if self.status == CLOSED:
+            self._storage.opened_at = now
+        self.until = inf if self.forced == OPEN else now + self._length()
+        self._openings = min(self._openings + 1, _MOST_DOUBLINGS)
+        self._change(CircuitBreakerState.OPEN, now)
+
+    def half_open(self, now: float) -> None:
+        """Let trials in."""
+        self._change(CircuitBreakerState.HALF_OPEN, now)
+
+    def close(self, now: float) -> None:
+        """Let everything pass, and begin anew."""
+        self.until = 0.0
+        self._openings = 0
+        self._change(CircuitBreakerState.CLOSED, now)
+
+    def announce(self, old: str, new: str) -> None:
+        """Tell `on_change`."""
+        self._on_change(self, old, new, self._storage.changed_at)
+
+    def _change(self, state: CircuitBreakerState, now: float) -> None:
+        """Have the library make the state, which tells the listeners."""
+        self._storage.changed_at = now
+        self.status = state.name.lower()
+        self.state = self._storage.state = state
+
+    def _create_new_state(
+        self,
+        new_state: CircuitBreakerState,
+        prev_state: CircuitBreakerBaseState | None = None,
+        notify: bool = False,
+    ) -> CircuitBreakerBaseState:
+        return STATES[new_state](self, prev_state, notify)
+
+    def _length(self) -> float:
+        """Seconds open: the base doubled with each opening, capped, then spread by the jitter."""
+        settings = self.settings
+        seconds = min(settings.open_max, settings.open * 2.0**self._openings)
+        return seconds * (1 + settings.jitter * (2 * self._random() - 1))

@@ -1,0 +1,107 @@
+"""How an endpoint fares: what it has to do, how long it takes, how often it fails."""
+
+from __future__ import annotations
+
+from math import exp
+from typing import Any, Final, NamedTuple
+
+_UP: Final = 0.5
+"""How far one slow reply moves the average. Half way: peaks must be seen at once (as in linkerd2's
+peak EWMA), but an LLM's replies differ in length, and one long one is no verdict."""
+_ERRORS: Final = 0.1
+"""How far one result moves the share of failures."""
+
+
+class Report(NamedTuple):
+    """What an endpoint says of itself. Shares are 0 to 1."""
+
+    queued: float = 0
+    """Calls that wait there, whoever sent them."""
+    running: float = 0
+    """Calls that are being worked on there."""
+    kv_used: float = 0
+    """Share of its KV cache that is in use."""
+    utilization: float = 0
+    """Share of its GPU or CPU that is in use."""
+
+
+class Total:
+    """Calls in flight at all endpoints of an upstream."""
+
+    __slots__ = ("in_flight",)
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+
+
+class Load:
+    """One endpoint's; what balancers read. Times are seconds on the monotonic clock."""
+
+    __slots__ = (
+        "_reported_at", "_seen_at", "errors", "in_flight", "latency", "name", "reported", "since",
+        "total", "weight",
+    )  # fmt: skip
+
+    def __init__(self, name: str, weight: float, now: float, total: Total | None = None) -> None:
+        self.name = name
+        self.weight = weight
+        self.in_flight = 0
+        self.since = now
+        """When it came into rotation."""
+        self.latency = 0.0
+        """Average seconds to the first byte, as of the last result; 0: none was seen."""
+        self.errors = 0.0
+        """Share of failures among the last results."""
+        self.reported: Report | None = None
+        self.total = Total() if total is None else total
+        self._seen_at = now
+        self._reported_at = now
+
+    def begin(self) -> None:
+        """An attempt takes a place."""
+        self.in_flight += 1
+        self.total.in_flight += 1
+
+    def end(self) -> None:
+        """It lets go of it."""
+        self.in_flight -= 1
+        self.total.in_flight -= 1
+
+    def observe(self, seconds: float, failed: bool, now: float, decay: float) -> None:
+        """An attempt told something: how long its reply's head took, or that it failed.
+
+        A failure never makes an endpoint look faster: who answers 500 at once would draw the calls.
+        """
+        self.errors += _ERRORS * (failed - self.errors)
+        if not self.latency:
+            self.latency = seconds
+        elif seconds > self.latency:
+            self.latency += _UP * (seconds - self.latency)
+        elif not failed:
+            kept = exp((self._seen_at - now) / decay)
+            self.latency = self.latency * kept + seconds * (1 - kept)
+        self._seen_at = now
+
+    def report(self, report: Report, now: float) -> None:
+        """The endpoint said something of itself."""
+        self.reported = report
+        self._reported_at = now
+
+    def faded(self, now: float, decay: float) -> float:
+        """1 after a result, less the longer there was none: what was slow once is tried again."""
+        return exp((self._seen_at - now) / decay)
+
+    def freshness(self, now: float, stale: float) -> float:
+        """1 for a report that just came, 0 from *stale* seconds on."""
+        return max(0.0, 1.0 - (now - self._reported_at) / stale)
+
+    def snapshot(self, now: float) -> dict[str, Any]:
+        """For people to read."""
+        shown: dict[str, Any] = {
+            "latency_ms": round(self.latency * 1e3, 3),
+            "errors": round(self.errors, 3),
+        }
+        if self.reported is not None:
+            age = round(now - self._reported_at, 3)
+            shown["reported"] = {**self.reported._asdict(), "age_s": age}
+        return shown

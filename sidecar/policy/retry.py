@@ -1,0 +1,132 @@
+"""Whether, and when, a failed attempt is followed by another one.
+
+Sources: "Exponential Backoff and Jitter", AWS Architecture Blog, 2015 (full jitter: the wait is
+uniform from zero on, which spreads callers widest and costs the server least); `_base_client.py` of
+openai-python and anthropic-sdk-python (408, 409, 429 and 5xx are worth another try;
+`retry-after-ms` wins over `retry-after`, which may have a fraction); RFC 9110, section 10.2.3
+(`Retry-After`). What bounds the number of retries is the budget.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC
+from typing import Final, NamedTuple
+
+_CONDITIONS: Final = {
+    "connect_failed": "connect_failure",
+    "resolve_failed": "connect_failure",
+    "tls_failed": "connect_failure",
+    "connect_timeout": "connect_failure",
+    "pool_overflow": "connect_failure",
+    "upstream_reset": "reset",
+    "stale_connection": "reset",
+    "first_byte_timeout": "timeout",
+    "bad_reply": "bad_reply",
+    "upstream_truncated": "bad_reply",
+}
+"""Our error codes, and what a policy calls them."""
+CONDITIONS: Final = tuple(dict.fromkeys(_CONDITIONS.values()))
+_CLASS: Final = re.compile(r"[45]xx")
+_STATUS: Final = re.compile(r"[45][0-9][0-9]")
+_NUMBER: Final = re.compile(rb"[0-9]+(?:\.[0-9]*)?")
+
+
+class RetrySettings(NamedTuple):
+    """At most `max` more attempts, and what asks for one. Times in seconds."""
+
+    max: int
+    conditions: frozenset[str]
+    statuses: frozenset[int]
+    base: float
+    cap: float
+    retry_after_cap: float
+    """The longest wait that a server may ask of us; a longer one is for the caller to see."""
+    methods: frozenset[bytes]
+
+
+def parse_on(words: Iterable[str]) -> tuple[frozenset[str], frozenset[int]]:
+    """Conditions and statuses out of words like `reset`, `429` and `5xx`.
+
+    Raise ValueError for any other word, and for statuses that are no failure.
+    """
+    conditions: set[str] = set()
+    statuses: set[int] = set()
+    for word in words:
+        if word in CONDITIONS:
+            conditions.add(word)
+        elif _CLASS.fullmatch(word):
+            hundreds = int(word[0]) * 100
+            statuses.update(range(hundreds, hundreds + 100))
+        elif _STATUS.fullmatch(word):
+            statuses.add(int(word))
+        else:
+            raise ValueError(
+                f"expected a status like 429 or 5xx, or one of {', '.join(CONDITIONS)}"
+            )
+    return frozenset(conditions), frozenset(statuses)
+
+
+def condition_of(code: str) -> str | None:
+    """The condition that an error's code falls under; None: never worth another attempt."""
+    return _CONDITIONS.get(code)
+
+
+def backoff(settings: RetrySettings, retry: int, random: Callable[[], float]) -> float:
+    """Seconds before the retry number *retry*, from 0: full jitter below an exponential bound."""
+    return random() * min(settings.cap, settings.base * 2.0**retry)
+
+
+def retry_after(fields: Mapping[bytes, bytes], unix_now: float) -> float | None:
+    """Seconds until the server wants to be asked again; None: it names no time that makes sense.
+
+    A date in the past, a negative number and text that is neither say nothing. *unix_now* is the
+    wall clock's time, since a date is.
+    """
+    milliseconds = fields.get(b"retry-after-ms")
+    if milliseconds is not None and _NUMBER.fullmatch(milliseconds):
+        return float(milliseconds) / 1000
+    value = fields.get(b"retry-after")
+    if value is None:
+        return None
+    if _NUMBER.fullmatch(value):
+        return float(value)
+    seconds = _date(value) - unix_now
+    return seconds if seconds >= 0 else None
+
+
+def wait_before(
+    settings: RetrySettings,
+    retry: int,
+    fields: Mapping[bytes, bytes] | None,
+    unix_now: float,
+    random: Callable[[], float],
+) -> float | None:
+    """Seconds to wait before the retry number *retry*, from 0; None: hand the reply on.
+
+    *fields* are those of the reply; None when there was none. The server's own wait is never cut
+    short, and the backoff comes on top: all who were told the same come back one by one.
+    """
+    named = retry_after(fields, unix_now) if fields else None
+    if named is None:
+        return backoff(settings, retry, random)
+    if named > settings.retry_after_cap:
+        return None
+    return named + backoff(settings, retry, random)
+
+
+def _date(value: bytes) -> float:
+    """Unix time of an HTTP date in any of its three forms (RFC 9110, section 5.6.7).
+
+    Minus infinity where it is none.
+    """
+    from email.utils import parsedate_to_datetime  # late: servers seldom send a date
+
+    try:
+        date = parsedate_to_datetime(value.decode("ascii"))
+        # One of the forms has no zone; all mean UTC.
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return -math.inf

@@ -1,0 +1,72 @@
+"""What a call is recognised by: its client, a header, a cookie, or how its prompt begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from sidecar.llm.prompt import prompt_start
+from sidecar.policy.balance import stable_hash
+
+if TYPE_CHECKING:
+    from sidecar.config.model import Balance, Sticky
+    from sidecar.proxy.call import Call
+
+_WHOLE: Final = 2.0**64
+
+
+def client_of(call: Call) -> str:
+    """The caller's address; with `trust.forwarded_for`, the one that its proxy saw.
+
+    That is the last of `X-Forwarded-For`: the others were written by who knows whom.
+    """
+    if call.downstream.trust.forwarded_for:
+        seen = call.head.fields.get(b"x-forwarded-for", b"").rpartition(b",")[2].strip()
+        if seen:
+            return seen.decode("latin-1")
+    return call.downstream.peer
+
+
+def affinity(balance: Balance) -> Callable[[Call], int] | None:
+    """What makes the key that *balance* picks by; None if it picks by none."""
+    if balance.method == "prefix":
+        size = int(balance.prefix)
+        return lambda call: _prompt_key(call, size)
+    if balance.method != "ip_hash":
+        return None
+    word = _said(balance.hash_on, balance.name)
+    return lambda call: stable_hash(word(call) or client_of(call).encode("latin-1"))
+
+
+def sticky_point(sticky: Sticky) -> Callable[[Call], float]:
+    """What makes a number in [0, 1) that stays the same for the same client, header or cookie."""
+    word = _said(sticky.by, sticky.name)
+    return lambda call: (
+        stable_hash(b"split:" + (word(call) or client_of(call).encode("latin-1"))) / _WHOLE
+    )
+
+
+def _said(by: str, name: str | None) -> Callable[[Call], bytes | None]:
+    wanted = (name or "").encode()
+    if by == "header":
+        low = wanted.lower()
+        return lambda call: call.head.fields.get(low)
+    if by == "cookie":
+        return lambda call: _cookie(call.head.fields.get(b"cookie", b""), wanted)
+    return lambda call: None
+
+
+def _cookie(header: bytes, name: bytes) -> bytes | None:
+    """The value of one cookie (RFC 6265, section 4.2.1)."""
+    for pair in header.split(b";"):
+        key, equals, value = pair.strip().partition(b"=")
+        if key == name and equals:
+            return value
+    return None
+
+
+def _prompt_key(call: Call, size: int) -> int:
+    start = prompt_start(call.body.content(), size) if call.body.complete else b""
+    if not start:
+        return stable_hash(client_of(call).encode("latin-1"))
+    return stable_hash((call.model or "").encode() + b"\n" + start)

@@ -1,0 +1,106 @@
+"""Ask another upstream, or another model, when one has failed before a byte went downstream."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from sidecar.errors import AttemptError
+from sidecar.llm.request import with_model
+from sidecar.policy.retry import condition_of
+from sidecar.policy.split import choose
+
+if TYPE_CHECKING:
+    from sidecar.observe.stats import RouteStats
+    from sidecar.proxy.call import Call
+    from sidecar.proxy.exchange import Exchange
+    from sidecar.proxy.layer import Layer
+
+
+class Target:
+    """One upstream of a route, and the model that it is asked for."""
+
+    def __init__(self, upstream: str, inner: Layer, model: str | None) -> None:
+        self.upstream = upstream
+        self._inner = inner
+        self._model = model
+
+    async def __call__(self, call: Call) -> Exchange:
+        """Ask it, as if nobody had been asked before."""
+        call.lines = call.credential = call.content = None
+        call.tried = ()
+        if self._model is not None and call.model is not None:
+            call.content = with_model(call.body.content(), self._model)
+        return await self._inner(call)
+
+
+class Split:
+    """One of several targets, each with its share of the calls.
+
+    *point* of a call is in [0, 1): random, or where it must stay, of what it has.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[Layer],
+        shares: Sequence[float],
+        point: Callable[[Call], float] | None,
+    ) -> None:
+        self._targets = targets
+        self._shares = shares
+        self._point = point
+
+    async def __call__(self, call: Call) -> Exchange:
+        """Choose one and ask it."""
+        point = random.random() if self._point is None else self._point(call)
+        return await self._targets[choose(self._shares, point)](call)
+
+
+class Fallback:
+    """*first*, then each of *others* in order."""
+
+    def __init__(
+        self,
+        first: Layer,
+        others: Sequence[Target],
+        conditions: frozenset[str],
+        statuses: frozenset[int],
+        stats: RouteStats,
+    ) -> None:
+        self._first = first
+        self._others = others
+        self._conditions = conditions
+        self._statuses = statuses
+        self._stats = stats
+
+    async def __call__(self, call: Call) -> Exchange:
+        """Return the first reply that is good enough, or the last one."""
+        asked = self._first
+        for target in self._others:
+            try:
+                exchange = await asked(call)
+                if exchange.head.status not in self._statuses or not _may_go_on(call):
+                    return exchange
+                exchange.abandon()
+            except AttemptError as error:
+                if not self._worth(error) or not _may_go_on(call):
+                    raise
+            call.fallback += 1
+            call.final = False
+            self._stats.fallbacks[target.upstream] += 1
+            asked = target
+        return await asked(call)
+
+    def _worth(self, error: AttemptError) -> bool:
+        """Whether another upstream may do better; always where this one was not even asked."""
+        condition = condition_of(error.code)
+        if condition is None:
+            return error.code != "total_timeout"
+        return condition in self._conditions
+
+
+def _may_go_on(call: Call) -> bool:
+    in_time = call.deadline is None or time.monotonic() < call.deadline
+    return in_time and not call.body.streamed

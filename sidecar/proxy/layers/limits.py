@@ -1,0 +1,123 @@
+"""How many calls a route takes, and each of its callers makes: a second, and at once."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sidecar.errors import Limited
+from sidecar.policy.rate import Concurrency, Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sidecar.policy.rate import Keyed
+    from sidecar.proxy.call import Call
+    from sidecar.proxy.exchange import Exchange
+    from sidecar.proxy.layer import Layer
+
+_SOON: Final = 1.0
+"""Seconds that a caller is asked to wait for one of its own calls to end."""
+
+
+class LimiterSettings(NamedTuple):
+    """None: any number."""
+
+    per_second: float | None = None
+    burst: int = 1
+    concurrency: int | None = None
+
+
+class Limiter:
+    """How many calls somebody makes: a second, and at once."""
+
+    def __init__(self, settings: LimiterSettings) -> None:
+        self._concurrency = Concurrency(sys.maxsize)
+        self._rate: Rate | None = None
+        self.configure(settings)
+
+    def configure(self, settings: LimiterSettings) -> None:
+        """Go on counting under other numbers."""
+        self._concurrency.max = settings.concurrency or sys.maxsize
+        if settings.per_second is None:
+            self._rate = None
+        elif self._rate is None:
+            self._rate = Rate(settings.per_second, settings.burst)
+        else:
+            self._rate.adjust(settings.per_second, settings.burst)
+
+    def enter(self, now: float, who: str) -> None:
+        """Count a call in. Raise Limited, and count nothing, when there are too many."""
+        if not self._concurrency.enter():
+            raise Limited(
+                f"{who} has {self._concurrency.max} calls under way already",
+                retry_after=_SOON,
+                code="concurrency_limited",
+            )
+        wait = 0.0 if self._rate is None else self._rate.take(now)
+        if wait:
+            self._concurrency.leave()
+            raise Limited(f"{who} makes more calls a second than it may", retry_after=wait)
+
+    def leave(self) -> None:
+        """Count a call out."""
+        self._concurrency.leave()
+
+    def idle(self, now: float) -> bool:
+        """Whether forgetting it changes nothing."""
+        return self._concurrency.idle(now) and (self._rate is None or self._rate.idle(now))
+
+
+class Limits:
+    """Outside everything that waits: what is over the limit costs nothing."""
+
+    def __init__(
+        self,
+        inner: Layer,
+        whole: Limiter | None,
+        clients: Keyed[Limiter] | None,
+        client: Callable[[Call], str],
+        counted: Callable[[str], None],
+    ) -> None:
+        self._inner = inner
+        self._whole = whole
+        self._clients = clients
+        self._client = client
+        self._counted = counted
+
+    async def __call__(self, call: Call) -> Exchange:
+        """Refuse with 429 what is too much."""
+        try:
+            entered = self._enter(call, time.monotonic())
+        except Limited as error:
+            self._counted(error.code)
+            raise
+        try:
+            exchange = await self._inner(call)
+        except BaseException:
+            _leave(entered)
+            raise
+        exchange.on_settled(lambda: _leave(entered))
+        return exchange
+
+    def _enter(self, call: Call, now: float) -> list[Limiter]:
+        """The caller's own limit first: what it may not make must not use up the others' share."""
+        entered: list[Limiter] = []
+        try:
+            if self._clients is not None:
+                limiter = self._clients.get(self._client(call), now)
+                limiter.enter(now, "this client")
+                entered.append(limiter)
+            if self._whole is not None:
+                self._whole.enter(now, f"route {call.route.name if call.route else ''}")
+                entered.append(self._whole)
+        except Limited:
+            _leave(entered)
+            raise
+        return entered
+
+
+def _leave(entered: list[Limiter]) -> None:
+    for limiter in entered:
+        limiter.leave()

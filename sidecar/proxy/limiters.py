@@ -1,0 +1,69 @@
+"""The limits of a route, kept across reloads with what they have counted."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sidecar.policy.rate import Keyed
+from sidecar.proxy.affinity import client_of
+from sidecar.proxy.layers.limits import Limiter, LimiterSettings, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sidecar.config.model import CallLimits, ClientLimits
+    from sidecar.proxy.call import Call
+    from sidecar.proxy.keeper import Draft
+    from sidecar.proxy.layer import Layer
+
+
+def limited(
+    inner: Layer, config: CallLimits, route: str, draft: Draft, counted: Callable[[str], None]
+) -> Layer:
+    """*inner*, behind the limits of *route* if it has any."""
+    whole, clients = _settings(config), None
+    limiter = None
+    if whole is not None:
+        wanted = whole
+        limiter = draft.get(
+            ("limit", route), lambda: Limiter(wanted), lambda kept: kept.configure(wanted)
+        )
+    if config.client is not None:
+        clients = _clients(config.client, route, draft)
+    if limiter is None and clients is None:
+        return inner
+    return Limits(inner, limiter, clients, _client(config.client), counted)
+
+
+def _clients(config: ClientLimits, route: str, draft: Draft) -> Keyed[Limiter]:
+    wanted = _settings(config) or LimiterSettings()
+    return draft.get(
+        ("client limits", route, config.by, config.header),
+        lambda: Keyed(partial(Limiter, wanted), config.max_clients),
+        partial(_configure, wanted=wanted, max_clients=config.max_clients),
+    )
+
+
+def _configure(clients: Keyed[Limiter], wanted: LimiterSettings, max_clients: int) -> None:
+    clients.make, clients.max_keys = partial(Limiter, wanted), max_clients
+    for limiter in clients.limiters():
+        limiter.configure(wanted)
+
+
+def _settings(config: CallLimits | ClientLimits) -> LimiterSettings | None:
+    if config.rate is None and config.concurrency is None:
+        return None
+    rate = config.rate
+    if rate is None:
+        return LimiterSettings(concurrency=config.concurrency)
+    burst = rate.burst if rate.burst is not None else max(1, round(rate.per_second))
+    return LimiterSettings(rate.per_second, burst, config.concurrency)
+
+
+def _client(config: ClientLimits | None) -> Callable[[Call], str]:
+    """What tells clients apart; those without the header are told apart by their address."""
+    if config is None or config.by == "address" or config.header is None:
+        return client_of
+    name = config.header.lower().encode()
+    return lambda call: call.head.fields.get(name, b"").decode("latin-1") or client_of(call)

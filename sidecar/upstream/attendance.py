@@ -1,0 +1,99 @@
+"""Who is looked after, and how: the watches of the endpoints that serve."""
+
+from __future__ import annotations
+
+import random
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sidecar.policy.health import HealthSettings
+from sidecar.upstream.watch import HealthChecks, HealthWatch, LoadChecks, LoadWatch
+
+if TYPE_CHECKING:
+    from sidecar.config.model import Health, LoadReport
+    from sidecar.config.model import Upstream as UpstreamConfig
+    from sidecar.policy.load import Report
+    from sidecar.upstream.endpoint import Endpoint
+
+_random: Final = random.Random().random
+
+
+class Attendance:
+    """At most one watch of a kind for each endpoint."""
+
+    def __init__(self) -> None:
+        self._health: dict[Endpoint, HealthWatch] = {}
+        self._load: dict[Endpoint, LoadWatch] = {}
+
+    def attend(self, endpoint: Endpoint, config: UpstreamConfig) -> None:
+        """Look after *endpoint* as *config* says: begin, go on with other settings, or end."""
+        lines = b""
+        if config.credentials is not None:
+            name, value = config.credentials.header, config.credentials.value
+            lines = b"\r\n%b: %b" % (name.encode(), value.encode())
+        self._attend_health(endpoint, config.health, lines)
+        self._attend_load(endpoint, config.load, lines)
+
+    def leave(self, endpoint: Endpoint) -> None:
+        """It is gone, or nobody wants to know any more."""
+        for watch in (self._health.pop(endpoint, None), self._load.pop(endpoint, None)):
+            if watch is not None:
+                watch.stop()
+
+    def _attend_health(self, endpoint: Endpoint, config: Health | None, lines: bytes) -> None:
+        watch = self._health.get(endpoint)
+        if config is None:
+            if watch is not None:
+                self._health.pop(endpoint).stop()
+                endpoint.set_health(True)
+            return
+        checks = health_checks(config, lines)
+        if watch is None:
+            self._health[endpoint] = HealthWatch(endpoint, checks, endpoint.set_health, _random)
+        else:
+            watch.settings = checks
+
+    def _attend_load(self, endpoint: Endpoint, config: LoadReport | None, lines: bytes) -> None:
+        watch = self._load.get(endpoint)
+        if config is None or (config.path is None and config.gpu is None):
+            if watch is not None:
+                self._load.pop(endpoint).stop()
+            return
+        checks = load_checks(config, lines)
+        if watch is None:
+            report = partial(_take, endpoint)
+            self._load[endpoint] = LoadWatch(endpoint, checks, report, _random)
+        else:
+            watch.settings = checks
+
+
+def health_checks(config: Health, lines: bytes) -> HealthChecks:
+    """The configuration's section as the watch takes it."""
+    return HealthChecks(
+        path=config.path,
+        tcp=config.tcp,
+        expect=config.expect,
+        model=config.model,
+        models_path=config.models_path,
+        interval=float(config.interval),
+        timeout=float(config.timeout),
+        jitter=float(config.jitter),
+        thresholds=HealthSettings(config.healthy, config.unhealthy),
+        lines=lines,
+    )
+
+
+def load_checks(config: LoadReport, lines: bytes) -> LoadChecks:
+    """The configuration's section as the watch takes it."""
+    return LoadChecks(
+        path=config.path,
+        gpu=config.gpu,
+        interval=float(config.interval),
+        timeout=float(config.timeout),
+        lines=lines,
+    )
+
+
+def _take(endpoint: Endpoint, report: Report) -> None:
+    endpoint.load.report(report, time.monotonic())

@@ -1,0 +1,180 @@
+"""One small request of our own to an endpoint: is it well, what is its load.
+
+Probes have a pool of their own, so that they neither wait behind calls nor count as calls. They are
+rare: `asyncio.timeout` is affordable here, and it bounds connecting too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sidecar.config.model import Pool as PoolConfig
+from sidecar.config.units import Duration
+from sidecar.errors import CallError, Reset, TimedOut
+from sidecar.http.headers import CLOSE_LINE
+from sidecar.observe.stats import EndpointStats
+from sidecar.upstream.pool import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sidecar.http.message import Header, ResponseHead
+    from sidecar.upstream.connection import UpstreamConnection
+    from sidecar.upstream.endpoint import Endpoint
+
+MAX_BODY: Final = 2**20
+"""Bytes of an answer that are read; the connection is closed where more come."""
+_LINES: Final = b"\r\nUser-Agent: llm-sidecar-probe\r\nAccept: */*"
+_POOL: Final = PoolConfig(
+    max_open=2, max_idle=1, lifetime=Duration("1m"), idle_timeout=Duration("30s")
+)
+"""A minute's life: then the name is looked up again, and another backend of it may answer."""
+
+
+class Answer(NamedTuple):
+    """What came; at most MAX_BODY bytes of the body."""
+
+    status: int
+    body: bytes
+
+
+class Probe:
+    """Probes of *endpoint*, one at a time. `close` ends the one that is under way."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._pool = Pool(_POOL, EndpointStats(), endpoint._dial)
+        self._exchange: _Exchange | None = None
+
+    async def get(self, path: str, seconds: float, lines: bytes = b"", *, keep: bool) -> Answer:
+        """The answer to a GET of *path*, behind the base of the endpoint's URL, as for calls.
+
+        *lines* are more header lines, each after a CRLF. Unless *keep*, it takes a new connection,
+        which shows that calls could connect too, and closes it. Raise CallError when there is no
+        whole answer within *seconds*.
+        """
+        place = self.endpoint.place
+        target = place.base + path.encode() or b"/"
+        lines = _LINES + lines + (b"" if keep else CLOSE_LINE)
+        request = b"GET %b HTTP/1.1\r\nHost: %b%b\r\n\r\n" % (target, place.authority, lines)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._get(request, keep)
+        except TimeoutError:
+            raise self._timed_out(seconds) from None
+
+    async def connect(self, seconds: float) -> None:
+        """Connect (with TLS, where the endpoint has it) and close. Raise CallError if it fails."""
+        try:
+            async with asyncio.timeout(seconds):
+                connection = await self._pool.acquire(reuse=False)
+        except TimeoutError:
+            raise self._timed_out(seconds) from None
+        connection.abort()
+
+    def close(self) -> None:
+        """Close all connections at once."""
+        self._pool.retire()
+        if self._exchange is not None:
+            self._exchange.abandon()
+
+    @property
+    def open(self) -> int:
+        """Connections that are open, or still connecting."""
+        return self._pool.open
+
+    async def _get(self, request: bytes, keep: bool) -> Answer:
+        connection = await self._pool.acquire(reuse=keep)
+        reused = connection.uses > 0
+        try:
+            return await self._ask(connection, request, keep)
+        except Reset:
+            if not reused:
+                raise
+        # The server had closed it in the meantime: that says nothing about the server.
+        return await self._ask(await self._pool.acquire(reuse=False), request, keep)
+
+    async def _ask(self, connection: UpstreamConnection, request: bytes, keep: bool) -> Answer:
+        self._exchange = exchange = _Exchange(connection, keep)
+        try:
+            connection.begin(exchange, b"GET", False)
+            connection.transport.write(request)
+            await exchange.over
+        finally:
+            self._exchange = None
+            exchange.abandon()
+        if exchange.error is not None:
+            raise exchange.error
+        return Answer(exchange.status, bytes(exchange.body))
+
+    def _timed_out(self, seconds: float) -> TimedOut:
+        return TimedOut(f"{self.endpoint.name} gave no whole answer within {seconds:g} s")
+
+
+class _Exchange:
+    """Takes a connection's events (see `connection.Exchange`) and makes an answer of them."""
+
+    def __init__(self, connection: UpstreamConnection, keep: bool) -> None:
+        self.over: asyncio.Future[None] = connection.pool.loop.create_future()
+        self.error: CallError | None = None
+        """Why there is no answer, once it is over."""
+        self.ended = False
+        self.status = 0
+        self.body = bytearray()
+        self._keep = keep
+        self._connection = connection
+
+    def abandon(self) -> None:
+        """Nobody wants the answer any more: close the connection at once."""
+        if self.over.cancelled() or self.over.cancel():
+            self._connection.abort()
+
+    def on_interim(self, head: ResponseHead) -> None:
+        """Ignore a 1xx."""
+
+    def on_response(self, head: ResponseHead) -> None:
+        """Take the head."""
+        self.status = head.status
+        self._keep &= head.keep_alive
+
+    def on_body(self, data: bytes) -> None:
+        """Take some of the body."""
+        self.body += data[: MAX_BODY - len(self.body)]
+
+    def on_response_end(self, trailers: Sequence[Header]) -> None:
+        """Take the end."""
+        self.ended = True
+
+    def on_whole_response(self, head: ResponseHead, body: bytes) -> None:
+        """Take all of it at once."""
+        self.on_response(head)
+        self.on_body(body)
+        self.ended = True
+
+    def on_whole_chunk(self, raw: bytes, data: bytes) -> None:
+        """Take some of the body."""
+        self.on_body(data)
+        self.on_read()
+
+    def on_read(self) -> None:
+        """Finish once the answer is whole, or as long as an answer may be."""
+        if self.ended or len(self.body) >= MAX_BODY:
+            self._connection.end(reusable=self.ended and self._keep)
+            self._finish()
+
+    def on_lost(self, error: CallError) -> None:
+        """The connection ended before the answer did."""
+        self.error = error
+        self._finish()
+
+    def on_eof(self) -> bool:
+        """Close the other direction too."""
+        return False
+
+    def on_writable(self, writable: bool) -> None:
+        """A request this small fits."""
+
+    def _finish(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)

@@ -1,0 +1,214 @@
+"""The endpoints that calls of one kind may go to: who is in, who is out, and who is next.
+
+State: `_ready` (who is in, by load), worked out anew when something has changed (`version`) or when
+an endpoint that is out may be tried again (`_recheck`). Between changes a pick looks at nobody but
+those that the balancer compares. It belongs to a snapshot; what it goes by (loads, breakers,
+health) belongs to the endpoints and outlives reloads.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Final
+
+from sidecar.errors import AttemptError
+from sidecar.policy import balance
+from sidecar.policy.ejection import EjectionSettings, rotation
+from sidecar.upstream.held import Held
+
+if TYPE_CHECKING:
+    from sidecar.observe.stats import UpstreamStats
+    from sidecar.policy.balance import BalanceSettings
+    from sidecar.policy.breaker import BreakerSettings
+    from sidecar.policy.load import Load
+    from sidecar.upstream.endpoint import Endpoint
+    from sidecar.upstream.upstream import Upstream
+
+_NARROWED: Final = 64
+"""Selections of labels that callers asked for and that are kept."""
+_random: Final = random.Random().random
+
+Labels = Mapping[str, str]
+
+
+class Selection:
+    """Which calls: those of one breaker scope, balance and set of wanted labels."""
+
+    __slots__ = ("balance", "breaker", "ejection", "labels", "missing_is_any", "scope")
+
+    def __init__(
+        self,
+        scope: str,
+        breaker: BreakerSettings | None,
+        ejection: EjectionSettings,
+        balance: BalanceSettings,
+        labels: Labels,
+        missing_is_any: bool,
+    ) -> None:
+        self.scope = scope
+        """Routes of one scope share each endpoint's breaker."""
+        self.breaker = breaker
+        self.ejection = ejection
+        self.balance = balance
+        self.labels = labels
+        self.missing_is_any = missing_is_any
+        """Whether any endpoint will do where none has the labels."""
+
+
+class Rotation:
+    """Picks endpoints of *upstream* as *selection* says."""
+
+    def __init__(self, upstream: Upstream, selection: Selection, stats: UpstreamStats) -> None:
+        self.upstream = upstream
+        self.selection = selection
+        self.panic = False
+        """Every endpoint is out: all of them are tried, since none is better than another."""
+        self._stats = stats
+        self._balancer = balance.make(selection.balance)
+        self._ready: dict[Load, Endpoint] = {}
+        self._only: Endpoint | None = None
+        self._seen = -1
+        self._recheck = float("inf")
+        self._matching = 0
+        self._turn = 0
+        self._narrowed: dict[tuple[tuple[str, str], ...], Rotation] = {}
+
+    def narrowed(self, labels: Labels) -> Rotation:
+        """The rotation of those endpoints that have *labels* too."""
+        key = tuple(sorted(labels.items()))
+        found = self._narrowed.get(key)
+        if found is None:
+            if len(self._narrowed) >= _NARROWED:
+                self._narrowed.clear()
+            wanted = self.selection
+            selection = Selection(
+                wanted.scope,
+                wanted.breaker,
+                wanted.ejection,
+                wanted.balance,
+                {**wanted.labels, **labels},
+                wanted.missing_is_any,
+            )
+            found = self._narrowed[key] = Rotation(self.upstream, selection, self._stats)
+        return found
+
+    def reserve(
+        self,
+        key: int = 0,
+        avoid: Collection[Load] = (),
+        captured: Mapping[str, str] = {},
+    ) -> Held:
+        """Choose an endpoint and take a place there, in one step.
+
+        *key* chooses where the balance is by affinity; *avoid* were tried before. Raise
+        AttemptError when there is no endpoint.
+        """
+        now = time.monotonic()
+        if self.upstream.templated:
+            return self._hold(self._rendered(captured), now)[0]
+        if self._seen != self.upstream.version.value or now >= self._recheck:
+            self._rebuild(now)
+        if self._only is not None:
+            return self._hold(self._only, now)[0]
+        if not self._ready:
+            raise self._empty()
+        return self._pick(key, now, avoid)
+
+    def _pick(self, key: int, now: float, avoid: Collection[Load]) -> Held:
+        """The balancer's choice; another one, where a half-open breaker lets no more in."""
+        ready = self._ready
+        for _ in ready:
+            load = self._balancer.pick(key, now, _random, avoid)
+            held, refused = self._hold(ready[load], now)
+            if not refused or load in avoid:
+                break
+            held.release()
+            avoid = {*avoid, load}
+        return held
+
+    def _hold(self, endpoint: Endpoint, now: float) -> tuple[Held, bool]:
+        """A place at *endpoint*, and whether its breaker would rather not have it."""
+        selection = self.selection
+        breaker = None
+        if selection.breaker is not None:
+            breaker = endpoint.breakers.get(selection.scope)
+            if breaker is None:
+                breaker = endpoint.new_breaker(selection.scope, selection.breaker, _random)
+        permit = None if breaker is None else breaker.acquire(now)
+        refused = permit is None and breaker is not None and breaker.status == "half_open"
+        return Held(endpoint, breaker, permit, now, selection.balance.decay), refused
+
+    # -- who is in --
+
+    def _rebuild(self, now: float) -> None:
+        self._seen = self.upstream.version.value
+        members = self._members(self.upstream.endpoints())
+        usable = [endpoint for endpoint in members if endpoint.usable]
+        opened = [self._out_since(endpoint, now) for endpoint in usable]
+        found = rotation(opened, self.selection.ejection)
+        self.panic = self._stats.panic[self.selection.scope] = found.panic
+        ready = [usable[index] for index in found.ready]
+        out = [usable[index] for index in found.ejected]
+        self._recheck = min((self._back_at(endpoint) for endpoint in out), default=float("inf"))
+        self._ready = {endpoint.load: endpoint for endpoint in ready}
+        self._only = ready[0] if len(ready) == 1 else None
+        self._matching = len(members)
+        self._stats.ejected[self.selection.scope] = [endpoint.name for endpoint in out]
+        if ready:
+            self._balancer.update(list(self._ready), now)
+
+    def _members(self, endpoints: list[Endpoint]) -> list[Endpoint]:
+        wanted = self.selection.labels.items()
+        if not wanted:
+            return endpoints
+        fit = [endpoint for endpoint in endpoints if wanted <= endpoint.labels.items()]
+        return endpoints if not fit and self.selection.missing_is_any else fit
+
+    def _out_since(self, endpoint: Endpoint, now: float) -> float | None:
+        """When *endpoint* went out; None while it is in."""
+        if endpoint.down_since is not None:
+            return endpoint.down_since
+        breaker = endpoint.breakers.get(self.selection.scope)
+        if breaker is None or self.selection.breaker is None:
+            return None
+        breaker.settings = self.selection.breaker
+        is_out = breaker.status == "open" and now < breaker.until
+        return breaker.opened_at if is_out else None
+
+    def _back_at(self, endpoint: Endpoint) -> float:
+        """When *endpoint* may be tried again; a probe's news come as a change."""
+        breaker = endpoint.breakers.get(self.selection.scope)
+        down = endpoint.down_since is not None or breaker is None or breaker.status != "open"
+        return float("inf") if down or breaker is None else breaker.until
+
+    def _empty(self) -> AttemptError:
+        """Why nobody can be picked."""
+        name = self.upstream.name
+        if not self.upstream.sources or (not self._matching and not self.selection.labels):
+            return AttemptError(f"upstream {name} has no endpoint", code="no_endpoint", status=503)
+        if not self._matching:
+            labels = ", ".join(f"{key}={value}" for key, value in self.selection.labels.items())
+            return AttemptError(
+                f"no endpoint of upstream {name} has the labels {labels}",
+                code="no_matching_endpoint",
+                status=503,
+            )
+        return AttemptError(
+            f"every endpoint of upstream {name} is out of rotation",
+            code="no_healthy_endpoint",
+            status=503,
+        )
+
+    # -- templates --
+
+    def _rendered(self, captured: Mapping[str, str]) -> Endpoint:
+        """The endpoint of the next source in turn: what exists depends on the call."""
+        choices = self.upstream.rendered(captured)
+        usable = [endpoint for endpoint in choices if endpoint.usable]
+        self._matching = len(choices)
+        if not usable:
+            raise self._empty()
+        self._turn += 1
+        return usable[self._turn % len(usable)]

@@ -1,0 +1,262 @@
+"""Looking after an endpoint at intervals: is it well, what does it say of its load.
+
+A watch begins with its construction and ends with `stop`, which leaves nothing behind: no timer, no
+task, no connection. Its `settings` may be replaced at any time. Intervals are jittered, so that the
+sidecars of many pods do not all ask at the same moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+
+from sidecar.config.model import Pool as PoolConfig
+from sidecar.config.model import Tls
+from sidecar.errors import CallError
+from sidecar.llm.models import lists
+from sidecar.llm.report import parse_metrics
+from sidecar.observe.stats import EndpointStats
+from sidecar.policy.health import Health, HealthSettings
+from sidecar.policy.load import Report
+from sidecar.upstream.endpoint import Endpoint, Place
+from sidecar.upstream.probe import Answer, Probe
+from sidecar.upstream.tls import client_context
+
+if TYPE_CHECKING:
+    import ssl
+
+Random = Callable[[], float]
+"""Uniform in [0, 1)."""
+
+
+class HealthChecks(NamedTuple):
+    """What is asked, and how often. At least one of `tcp`, `path` and `model` is given."""
+
+    path: str | None
+    tcp: bool
+    """Only connect; `path` is not asked for."""
+    expect: tuple[str, ...]
+    """Statuses that are well: `204`, or a class, `2xx`."""
+    model: str | None
+    """Must be listed on the (one) page `models_path`."""
+    models_path: str
+    interval: float
+    timeout: float
+    """Seconds for each request."""
+    jitter: float
+    """Share of the interval, either way."""
+    thresholds: HealthSettings
+    lines: bytes = b""
+    """Header lines to send, credentials above all; each after a CRLF."""
+
+
+class LoadChecks(NamedTuple):
+    """Where load is read, and how often. At least one of `path` and `gpu` is given."""
+
+    path: str | None
+    gpu: str | None
+    """URL of a DCGM exporter; `{host}` stands for the endpoint's host."""
+    interval: float
+    timeout: float
+    jitter: float = 0.1
+    lines: bytes = b""
+    """For `path` only: the exporter is another server, which gets no credentials."""
+
+
+class _Settings(Protocol):
+    @property
+    def interval(self) -> float: ...
+    @property
+    def jitter(self) -> float: ...
+
+
+S = TypeVar("S", bound=_Settings)
+
+
+class _Watch(Generic[S]):
+    """Looks once at once, then at intervals, from one start to the next."""
+
+    def __init__(self, endpoint: Endpoint, settings: S, random: Random) -> None:
+        self.endpoint = endpoint
+        self.problem: str | None = None
+        """Why the last look failed, for people; None when it did not."""
+        self._settings = settings
+        self._random = random
+        self._loop = asyncio.get_running_loop()
+        self._probe = Probe(endpoint)
+        self._timer: asyncio.TimerHandle | None = None
+        self._began = 0.0
+        self._stopped = False
+        self._task: asyncio.Task[None] | None = None
+        self._begin()
+
+    @property
+    def settings(self) -> S:
+        """Replacing them sets the time of the next look anew."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: S) -> None:
+        if settings != self._settings:
+            self._settings = settings
+            if self._timer is not None:
+                self._arm()
+
+    def stop(self) -> None:
+        """End it at once: nothing is reported any more."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        self._probe.close()
+
+    async def _look(self) -> None:
+        raise NotImplementedError
+
+    def _begin(self) -> None:
+        self._timer = None
+        self._began = self._loop.time()
+        self._task = self._loop.create_task(self._turn())
+
+    async def _turn(self) -> None:
+        try:
+            await self._look()
+        finally:
+            self._task = None
+            if not self._stopped:
+                self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        settings = self._settings
+        interval = settings.interval * (1 + settings.jitter * (2 * self._random() - 1))
+        self._timer = self._loop.call_at(self._began + interval, self._begin)
+
+
+class HealthWatch(_Watch[HealthChecks]):
+    """Whether *endpoint* is up; `on_change(up)` is called whenever that changes."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        settings: HealthChecks,
+        on_change: Callable[[bool], None],
+        random: Random,
+    ) -> None:
+        self.health = Health()
+        self.changed = time.monotonic()
+        """When `health.up` changed last."""
+        self._on_change = on_change
+        super().__init__(endpoint, settings, random)
+
+    async def _look(self) -> None:
+        settings = self._settings
+        try:
+            self.problem = await self._check(settings)
+        except CallError as error:
+            self.problem = error.message
+        self.endpoint.problem = self.problem
+        self.endpoint.stats.probes["ok" if self.problem is None else "failed"] += 1
+        if self.health.observe(self.problem is None, settings.thresholds):
+            self.changed = time.monotonic()
+            self._on_change(self.health.up)
+
+    async def _check(self, settings: HealthChecks) -> str | None:
+        """What is wrong. Raise CallError when there is no answer."""
+        if settings.tcp:
+            await self._probe.connect(settings.timeout)
+        elif settings.path is not None:
+            answer = await self._get(settings.path, settings)
+            if not _expected(answer.status, settings.expect):
+                return f"status {answer.status} of {settings.path}"
+        if settings.model is not None:
+            answer = await self._get(settings.models_path, settings)
+            if answer.status != 200 or not lists(answer.body, settings.model):
+                return f"{settings.models_path} does not list {settings.model}"
+        return None
+
+    async def _get(self, path: str, settings: HealthChecks) -> Answer:
+        return await self._probe.get(path, settings.timeout, settings.lines, keep=False)
+
+
+class LoadWatch(_Watch[LoadChecks]):
+    """What *endpoint* says of its load, told to `on_report`.
+
+    A report is whole or there is none: a source that fails would else look like no load at all. The
+    balancer lets what it has grow stale then.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        settings: LoadChecks,
+        on_report: Callable[[Report], None],
+        random: Random,
+    ) -> None:
+        self._on_report = on_report
+        self._gpu: Probe | None = None
+        super().__init__(endpoint, settings, random)
+
+    def stop(self) -> None:
+        """End it at once: nothing is reported any more."""
+        super().stop()
+        self._drop_gpu()
+
+    async def _look(self) -> None:
+        settings = self._settings
+        report = Report()
+        try:
+            if settings.path is not None:
+                report = await _read(self._probe, settings.path, settings.timeout, settings.lines)
+            if settings.gpu is not None:
+                gpu = await _read(self._exporter(settings.gpu), "", settings.timeout)
+                report = report._replace(utilization=gpu.utilization)
+        except CallError as error:
+            self.problem = error.message
+        else:
+            self.problem = None
+            self._on_report(report)
+
+    def _exporter(self, template: str) -> Probe:
+        url = exporter_url(template, self.endpoint.place)
+        if self._gpu is None or self._gpu.endpoint.name != url:
+            self._drop_gpu()
+            self._gpu = Probe(_exporter(self.endpoint, url))
+        return self._gpu
+
+    def _drop_gpu(self) -> None:
+        if self._gpu is not None:
+            self._gpu.close()
+            self._gpu.endpoint.retire()
+            self._gpu = None
+
+
+async def _read(probe: Probe, path: str, seconds: float, lines: bytes = b"") -> Report:
+    """Raise CallError when there is no report."""
+    answer = await probe.get(path, seconds, lines, keep=True)
+    report = parse_metrics(answer.body) if answer.status == 200 else None
+    if report is None:
+        raise CallError(f"{probe.endpoint.name}{path} tells no load: status {answer.status}")
+    return report
+
+
+def exporter_url(template: str, place: Place) -> str:
+    """*template* with the host of *place* for `{host}`."""
+    host = f"[{place.host}]" if ":" in place.host else place.host
+    return template.replace("{host}", host)
+
+
+def _exporter(endpoint: Endpoint, url: str) -> Endpoint:
+    place = Place.of(url)
+    context: ssl.SSLContext | None = client_context(Tls()) if place.secure else None
+    return Endpoint(endpoint.upstream, url, place, PoolConfig(), EndpointStats(), context)
+
+
+def _expected(status: int, expect: tuple[str, ...]) -> bool:
+    return str(status) in expect or f"{status // 100}xx" in expect
