@@ -7,8 +7,10 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from sidecar.ca.place import default_folder
 from sidecar.control import logs
 from sidecar.upstream.overrides import Override
 
@@ -121,6 +123,22 @@ class Inspection:
             ]
 
         return self._on_loop(collect)
+
+    def interception(self) -> dict[str, Any]:
+        """Listeners by mode, and the local CA's certificate: made now, if somebody needs it."""
+        config = self._reloader.loaded.config
+        listeners: dict[str, list[str]] = {}
+        for listener in config.listeners:
+            if listener.address is not None:
+                listeners.setdefault(listener.mode, []).append(listener.address)
+        certificate = None
+        if listeners.keys() & {"forward", "capture"}:
+            from sidecar.ca.authority import open_authority
+
+            folder = config.intercept.ca
+            authority = open_authority(Path(folder) if folder else default_folder())
+            certificate = authority.pem.decode()
+        return {"listeners": listeners, "ca": certificate}
 
     def log_level(self) -> str:
         """The level that is logged from."""
