@@ -46,6 +46,8 @@ class Redirect(NamedTuple):
     """The capture listener's port."""
     uids: tuple[int, ...] = (1414,)
     """Users whose connections are left alone: the sidecar's."""
+    gids: tuple[int, ...] = ()
+    """Groups whose connections are left alone, too."""
     only_uids: tuple[int, ...] = ()
     """If there are some: users that nobody's but whose connections are redirected."""
     ports: tuple[Ports, ...] = (Ports(443, 443),)
@@ -76,6 +78,8 @@ def nft_removal() -> str:
 
 def _nft_rules(redirect: Redirect) -> Iterator[str]:
     yield f"meta skuid {_set(redirect.uids)} return"
+    if redirect.gids:
+        yield f"meta skgid {_set(redirect.gids)} return"
     if redirect.only_uids:
         yield f"meta skuid != {_set(redirect.only_uids)} return"
     yield 'oifname "lo" return'
@@ -117,6 +121,8 @@ def iptables_input(redirect: Redirect, version: int) -> str:
 def _iptables_rules(redirect: Redirect, version: int) -> Iterator[str]:
     for uid in redirect.uids:
         yield f"-m owner --uid-owner {uid} -j RETURN"
+    for gid in redirect.gids:
+        yield f"-m owner --gid-owner {gid} -j RETURN"
     yield "-o lo -j RETURN"
     yield "-m addrtype --dst-type LOCAL -j RETURN"
     for network in _of(redirect.exclude_cidrs, version):

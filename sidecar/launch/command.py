@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import os
 import shlex
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,9 +13,9 @@ from pathlib import Path
 
 from sidecar.config.load import ConfigErrors
 from sidecar.kube.netfilter import Backend, Failed, backend
-from sidecar.kube.redirect import Ports, Redirect
+from sidecar.kube.redirect import Redirect
 from sidecar.launch import child
-from sidecar.launch.running import ADMIN, OWNER, NotRunning, Running, find, started
+from sidecar.launch.running import ADMIN, GROUP, NotRunning, Running, find, started
 from sidecar.launch.summary import read, summary
 from sidecar.launch.variables import Mode, Trust, variables
 
@@ -100,12 +99,10 @@ def _sidecar(arguments: argparse.Namespace, folder: Path) -> Iterator[Running]:
     if there is not None:
         yield there
         return
-    user = OWNER if arguments.mode == "capture" and os.geteuid() == 0 else None
+    group = GROUP if arguments.mode == "capture" and os.geteuid() == 0 else None
     state = folder / "state"
     state.mkdir()
-    if user is not None:
-        shutil.chown(state, user, user)
-    with started(state, arguments.config, user) as sidecar:
+    with started(state, arguments.config, group) as sidecar:
         yield sidecar
 
 
@@ -149,15 +146,12 @@ def _kept_folder() -> Path:
 @contextlib.contextmanager
 def _captured(sidecar: Running) -> Iterator[None]:
     """Redirect this user's connections to port 443 while the block lasts."""
-    uid = os.getuid()
-    if uid == OWNER:
-        raise Failed(f"user {OWNER} is the sidecar's own: its connections can't be captured")
     port = int(sidecar.addresses["capture"].rpartition(":")[2])
     rules: Backend = backend("auto")
     if rules.show():
         raise Failed("there are redirect rules already; `sidecar redirect remove` removes them")
     try:
-        rules.install(Redirect(to=port, uids=(OWNER,), only_uids=(uid,), ports=(Ports(443, 443),)))
+        rules.install(Redirect(to=port, gids=(GROUP,), only_uids=(os.getuid(),)))
         yield
     finally:
         rules.remove()

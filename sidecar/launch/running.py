@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -20,8 +19,9 @@ from sidecar.config.defaults import default_text
 from sidecar.config.load import load
 
 ADMIN: Final = "127.0.0.1:14010"
-OWNER: Final = 1414
-"""The user that redirect rules leave alone."""
+GROUP: Final = 1414
+"""Of a sidecar that we start for `capture`: redirect rules leave it alone. Not another user, who
+might not be able to read this program's files."""
 _PATIENCE: Final = 15.0
 """Seconds until a sidecar that was started has to answer."""
 _STOP: Final = 5.0
@@ -57,7 +57,7 @@ def find(admin: str = ADMIN) -> Running:
 
 
 @contextlib.contextmanager
-def started(folder: Path, file: Path | None, user: int | None = None) -> Iterator[Running]:
+def started(folder: Path, file: Path | None, group: int | None = None) -> Iterator[Running]:
     """Run a sidecar of our own, with its state in *folder*, until the block ends."""
     if file is None:
         file, admin = _private(folder)
@@ -71,10 +71,7 @@ def started(folder: Path, file: Path | None, user: int | None = None) -> Iterato
             stdout=log,
             stderr=log,
             start_new_session=True,  # what the terminal sends to the program is not for it
-            env={**os.environ, "XDG_STATE_HOME": str(folder)} if user is not None else None,
-            user=user,
-            group=user,
-            extra_groups=[] if user is not None else None,
+            group=group,
         )
         try:
             yield _await(child, admin, folder / "sidecar.log")

@@ -16,6 +16,7 @@ from sidecar.kube.redirect import (
 FULL = Redirect(
     to=15003,
     uids=(1414, 1415),
+    gids=(7,),
     only_uids=(1000,),
     ports=(Ports(443, 443), Ports(8000, 8010)),
     exclude_ports=(Ports(8001, 8001),),
@@ -32,6 +33,7 @@ def test_nft() -> None:
         "  chain output {\n"
         "    type nat hook output priority -100; policy accept;\n"
         "    meta skuid { 1414, 1415 } return\n"
+        "    meta skgid { 7 } return\n"
         "    meta skuid != { 1000 } return\n"
         '    oifname "lo" return\n'
         "    fib daddr type local return\n"
@@ -52,6 +54,7 @@ def test_iptables() -> None:
         ":LLM_SIDECAR - [0:0]\n"
         "-A LLM_SIDECAR -m owner --uid-owner 1414 -j RETURN\n"
         "-A LLM_SIDECAR -m owner --uid-owner 1415 -j RETURN\n"
+        "-A LLM_SIDECAR -m owner --gid-owner 7 -j RETURN\n"
         "-A LLM_SIDECAR -o lo -j RETURN\n"
         "-A LLM_SIDECAR -m addrtype --dst-type LOCAL -j RETURN\n"
         "-A LLM_SIDECAR -d 10.0.0.0/8 -j RETURN\n"
