@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev check test test-real bench lock docs clean
+.PHONY: help run install dev check test test-real bench bench-resilience lock docs clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 run: $(VENV)/.installed ## Set up, then run the sidecar in front of a simulated fleet and carry a call
 	@$(BIN)/sidecar demo
@@ -30,6 +30,9 @@ test-real: ## Real SDKs in four languages and a real LLM server, through the sid
 
 bench: ## Compare with Envoy, HAProxy, nginx, sglang-router and LiteLLM in one run
 	@bench/run
+
+bench-resilience: ## Compare with no proxy and with Envoy on a faulty fleet
+	@bench/resilience/run
 
 docs: $(VENV)/.dev ## Write docs/configuration.md anew from the schema
 	@$(BIN)/python -m sidecar.config.reference > docs/configuration.md

@@ -78,8 +78,8 @@ def _about(rounds: Rounds, names: Sequence[str]) -> str:
     verdict = " That is too much: do not trust the rows on latency." if usual > _QUIET else ""
     return (
         f"Rounds: {len(rounds)}, on {machine()}; {versions}. Other programs used {usual:.0%} of "
-        f"the proxy's core in the median load, {worst:.0%} in the worst.{verdict} Less is "
-        f"better, but where a * stands."
+        f"the proxy's core in the median load, {worst:.0%} in the worst.{verdict} Less is better, "
+        f"but where a * stands."
     )
 
 

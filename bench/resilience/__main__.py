@@ -56,7 +56,7 @@ class Session:
         self.storms: dict[str, Run] = {}
 
     def fleets(self) -> None:
-        """The faulty fleet; under a seed all contenders get the same calls and the same fates."""
+        """The faulty fleet: under a seed, all get the same calls and the same fates."""
         plan = self._plan
         for seed in range(1, plan.seeds + 1):
             load = Load(

@@ -26,7 +26,7 @@ from bench.resilience.fleet import Fleet
 from bench.resilience.summary import Run
 
 CONTENDERS: Final = [one for one in ALL if one.name in (DIRECT, SIDECAR, REFERENCE)]
-_CONFIGS: Final = Path(__file__).resolve().parent
+CONFIGS: Final = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _started(contender: Contender, fleet: Fleet, folder: Path) -> Iterator[list[
     if contender.command is None:
         yield fleet.urls
         return
-    place = Place(folder, free_port(), fleet.ports, _CONFIGS)
+    place = Place(folder, free_port(), fleet.ports, CONFIGS)
     begin = time.perf_counter()
     with Process(contender.command(place), folder / "log") as process:
         wait_ready(contender, process, place.port, begin)

@@ -17,8 +17,8 @@ from bench.resilience.summary import Run, curve, success_over_time
 
 _COLORS: Final = {DIRECT: "#7c8aa0", REFERENCE: "#1d4ed8", SIDECAR: "#c2410c"}
 _NAMES: Final = {DIRECT: "direct", REFERENCE: "Envoy", SIDECAR: "sidecar"}
-_SHARES: Final = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
-_TOP: Final = 0.9995
+_SHARES: Final = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
+_TOP: Final = 0.9999
 _SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
 _BINS: Final = 30
 _FLOOR: Final = 50  # per cent, where the strips begin
@@ -72,13 +72,13 @@ def _latencies(axes: Any, pooled: Mapping[str, Sequence[Outcome]]) -> None:
             [_stretched(share) for _, share in [*points, end]],
             color=_COLORS[name],
             linewidth=2.2,
-            label=f"{_NAMES[name]}: {points[-1][1]:.2%} in the end",
+            label=f"{_NAMES[name]}: {100 * points[-1][1]:.2f} % in the end",
         )
     axes.set_xscale("log")
     axes.set_xlim(_SECONDS[0], _SECONDS[-1])
     axes.set_xticks(_SECONDS, [f"{1000 * s:.0f} ms" if s < 1 else f"{s:.0f} s" for s in _SECONDS])
     axes.set_xticks([], minor=True)
-    axes.set_ylim(0, _stretched(_TOP))
+    axes.set_ylim(0, 1.02 * _stretched(_TOP))
     axes.set_yticks(list(map(_stretched, _SHARES)), [f"{100 * share:g} %" for share in _SHARES])
     axes.grid(visible=True)
     axes.legend(loc="upper left", frameon=True, framealpha=1, edgecolor=_GRID)
@@ -103,7 +103,7 @@ def _over_time(strips: Sequence[Any], plan: Plan, pooled: Mapping[str, Sequence[
         axes.set_yticks([50, 75, 100], ["50 %", "75 %", "100 %"])
         axes.grid(visible=True, axis="y")
     strips[0].figure.suptitle(
-        "Calls that go well over time; shaded: an endpoint restarts",
+        "Calls that go well, over time (shaded: a restart)",
         x=0.02,
         ha="left",
         fontsize=11,

@@ -10,7 +10,7 @@ _FAULTS: Final = (
     "error=500:1.3%,error=503:1.3%,error=429:1%,reset=0.4%,hang=0.6%,retry_after=100ms,slots=32"
 )
 _USUAL: Final = f"latency=lognormal:180ms:0.5,{_FAULTS}"
-_SLOW: Final = f"latency=lognormal:1500ms:0.3,{_FAULTS}"
+_SLOW: Final = f"latency=lognormal:1450ms:0.3,{_FAULTS}"
 # What share of the run has passed when an endpoint goes down for its restart, and comes back.
 RESTART: Final = (0.40, 0.56)
 FAILING: Final = "latency=20ms,error=503:100%,retry_after=100ms"

@@ -16,6 +16,7 @@ WAIT: Final = 0.1
 # The budget in sidecar.yaml: retries as a share of the calls, and so many a second in any case.
 RATIO: Final = 0.2
 MIN_PER_SECOND: Final = 5
+WINDOW: Final = 10.0  # seconds; its share of MIN_PER_SECOND may be spent at once
 
 
 def stubborn(send: Send) -> Send:
@@ -35,4 +36,4 @@ def stubborn(send: Send) -> Send:
 
 def allowed(calls: int, seconds: float) -> float:
     """Requests that the budget lets through for each of *calls* in *seconds*."""
-    return 1 + RATIO + MIN_PER_SECOND * seconds / calls
+    return 1 + RATIO + MIN_PER_SECOND * max(seconds, WINDOW) / calls

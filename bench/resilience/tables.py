@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bench import report
-from bench.contenders import DIRECT
+from bench.contenders import DIRECT, SIDECAR
 from bench.resilience import storm
 from bench.resilience.scenario import FAILING, Plan, behaviours
 from bench.resilience.summary import ROWS, Run, show
@@ -29,10 +29,10 @@ def text(plan: Plan, runs: Runs, storms: Mapping[str, Run]) -> str:
 def _about(plan: Plan, runs: Runs) -> str:
     versions = ", ".join(filter(None, map(report.version_of, runs)))
     calls = sum(len(run.outcomes) for run in next(iter(runs.values())))
-    seeds = "seed" if plan.seeds == 1 else "seeds, of which the median (and the range) is shown"
+    seeds = f"each of {plan.seeds} seeds; shown are the median and the range"
     return (
-        f"{calls:,} calls for each, {plan.rate:.0f} a second for {plan.seconds:.0f} s under each "
-        f"of {plan.seeds} {seeds}; on {report.machine()}; {versions}."
+        f"{calls:,} calls for each contender: {plan.rate:.0f} a second for {plan.seconds:.0f} s "
+        f"under {'one seed' if plan.seeds == 1 else seeds}. On {report.machine()}; {versions}."
     )
 
 
@@ -54,8 +54,8 @@ def _failures(runs: Sequence[Run]) -> str:
 
 
 def _settings(plan: Plan) -> str:
-    lines = [f"--behaviour {each} \\" for each in behaviours(plan.seconds, seed=1)]
-    return "\n".join(["```text", "sidecar simulate \\", *lines, "```"]).replace(" \\\n```", "\n```")
+    fleet = behaviours(plan.seconds, seed=1)
+    return "\n".join(["```text", *(f"sim-{i}  {each}" for i, each in enumerate(fleet)), "```"])
 
 
 def _storm_about(plan: Plan) -> str:
@@ -68,10 +68,15 @@ def _storm_about(plan: Plan) -> str:
 def _storm_table(plan: Plan, storms: Mapping[str, Run]) -> str:
     rows = []
     for name, run in storms.items():
-        calls = len(run.outcomes)
-        most = storm.TRIES if name == DIRECT else storm.allowed(calls, plan.storm_seconds)
+        most = _most(name, len(run.outcomes), plan.storm_seconds)
         label = _STUBBORN if name == DIRECT else name
-        rows.append(
-            [label, f"{calls:,}", f"{run.requests:,}", f"{run.amplification:.2f}", f"{most:.2f}"]
-        )
+        counts = [f"{len(run.outcomes):,}", f"{run.requests:,}", f"{run.amplification:.2f}"]
+        rows.append([label, *counts, most])
     return report.table(["", "calls", "requests at the fleet", "per call", "at most"], rows)
+
+
+def _most(name: str, calls: int, seconds: float) -> str:
+    """The requests per call that the policy allows; Envoy's budget does not count calls."""
+    if name == SIDECAR:
+        return f"{storm.allowed(calls, seconds):.2f}"
+    return f"{storm.TRIES:.2f}" if name == DIRECT else "-"

@@ -48,7 +48,7 @@ def broken_rules(root: object) -> Iterator[Problem]:
 
 def _names(root: object) -> Iterator[Problem]:
     for steps, group, wrong, builtin in _NAMES:
-        known = (*builtin, *(str(name) for name, _ in children(root, group)))
+        known = tuple(dict.fromkeys((*builtin, *(str(n) for n, _ in children(root, group)))))
         there = frozenset(known)
         for path, name in _texts(root, steps):
             if name not in there:

@@ -13,18 +13,23 @@ class _Message(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    system: Raw | None = None
-    instructions: Raw | None = None
-    systemInstruction: Raw | None = None  # noqa: N815 - Gemini's name
+    """`Raw()` where a member is absent (msgspec takes `Raw | None` for null and nothing else)."""
+
+    system: Raw = Raw()
+    instructions: Raw = Raw()
+    systemInstruction: Raw = Raw()  # noqa: N815 - Gemini's name
+    system_instruction: Raw = Raw()
+    """Gemini takes this spelling as well."""
     messages: list[Raw] | None = None
     contents: list[Raw] | None = None
-    input: Raw | None = None
-    prompt: Raw | None = None
+    input: Raw = Raw()
+    prompt: Raw = Raw()
 
 
 _body: Final = msgspec.json.Decoder(_Body).decode
 _message: Final = msgspec.json.Decoder(_Message).decode
 _messages: Final = msgspec.json.Decoder(list[Raw]).decode
+_ABSENT: Final = (b"", b"null")
 
 
 def prompt_start(body: bytes, size: int) -> bytes:
@@ -37,20 +42,16 @@ def prompt_start(body: bytes, size: int) -> bytes:
     """
     try:
         found = _body(body)
-        parts = [
-            part for part in (found.system, found.instructions, found.systemInstruction) if part
-        ]
-        parts += _until_user(found.messages or found.contents or _listed(found.input))
-        parts += [part for part in (found.prompt,) if part]
+        system = found.systemInstruction or found.system_instruction
+        messages = _until_user(found.messages or found.contents or _listed(found.input))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return b""
-    return b"\n".join(bytes(part) for part in parts)[:size]
+    parts = map(bytes, (found.system, found.instructions, system, *messages, found.prompt))
+    return b"\n".join(part for part in parts if part not in _ABSENT)[:size]
 
 
-def _listed(value: Raw | None) -> list[Raw]:
+def _listed(value: Raw) -> list[Raw]:
     """OpenAI's `input` is a text or a list of messages."""
-    if value is None:
-        return []
     return _messages(value) if bytes(value)[:1] == b"[" else [value]
 
 

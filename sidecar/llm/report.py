@@ -50,7 +50,7 @@ _ORCA: Final = {
     b"application_utilization": "utilization",
     b"cpu_utilization": "cpu",
 }
-"""Names as vLLM sends them (`orca_metrics.py`) and its documentation shows them; gRFC A58's."""
+"""Names that vLLM (`orca_metrics.py`) and Triton (TensorRT-LLM) send, and those of gRFC A58."""
 
 
 class _Named(msgspec.Struct):
@@ -104,7 +104,8 @@ def parse_metrics(text: bytes) -> Report | None:
 def parse_orca(value: bytes) -> Report | None:
     """The load that a reply's `endpoint-load-metrics` tells, or None if it tells none.
 
-    The forms `TEXT name=value, ...` (Envoy separates with a colon, vLLM with an equals sign) and
+    vLLM and Triton send one to who asks with `endpoint-load-metrics-format: TEXT` (or JSON). The
+    forms: `TEXT name=value, ...` (Envoy separates with a colon, the others with an equals sign) and
     `JSON {...}` of an xds.data.orca.v3.OrcaLoadReport. `BIN`, its protobuf, is not read.
     """
     if len(value) > _MAX_HEADER:

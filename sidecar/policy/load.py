@@ -38,8 +38,8 @@ class Load:
     """One endpoint's; what balancers read. Times are seconds on the monotonic clock."""
 
     __slots__ = (
-        "_reported_at", "_seen_at", "errors", "in_flight", "latency", "name", "reported", "since",
-        "total", "weight",
+        "_reported_at", "busy", "errors", "in_flight", "latency", "name", "reported", "seen_at",
+        "since", "total", "used", "weight",
     )  # fmt: skip
 
     def __init__(self, name: str, weight: float, now: float, total: Total | None = None) -> None:
@@ -53,8 +53,13 @@ class Load:
         self.errors = 0.0
         """Share of failures among the last results."""
         self.reported: Report | None = None
+        self.busy = 0.0
+        """Calls that it said it has, whoever sent them."""
+        self.used = 0.0
+        """The larger share of what it said is in use: at most 1."""
         self.total = Total() if total is None else total
-        self._seen_at = now
+        self.seen_at = now
+        """When its last result came."""
         self._reported_at = now
 
     def begin(self) -> None:
@@ -71,29 +76,34 @@ class Load:
         """An attempt told something: how long its reply's head took, or that it failed.
 
         A failure never makes an endpoint look faster: who answers 500 at once would draw the calls.
+        A success after a long silence tells more than one in a row: it counts for all that time.
         """
-        self.errors += _ERRORS * (failed - self.errors)
+        kept = exp((self.seen_at - now) / decay)
+        self.seen_at = now
+        if failed:
+            self.errors += _ERRORS * (1.0 - self.errors)
+            if self.latency and seconds > self.latency:
+                self.latency += _UP * (seconds - self.latency)
+            return
+        self.errors *= min(kept, 1.0 - _ERRORS)
         if not self.latency:
             self.latency = seconds
         elif seconds > self.latency:
             self.latency += _UP * (seconds - self.latency)
-        elif not failed:
-            kept = exp((self._seen_at - now) / decay)
+        else:
             self.latency = self.latency * kept + seconds * (1 - kept)
-        self._seen_at = now
 
     def report(self, report: Report, now: float) -> None:
         """The endpoint said something of itself."""
         self.reported = report
+        self.busy = report.queued + report.running
+        self.used = min(1.0, max(report.kv_used, report.utilization))
         self._reported_at = now
-
-    def faded(self, now: float, decay: float) -> float:
-        """1 after a result, less the longer there was none: what was slow once is tried again."""
-        return exp((self._seen_at - now) / decay)
 
     def freshness(self, now: float, stale: float) -> float:
         """1 for a report that just came, 0 from *stale* seconds on."""
-        return max(0.0, 1.0 - (now - self._reported_at) / stale)
+        age = now - self._reported_at
+        return 1.0 - age / stale if age < stale else 0.0
 
     def snapshot(self, now: float) -> dict[str, Any]:
         """For people to read."""

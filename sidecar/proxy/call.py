@@ -65,6 +65,8 @@ class Call:
     """On the monotonic clock; all attempts lie before it."""
     lines: bytes | None = None
     """Header lines that every attempt sends, made by the first."""
+    asks = b""
+    """A header line by which an attempt asks the endpoint for its load."""
     credential: tuple[bytes, bytes] | None = None
     """Lower-case name, and the whole line, of a header that replaces the caller's."""
     content: bytes | None = None

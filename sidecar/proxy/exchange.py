@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sidecar.errors import BadMessage, BadReply, CallError, CallerStalled, TimedOut
 from sidecar.http.headers import chunk, last_chunk, response_lines, status_line
 from sidecar.http.message import CHUNKED, Header, ResponseHead
+from sidecar.policy.outcome import endpoint_failed
 from sidecar.policy.timeouts import Timers, first_byte, within
 from sidecar.proxy.backlog import unsent
 from sidecar.proxy.body import UPSTREAM_FULL
@@ -366,6 +367,12 @@ class Exchange:
             connection.idle_limit = _keep_alive_limit(head.fields[b"keep-alive"])
         connection.end(head.keep_alive and head.status != 101)
 
+    def _tell(self, now: float) -> None:
+        """What the reply says of its endpoint. Its head was not told yet if all came at once."""
+        self._place.tell(endpoint_failed(self.head.status), now)
+        if self.error is not None and self.error.endpoint_failed:
+            self._place.broke(now)
+
     def _settle(self) -> None:
         if self.settled:
             return
@@ -386,8 +393,7 @@ class Exchange:
         if self.error is not None:
             stats.errors[self.error.code] += 1
         if self._answered:
-            if self.error is not None and self.error.endpoint_failed:
-                self._place.broke(time.monotonic())
+            self._tell(time.monotonic())
             self._place.release()
         for release in self._releases:
             release()

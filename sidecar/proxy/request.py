@@ -34,7 +34,7 @@ def _lines(call: Call) -> bytes:
     replaced = {credential[0]} if credential else set()
     if call.content is not None:
         replaced |= {b"content-length"}
-    lines = request_lines(head, replaced) + call.ids
+    lines = request_lines(head, replaced) + call.ids + call.asks
     if call.content is not None:
         lines += b"\r\nContent-Length: %d" % len(call.content)
     if call.trace.tracestate is not None:

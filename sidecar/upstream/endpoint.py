@@ -144,7 +144,10 @@ class Endpoint:
 
     def set_health(self, up: bool) -> None:
         """Its probes say so."""
-        self.down_since = None if up else time.monotonic()
+        now = time.monotonic()
+        self.down_since = None if up else now
+        if up:
+            self.load.since = now  # its caches are as cold as a new one's
         self.stats.up = up
         extra = {"upstream": self.upstream, "endpoint": self.name}
         _log.log(

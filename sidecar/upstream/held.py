@@ -51,13 +51,16 @@ class Held:
         self.endpoint.load.observe(seconds, failed, now, self._decay)
 
     def broke(self, now: float) -> None:
-        """Its reply broke after its head: what was told as a success was none."""
+        """Its reply broke after its head: what was told as a success was none.
+
+        How long the head took was told already; how long the rest took depends on what was asked.
+        """
         if not self._told or self._failed:
             return
         self._failed = True
         if self._permit is not None and self.breaker is not None:
             self.breaker.fail_late(self._permit, now)
-        self.endpoint.load.observe(now - self.began, True, now, self._decay)
+        self.endpoint.load.observe(0.0, True, now, self._decay)
 
     def release(self) -> None:
         """The attempt is over. What was not told by now says nothing about the endpoint."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecar.config.model import Pool as PoolConfig
 from sidecar.config.units import Duration
-from sidecar.errors import CallError, Reset, TimedOut
+from sidecar.errors import CallError, Reset
 from sidecar.http.headers import CLOSE_LINE
 from sidecar.observe.stats import EndpointStats
 from sidecar.upstream.pool import Pool
@@ -30,6 +30,10 @@ _POOL: Final = PoolConfig(
     max_open=2, max_idle=1, lifetime=Duration("1m"), idle_timeout=Duration("30s")
 )
 """A minute's life: then the name is looked up again, and another backend of it may answer."""
+
+
+class ProbeFailed(CallError):
+    """An endpoint gave no answer that says anything. No caller is ever told."""
 
 
 class Answer(NamedTuple):
@@ -108,8 +112,8 @@ class Probe:
             raise exchange.error
         return Answer(exchange.status, bytes(exchange.body))
 
-    def _timed_out(self, seconds: float) -> TimedOut:
-        return TimedOut(f"{self.endpoint.name} gave no whole answer within {seconds:g} s")
+    def _timed_out(self, seconds: float) -> ProbeFailed:
+        return ProbeFailed(f"{self.endpoint.name} gave no whole answer within {seconds:g} s")
 
 
 class _Exchange:

@@ -8,6 +8,7 @@ health) belongs to the endpoints and outlives reloads.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Collection, Mapping
@@ -21,11 +22,12 @@ from sidecar.upstream.held import Held
 if TYPE_CHECKING:
     from sidecar.observe.stats import UpstreamStats
     from sidecar.policy.balance import BalanceSettings
-    from sidecar.policy.breaker import BreakerSettings
+    from sidecar.policy.breaker import Breaker, BreakerSettings
     from sidecar.policy.load import Load
     from sidecar.upstream.endpoint import Endpoint
     from sidecar.upstream.upstream import Upstream
 
+_log: Final = logging.getLogger("sidecar.upstream")
 _NARROWED: Final = 64
 """Selections of labels that callers asked for and that are kept."""
 _random: Final = random.Random().random
@@ -107,11 +109,11 @@ class Rotation:
         """
         now = time.monotonic()
         if self.upstream.templated:
-            return self._hold(self._rendered(captured), now)[0]
+            return self._hold_only(self._rendered(captured, avoid), now)
         if self._seen != self.upstream.version.value or now >= self._recheck:
             self._rebuild(now)
         if self._only is not None:
-            return self._hold(self._only, now)[0]
+            return self._hold_only(self._only, now)
         if not self._ready:
             raise self._empty()
         return self._pick(key, now, avoid)
@@ -119,26 +121,42 @@ class Rotation:
     def _pick(self, key: int, now: float, avoid: Collection[Load]) -> Held:
         """The balancer's choice; another one, where a half-open breaker lets no more in."""
         ready = self._ready
-        for _ in ready:
-            load = self._balancer.pick(key, now, _random, avoid)
-            held, refused = self._hold(ready[load], now)
-            if not refused or load in avoid:
-                break
-            held.release()
-            avoid = {*avoid, load}
-        return held
+        full: set[Load] = set()
+        while True:
+            load = self._balancer.pick(key, now, _random, {*avoid, *full} if full else avoid)
+            if load in full:  # of the others, each was tried before
+                load = self._balancer.pick(key, now, _random, full)
+            held = self._hold(ready[load], now)
+            if held is not None:
+                return held
+            full.add(load)
+            if len(full) == len(ready):
+                return self._hold_only(ready[load], now)
 
-    def _hold(self, endpoint: Endpoint, now: float) -> tuple[Held, bool]:
-        """A place at *endpoint*, and whether its breaker would rather not have it."""
-        selection = self.selection
-        breaker = None
-        if selection.breaker is not None:
-            breaker = endpoint.breakers.get(selection.scope)
-            if breaker is None:
-                breaker = endpoint.new_breaker(selection.scope, selection.breaker, _random)
+    def _hold(self, endpoint: Endpoint, now: float) -> Held | None:
+        """A place at *endpoint*; None where its half-open breaker lets no more in."""
+        breaker = self._breaker(endpoint)
         permit = None if breaker is None else breaker.acquire(now)
-        refused = permit is None and breaker is not None and breaker.status == "half_open"
-        return Held(endpoint, breaker, permit, now, selection.balance.decay), refused
+        if permit is None and breaker is not None and breaker.status == "half_open":
+            return None
+        return Held(endpoint, breaker, permit, now, self.selection.balance.decay)
+
+    def _hold_only(self, endpoint: Endpoint, now: float) -> Held:
+        """A place at *endpoint*, since there is no other: its breaker decides without panic."""
+        held = self._hold(endpoint, now)
+        if held is not None:
+            return held
+        if not self.selection.ejection.panic:
+            raise self._empty()
+        return Held(endpoint, None, None, now, self.selection.balance.decay)
+
+    def _breaker(self, endpoint: Endpoint) -> Breaker | None:
+        """What judges *endpoint* for these calls, new if it is."""
+        settings, scope = self.selection.breaker, self.selection.scope
+        if settings is None:
+            return None
+        breaker = endpoint.breakers.get(scope)
+        return breaker or endpoint.new_breaker(scope, settings, _random)
 
     # -- who is in --
 
@@ -148,7 +166,7 @@ class Rotation:
         usable = [endpoint for endpoint in members if endpoint.usable]
         opened = [self._out_since(endpoint, now) for endpoint in usable]
         found = rotation(opened, self.selection.ejection)
-        self.panic = self._stats.panic[self.selection.scope] = found.panic
+        self._tell_panic(found.panic)
         ready = [usable[index] for index in found.ready]
         out = [usable[index] for index in found.ejected]
         self._recheck = min((self._back_at(endpoint) for endpoint in out), default=float("inf"))
@@ -158,6 +176,17 @@ class Rotation:
         self._stats.ejected[self.selection.scope] = [endpoint.name for endpoint in out]
         if ready:
             self._balancer.update(list(self._ready), now)
+
+    def _tell_panic(self, panic: bool) -> None:
+        self.panic = panic
+        scope, told = self.selection.scope, self._stats.panic
+        if told.get(scope, False) != panic:
+            extra = {"upstream": self.upstream.name, "scope": scope}
+            if panic:
+                _log.warning("panic: every endpoint is out, all are tried", extra=extra)
+            else:
+                _log.info("panic is over", extra=extra)
+        told[scope] = panic
 
     def _members(self, endpoints: list[Endpoint]) -> list[Endpoint]:
         wanted = self.selection.labels.items()
@@ -203,12 +232,13 @@ class Rotation:
 
     # -- templates --
 
-    def _rendered(self, captured: Mapping[str, str]) -> Endpoint:
+    def _rendered(self, captured: Mapping[str, str], avoid: Collection[Load]) -> Endpoint:
         """The endpoint of the next source in turn: what exists depends on the call."""
         choices = self.upstream.rendered(captured)
         usable = [endpoint for endpoint in choices if endpoint.usable]
         self._matching = len(choices)
         if not usable:
             raise self._empty()
+        untried = [endpoint for endpoint in usable if endpoint.load not in avoid] or usable
         self._turn += 1
-        return usable[self._turn % len(usable)]
+        return untried[self._turn % len(untried)]

@@ -21,7 +21,7 @@ from sidecar.observe.stats import EndpointStats
 from sidecar.policy.health import Health, HealthSettings
 from sidecar.policy.load import Report
 from sidecar.upstream.endpoint import Endpoint, Place
-from sidecar.upstream.probe import Answer, Probe
+from sidecar.upstream.probe import Answer, Probe, ProbeFailed
 from sidecar.upstream.tls import client_context
 
 if TYPE_CHECKING:
@@ -238,11 +238,11 @@ class LoadWatch(_Watch[LoadChecks]):
 
 
 async def _read(probe: Probe, path: str, seconds: float, lines: bytes = b"") -> Report:
-    """Raise CallError when there is no report."""
+    """Raise ProbeFailed when there is no report, CallError when there is no answer."""
     answer = await probe.get(path, seconds, lines, keep=True)
     report = parse_metrics(answer.body) if answer.status == 200 else None
     if report is None:
-        raise CallError(f"{probe.endpoint.name}{path} tells no load: status {answer.status}")
+        raise ProbeFailed(f"{probe.endpoint.name}{path} tells no load: status {answer.status}")
     return report
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from peers import Sidecar
 
@@ -14,7 +15,9 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
     """Write to *path* what makes *sidecar* route `/NAME/...` to port `upstreams[NAME]`.
 
     For each dialect there are also `/DIALECT-scripted`, its like with tight timers
-    (`/DIALECT-tight`), and `/DIALECT-unreachable`, where nothing listens (port *dead*).
+    (`/DIALECT-tight`), with a retry budget of nothing (`/DIALECT-spent`), with a second endpoint
+    where nothing listens (`/DIALECT-pair`), and `/DIALECT-unreachable`, which has only that (port
+    *dead*).
     """
     named = {name: _upstream(to) for name, to in upstreams.items()}
     routes = [_route(name, name) for name in upstreams]
@@ -23,18 +26,27 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
         named[scripted] = _upstream(upstreams["scripted"], dialect)
         named[gone] = _upstream(dead, dialect)
         routes += [_route(scripted, scripted), _route(gone, gone)]
-        routes.append({**_route(f"{dialect}-tight", scripted), "policy": "tight"})
+        routes += [
+            {**_route(f"{dialect}-{policy}", scripted), "policy": policy}
+            for policy in ("tight", "spent")
+        ]
+        pair = named[f"{dialect}-pair"] = _upstream(dead, dialect)
+        pair["endpoints"] += _upstream(upstreams["scripted"])["endpoints"]
+        routes.append(_route(f"{dialect}-pair", f"{dialect}-pair"))
     config = {
         "listeners": [{"address": f"127.0.0.1:{sidecar.port}"}, {"path": str(sidecar.socket)}],
         "upstreams": named,
         "routes": routes,
-        "policies": {"tight": {"timeouts": {"first_byte": "300ms", "idle": "300ms"}}},
+        "policies": {
+            "tight": {"timeouts": {"first_byte": "300ms", "idle": "300ms"}, "retry": {"max": 0}},
+            "spent": {"retry": {"budget": {"ratio": "0%", "min_per_second": 0}}},
+        },
         "admin": {"address": f"127.0.0.1:{sidecar.admin}"},
     }
     path.write_text(json.dumps(config, indent=2))  # JSON is YAML.
 
 
-def _upstream(port: int, dialect: str = "openai") -> dict[str, object]:
+def _upstream(port: int, dialect: str = "openai") -> dict[str, Any]:
     return {"dialect": dialect, "endpoints": [{"url": f"http://127.0.0.1:{port}"}]}
 
 

@@ -13,12 +13,12 @@ from programs import reading, run
 from scripted import Exchange
 
 
-def _command(url: str, mode: str) -> list[str]:
+def node_command(url: str, mode: str) -> list[str]:
     return ["node", str(Path(__file__).parent / "node" / "client.mjs"), url, "tiny", mode]
 
 
 def _node(url: str, mode: str) -> list[Any]:
-    return [json.loads(line) for line in run(_command(url, mode)).stdout.splitlines()]
+    return [json.loads(line) for line in run(node_command(url, mode)).stdout.splitlines()]
 
 
 def test_completion_is_the_servers_own(llama: str, ways: Ways) -> None:
@@ -39,7 +39,7 @@ def test_parallel_calls(llama: str) -> None:
 def test_each_event_arrives_before_the_next_is_sent(play: Play) -> None:
     steps = Lockstep()
     texts = []
-    with reading(_command(play(steps.script).url, "stream")) as lines:
+    with reading(node_command(play(steps.script).url, "stream")) as lines:
         for line in lines:
             texts.append(json.loads(line))
             steps.got()

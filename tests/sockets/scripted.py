@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+import socket
 from typing import Any, Self
 
 from sidecar.observe.stats import Line
@@ -14,6 +15,10 @@ from tests.sockets.stage import Stage
 
 Act = bytes | str
 """A reply; or `hang`, `reset`, `close`, or `wait` (until `gate` opens, then a reply)."""
+
+
+class Cut(bytes):
+    """A reply that breaks off: its connection is closed behind it."""
 
 
 def status(code: int, *lines: bytes, body: bytes = b"no") -> bytes:
@@ -51,6 +56,14 @@ class Scripted(Server):
         for task in self._own:
             task.cancel()
         self.closes()
+
+    async def comes_back(self) -> None:
+        """Listen again where it did, as a server that was started anew."""
+        await asyncio.gather(*self._own, return_exceptions=True)
+        self.sock = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self.sock.setblocking(False)
+        self.always = None
+        self.starts()
 
     def _begin(self, act: Any) -> None:
         task = asyncio.create_task(act)
@@ -95,6 +108,9 @@ class Scripted(Server):
         else:
             assert isinstance(act, bytes)
             await peer.sends(act)
+            if isinstance(act, Cut):
+                peer.closes()
+                return False
         return act not in ("hang", "reset", "close")
 
     async def _until_gate(self, peer: Peer) -> None:

@@ -68,8 +68,9 @@ async def health(
     try:
         yield it, seen
     finally:
-        task = it._task
+        task, timer = it._task, it._timer
         it.stop()
+    assert timer is None or timer.cancelled()
     await gone(it, task, seen)
 
 
@@ -81,8 +82,9 @@ async def load(url: str, checks: LoadChecks = LOADS) -> AsyncIterator[tuple[Load
     try:
         yield it, seen
     finally:
-        task = it._task
+        task, timer = it._task, it._timer
         it.stop()
+    assert timer is None or timer.cancelled()
     await gone(it, task, seen)
 
 
@@ -229,7 +231,10 @@ async def test_settings_can_be_replaced_while_it_rests() -> None:
     checks = CHECKS._replace(interval=HOUR)
     async with Scripted(health=OK, other=FAILS) as server, health(server.url, checks) as (it, seen):
         await until(lambda: it._timer is not None, "the end of the look")
+        timer = it._timer
         it.settings = CHECKS._replace(path="/other")
+        assert timer is not None
+        assert timer.cancelled()
         await seen.comes(1)
         assert seen == [False]
         assert server.asked[:4] == ["/health"] + ["/other"] * 3
@@ -241,6 +246,7 @@ async def test_settings_can_be_replaced_while_it_looks() -> None:
         peer = await server.accepts()
         await peer.head()
         it.settings = CHECKS._replace(path="/other", thresholds=HealthSettings(1, 1))
+        assert it._timer is None
         await peer.sends(FAILS)
         assert (await (await server.accepts()).head()).startswith(b"GET /other ")
         assert not seen  # the first look went by the old thresholds

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Collection, Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple, Protocol
 
 from sidecar.policy.load import Load
@@ -10,7 +12,7 @@ from sidecar.policy.load import Load
 Random = Callable[[], float]
 """Uniform in [0, 1)."""
 FEW: Final = 8
-"""Up to so many members are all compared; among more, two drawn at random. That is nearly as good
+"""Up to so many members are all compared; of more, two are drawn at random. That is nearly as good
 (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001), and its cost does not
 grow. Pools of LLM servers are small, and looking at everybody is best there."""
 _LEAST: Final = 0.1
@@ -71,14 +73,46 @@ class Weights:
         return min(1.0, max(_LEAST, (now - member.since) / self._slow_start))
 
 
-def others(members: Sequence[Load], avoid: Collection[Load]) -> Sequence[Load]:
-    """*members* without *avoid*; all of them, where nobody else is left."""
-    return [member for member in members if member not in avoid] or members
+class Candidates:
+    """Members, each with its weight: all of a few, two of many."""
+
+    __slots__ = ("_all", "_marks", "_members", "_weights")
+
+    def __init__(self, slow_start: float) -> None:
+        self._weights = Weights(slow_start)
+        self._members: Sequence[Load] = ()
+        self._all: list[tuple[Load, float]] = []
+        self._marks: list[float] = []
+        """Where each one's part of the whole weight ends, among many."""
+
+    def update(self, members: Sequence[Load], now: float) -> None:
+        """Take the members."""
+        self._members = members
+        self._all = list(zip(members, self._weights.of(members, now), strict=True))
+        self._marks = _marks(self._all)
+
+    def draw(
+        self, now: float, random: Random, avoid: Collection[Load]
+    ) -> Sequence[tuple[Load, float]]:
+        """Those to choose from; none of *avoid* unless there is nobody else.
+
+        The two of many are drawn by their weights, since a heavy one that is drawn as seldom as the
+        others can't get its share. They may be the same.
+        """
+        if now >= self._weights.due:
+            self.update(self._members, now)
+        found, marks = self._all, self._marks
+        if avoid:
+            found = [each for each in found if each[0] not in avoid] or found
+            marks = _marks(found)
+        if not marks:
+            return found
+        whole, last = marks[-1], len(marks) - 1
+        return (
+            found[bisect(marks, random() * whole, 0, last)],
+            found[bisect(marks, random() * whole, 0, last)],
+        )
 
 
-def two_of(members: Sequence[Load], random: Random) -> tuple[Load, Load]:
-    """Two different ones of at least two."""
-    count = len(members)
-    first = int(random() * count)
-    second = int(random() * (count - 1))
-    return members[first], members[second + (second >= first)]
+def _marks(found: list[tuple[Load, float]]) -> list[float]:
+    return list(accumulate(weight for _, weight in found)) if len(found) > FEW else []

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from math import exp, inf
 from typing import Final
 
-from sidecar.policy.balance.base import FEW, BalanceSettings, Random, Weights, others, two_of
+from sidecar.policy.balance.base import BalanceSettings, Candidates, Random
 from sidecar.policy.load import Load
 
 _FIRST_GUESS: Final = 0.1
@@ -27,57 +28,45 @@ class Dynamic:
     than its own work: a failed call has to be made again (Envoy's client-side weighted round robin
     has an error penalty for the same reason); cubed, half of them failing makes it 8 times as dear.
 
-    An average fades while there are no results, so that an endpoint that was slow once gets a call
-    now and then. One that nobody has seen is taken for an average one.
+    Latency and errors fade while there are no results, so that an endpoint that was bad once gets a
+    call now and then. One that nobody has seen is taken for an average one.
     """
 
     def __init__(self, settings: BalanceSettings) -> None:
-        self._weights = Weights(settings.slow_start)
-        self._slow_start = settings.slow_start > 0
+        self._candidates = Candidates(settings.slow_start)
         self._decay = settings.decay
         self._stale = settings.stale
-        self._members: Sequence[Load] = ()
         self._usual = _FIRST_GUESS
 
     def update(self, members: Sequence[Load], now: float) -> None:
         """Take the members."""
-        self._members = members
+        self._candidates.update(members, now)
         known = [member.latency for member in members if member.latency]
         if known:
             self._usual = sum(known) / len(known)
 
     def pick(self, key: int, now: float, random: Random, avoid: Collection[Load] = ()) -> Load:
-        """The one of least cost."""
-        members = others(self._members, avoid) if avoid else self._members
-        count = len(members)
-        if count > FEW:
-            one, two = two_of(members, random)
-            best = one if self._cost(one, now) <= self._cost(two, now) else two
-        else:
-            start = int(random() * count)
-            best, least = members[start], self._cost(members[start], now)
-            for index in range(start + 1 - count, start):
-                member = members[index]
-                cost = self._cost(member, now)
-                if cost < least:
-                    best, least = member, cost
+        """The one of least cost; among equals any."""
+        found = self._candidates.draw(now, random, avoid)
+        start = int(random() * len(found))
+        least = inf
+        for member, weight in (*found[start:], *found[:start]):
+            faded = exp((member.seen_at - now) / self._decay)
+            latency = member.latency * faded or self._usual
+            success = 1.0 - _WORST * member.errors * faded
+            cost = latency * (member.in_flight + 1) / (weight * success * success * success)
+            if member.reported is not None:
+                cost *= self._reported(member, now)
+            if cost < least:
+                best, least = member, cost
         if best.latency:
             self._usual += _LEARN * (best.latency - self._usual)
         return best
 
-    def _cost(self, member: Load, now: float) -> float:
-        latency = self._usual
-        if member.latency:
-            latency = member.latency * member.faded(now, self._decay)
+    def _reported(self, member: Load, now: float) -> float:
+        """What *member* says of itself, as a factor of its cost."""
+        fresh = member.freshness(now, self._stale)
         burden = member.in_flight + 1.0
-        success = 1.0 - min(member.errors, _WORST)
-        cost = latency / (member.weight * success * success * success)
-        if member.reported is not None:
-            fresh = member.freshness(now, self._stale)
-            queued, running, kv_used, utilization = member.reported
-            burden += fresh * max(0.0, queued + running - member.in_flight)
-            use = fresh * min(1.0, max(kv_used, utilization))
-            cost /= 1.0 - _WORST * use
-        if self._slow_start:
-            cost /= self._weights.ramp(member, now)
-        return cost * burden
+        others = member.busy - member.in_flight
+        queue = burden + fresh * others if others > 0.0 else burden
+        return queue / (burden * (1.0 - _WORST * fresh * member.used))

@@ -2,59 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
+from itertools import cycle, islice
+from math import inf
+from typing import Final
 
 from sidecar.policy.balance.base import BalanceSettings, Random, Weights
 from sidecar.policy.load import Load
+
+_GOLDEN: Final = 0.6180339887498949
+"""Multiples of it, modulo 1, lie evenly however many there are."""
 
 
 class RoundRobin:
     """Plain turns while all weigh the same; else earliest deadline first.
 
-    Each pick moves a member's deadline on by 1/weight (as in Envoy's `EdfScheduler`), which spreads
-    a heavy member's turns out instead of giving them to it in a row. Where it begins is random:
-    sidecars that start together must not all call the same endpoint first.
+    Each pick moves a member's deadline on by 1/weight (as in Envoy's `EdfScheduler`). The first
+    deadlines lie evenly within that, so that a heavy member's turns are spread out: if all began
+    together, it would have most of its turns before the light ones had their first. Where it begins
+    is random: sidecars that start together must not all call the same endpoint first.
     """
 
     def __init__(self, settings: BalanceSettings) -> None:
         self._weights = Weights(settings.slow_start)
         self._members: Sequence[Load] = ()
-        self._turn = -1
+        self._due = inf
+        """When turns are to be arranged anew."""
+        self._turns: Iterable[Load] = ()
+        self._next: Callable[[], Load]
         self._heap: list[tuple[float, int, float, Load]] = []
         """Deadlines, with the step to the next; the number keeps loads from being compared."""
 
     def update(self, members: Sequence[Load], now: float) -> None:
         """Take members and weights; whose turn it was goes on."""
-        weights = self._weights.of(members, now)
+        if not self._heap:  # one round, by which the next arrangement knows whose turn it is
+            self._turns = list(islice(self._turns, len(self._members)))
         self._members = members
-        if len(set(weights)) == 1:
-            self._heap = []
-            return
-        before = {entry[3]: entry[0] for entry in self._heap}
-        start = min(before.values(), default=0.0)
-        steps = [1.0 / weight for weight in weights]
-        self._heap = [
-            (min(before.get(member, start + step), start + step), number, step, member)
-            for number, (member, step) in enumerate(zip(members, steps, strict=True))
-        ]
-        heapify(self._heap)
+        self._due = -inf
 
     def pick(self, key: int, now: float, random: Random, avoid: Collection[Load] = ()) -> Load:
         """The next in turn."""
-        if now >= self._weights.due:
-            self.update(self._members, now)
+        if now >= self._due:
+            self._arrange(now, random)
         if self._heap:
             return self._earliest(avoid)
+        member = self._next()
+        if avoid:
+            for _ in self._members:
+                if member not in avoid:
+                    break
+                member = self._next()
+        return member
+
+    def _arrange(self, now: float, random: Random) -> None:
+        weights = self._weights.of(self._members, now)
+        self._due = self._weights.due
+        if len(set(weights)) == 1:
+            self._take_turns(random)
+        else:
+            self._set_deadlines(weights, random)
+
+    def _take_turns(self, random: Random) -> None:
         members = self._members
-        count = len(members)
-        if self._turn < 0:
-            self._turn = int(random() * count)
-        for _ in range(count):
-            self._turn = turn = (self._turn + 1) % count
-            if not avoid or members[turn] not in avoid:
-                break
-        return members[turn]
+        turns = [entry[3] for entry in sorted(self._heap)] or self._turns
+        places = {member: place for place, member in enumerate(members)}
+        known = (places[member] for member in turns if member in places)
+        first = next(known, int(random() * len(members)))
+        self._heap = []
+        self._turns = cycle([*members[first:], *members[:first]])
+        self._next = self._turns.__next__
+
+    def _set_deadlines(self, weights: list[float], random: Random) -> None:
+        before = {entry[3]: entry[0] for entry in self._heap}
+        start = min(before.values(), default=0.0)
+        phase = random()
+        self._heap = []
+        for number, (member, weight) in enumerate(zip(self._members, weights, strict=True)):
+            step = 1.0 / weight
+            phase = (phase + _GOLDEN) % 1.0
+            deadline = min(before.get(member, start + phase * step), start + step)
+            self._heap.append((deadline, number, step, member))
+        heapify(self._heap)
 
     def _earliest(self, avoid: Collection[Load]) -> Load:
         heap = self._heap

@@ -12,7 +12,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sidecar.errors import AttemptError, CallError, Reset, Stale, TimedOut
+from sidecar.errors import AttemptError, BadReply, CallError, Reset, Stale, TimedOut, Truncated
 from sidecar.llm.report import parse_orca
 from sidecar.policy.outcome import endpoint_failed
 from sidecar.policy.timeouts import Timers, within
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _REPORT: Final = b"endpoint-load-metrics"
 """What an endpoint says of its load in a reply (ORCA)."""
+_ASKS: Final = b"\r\nendpoint-load-metrics-format: TEXT"
+"""vLLM and Triton say it only to who asks so."""
 
 
 class Attempt:
@@ -54,6 +56,8 @@ class Attempt:
         upstream = rotation.upstream
         if upstream.names and upstream.unresolved:
             await self._in_time(call, self._timers, upstream.resolve())
+        if self._reads_reports:
+            call.asks = _ASKS
         key = 0 if self._affinity is None else self._affinity(call)
         held = rotation.reserve(key, call.tried, call.captured)
         call.attempts += 1
@@ -102,6 +106,9 @@ class Attempt:
         if error is not None:
             if used and isinstance(error, Reset):
                 raise Stale(error.message) from error
+            if isinstance(error, Truncated) and error.endpoint_failed:
+                # Within its head, of which nothing went downstream: another attempt may do better.
+                raise BadReply(error.message, code="upstream_truncated") from error
             raise error
         return exchange
 

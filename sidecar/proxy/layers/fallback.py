@@ -30,6 +30,7 @@ class Target:
     async def __call__(self, call: Call) -> Exchange:
         """Ask it, as if nobody had been asked before."""
         call.lines = call.credential = call.content = None
+        call.asks = b""
         call.tried = ()
         if self._model is not None and call.model is not None:
             call.content = with_model(call.body.content(), self._model)

@@ -89,9 +89,9 @@ class Hedge:
         pending = set(tasks)
         while True:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                if not pending or self._good(task):
-                    return task
+            good = next((task for task in done if self._good(task)), None)
+            if good is not None or not pending:
+                return good or done.pop()
 
     def _good(self, task: asyncio.Task[Exchange]) -> bool:
         return task.exception() is None and task.result().head.status not in self._settings.statuses

@@ -1,9 +1,9 @@
-// The openai SDK for Node: `node client.mjs BASE_URL MODEL whole|stream|parallel|leave`.
+// The openai SDK for Node: `node client.mjs BASE_URL MODEL whole|stream|parallel|leave [RETRIES]`.
 // Prints a JSON value a line: texts as they come, or the error that was thrown.
 import OpenAI from "openai";
 
-const [baseURL, model, mode] = process.argv.slice(2);
-const client = new OpenAI({ baseURL, apiKey: "test-key", maxRetries: 0, timeout: 20_000 });
+const [baseURL, model, mode, retries = "0"] = process.argv.slice(2);
+const client = new OpenAI({ baseURL, apiKey: "test-key", maxRetries: Number(retries), timeout: 20_000 });
 const call = { model, temperature: 0, max_tokens: 30, messages: [{ role: "user", content: "tell" }] };
 const print = (value) => process.stdout.write(JSON.stringify(value) + "\n");
 

@@ -1,0 +1,96 @@
+"""Which of two attempts wins, whatever the order in which they end."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from sidecar.errors import AttemptError
+from sidecar.observe.stats import RouteStats
+from sidecar.policy.budget import Budget, BudgetSettings
+from sidecar.policy.quantile import Quantile
+from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
+
+
+class Exchange:
+    def __init__(self, status: int) -> None:
+        self.head = SimpleNamespace(status=status)
+        self.abandoned = False
+
+    def abandon(self) -> None:
+        self.abandoned = True
+
+
+class Attempts:
+    """A layer whose attempts end when the test says so."""
+
+    def __init__(self) -> None:
+        self.futures: list[asyncio.Future[Exchange]] = []
+
+    async def __call__(self, call: object) -> Exchange:
+        future: asyncio.Future[Exchange] = asyncio.get_running_loop().create_future()
+        self.futures.append(future)
+        return await future
+
+
+def ends(future: asyncio.Future[Exchange], how: int) -> Exchange | None:
+    if not how:
+        future.set_exception(AttemptError("no"))
+        return None
+    exchange = Exchange(how)
+    future.set_result(exchange)
+    return exchange
+
+
+async def two() -> tuple[asyncio.Task[Any], Attempts]:
+    """A call whose second attempt has begun."""
+    attempts = Attempts()
+    settings = HedgeSettings(0.0, 0.95, 1, frozenset({500}))
+    budget = Budget(BudgetSettings(1.0, 10.0, 10.0))
+    hedge = Hedge(cast("Any", attempts), settings, budget, Quantile(), RouteStats())
+    call = SimpleNamespace(body=SimpleNamespace(complete=True), hedged=False)
+    task = asyncio.create_task(cast("Any", hedge(cast("Any", call))))
+    while len(attempts.futures) < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    return task, attempts
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    ("first", "second", "winner"),
+    [(200, 200, None), (500, 200, 1), (200, 500, 0), (0, 200, 1), (200, 0, 0), (500, 500, None)],
+)
+async def test_a_good_head_wins(
+    first: int, second: int, winner: int | None, together: bool
+) -> None:
+    task, attempts = await two()
+    exchanges = [ends(attempts.futures[0], first)]
+    if not together:
+        for _ in range(5):
+            await asyncio.sleep(0)
+    if not attempts.futures[1].done():
+        exchanges.append(ends(attempts.futures[1], second))
+    won = await task
+    assert won in exchanges
+    assert winner is None or won is exchanges[winner]
+    assert not won.abandoned
+    assert all(other.abandoned for other in exchanges if other is not None and other is not won)
+
+
+async def test_both_may_raise() -> None:
+    task, attempts = await two()
+    for future in attempts.futures:
+        ends(future, 0)
+    with pytest.raises(AttemptError):
+        await task
+
+
+async def test_who_leaves_ends_both() -> None:
+    task, attempts = await two()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert all(future.cancelled() for future in attempts.futures)
