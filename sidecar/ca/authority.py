@@ -66,10 +66,13 @@ class Authority:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
-        leaf = self.leaf(host).public_bytes(Encoding.PEM)
-        with _readable(_private(self._leaf_key) + leaf) as path:
+        with _readable(self.identity(host)) as path:
             context.load_cert_chain(path)
         return context
+
+    def identity(self, host: str) -> bytes:
+        """A key and a leaf for *host*, as PEM."""
+        return _private(self._leaf_key) + self.leaf(host).public_bytes(Encoding.PEM)
 
     def leaf(self, host: str) -> x509.Certificate:
         """A certificate for *host*."""
