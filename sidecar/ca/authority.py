@@ -105,6 +105,8 @@ def open_authority(folder: Path) -> Authority:
         made = write_first(file, _new_authority())
         authority = _parse(made, file)
         write(folder / CERTIFICATE_FILE, authority.pem)
+    except Unusable:
+        raise
     except OSError as error:
         raise Unusable(f"{error.filename or folder}: {error.strerror}") from error
     return authority

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import (
     serialize_java_truststore,
 )
 
-PASSWORD: Final = "changeit"  # noqa: S105 - Java's own default; the store holds nothing secret
+from sidecar.ca.place import PASSWORD
+
 _VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 """Where a user may have said already what is to be trusted, such as a company's own root."""
 _WELL_KNOWN: Final = (

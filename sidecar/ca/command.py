@@ -12,7 +12,6 @@ from sidecar.ca.place import (
     CERTIFICATE_FILE,
     KEY_FILE,
     TRUST_STORE_FILE,
-    Unusable,
     default_folder,
     write,
 )
@@ -43,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it. 1 when the CA can't be had, with the reason on standard error."""
     try:
         print(_ACTIONS[arguments.action](arguments.folder or default_folder(), arguments.out))
-    except (Unusable, OSError) as error:
+    except OSError as error:
         print(f"sidecar ca: {error}", file=sys.stderr)
         return 1
     return 0

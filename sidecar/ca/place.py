@@ -13,12 +13,14 @@ KEY_FILE: Final = "ca.pem"
 CERTIFICATE_FILE: Final = "ca.crt"
 BUNDLE_FILE: Final = "bundle.pem"
 TRUST_STORE_FILE: Final = "truststore.p12"
+PASSWORD: Final = "changeit"  # noqa: S105
+"""Of the trust store: Java's own default, as it holds nothing secret."""
 
 PRIVATE: Final = 0o600
 PUBLIC: Final = 0o644
 
 
-class Unusable(Exception):
+class Unusable(OSError):
     """The CA's folder or files can't be used; the message says which and why."""
 
 

@@ -22,6 +22,14 @@ class Intercept(Section, frozen=True):
             "`llm-sidecar/ca` in `$XDG_STATE_HOME` or `~/.local/state`."
         ),
     ] = None
+    publish: Annotated[
+        str | None,
+        Meta(
+            description="Folder into which, at the start, the CA's certificate (`ca.crt`), the "
+            "system's roots with it (`bundle.pem`) and a Java trust store (`truststore.p12`) are "
+            "written, for programs of other users or containers."
+        ),
+    ] = None
     clients: Annotated[
         tuple[str, ...],
         Meta(max_length=1000, description="Networks whose clients may use `forward` listeners."),

@@ -125,6 +125,7 @@ _IN_POLICIES: Final[tuple[tuple[str, Rule], ...]] = (
 )
 _ELSEWHERE: Final[tuple[tuple[str, Rule], ...]] = (
     ("intercept.ca", grammar.file_path),
+    ("intercept.publish", grammar.file_path),
     ("intercept.clients.*", grammar.network),
     ("intercept.allow.*", grammar.network_or_host),
     ("intercept.sniff", grammar.positive),

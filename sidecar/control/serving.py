@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sidecar.ca.place import default_folder
 from sidecar.listen.listener import Listener, name_of
 from sidecar.observe.access_log import AccessLog
 from sidecar.observe.stats import ListenerStats, Stats
@@ -19,7 +22,7 @@ from sidecar.upstream.registry import Registry
 if TYPE_CHECKING:
     from sidecar.config.load import Loaded
     from sidecar.config.model import AccessLog as AccessLogConfig
-    from sidecar.config.model import Config
+    from sidecar.config.model import Config, Intercept
     from sidecar.config.model import Listener as ListenerConfig
     from sidecar.listen.gates import Gates
 
@@ -55,6 +58,7 @@ class Serving:
             binding = self.registry.bind(config.upstreams)
             snapshot = compile_snapshot(loaded, binding.upstreams, self.stats, draft)
             log = self._new_log(config)
+            await _publish(config.intercept)
             started = await self._start_listeners(config, snapshot)
         except OSError:
             self._undo(log)
@@ -182,6 +186,17 @@ class Serving:
                 del self.stats.routes[key]
         for gone in self.stats.upstreams.keys() - snapshot.upstreams.keys():
             del self.stats.upstreams[gone]
+
+
+async def _publish(settings: Intercept) -> None:
+    """Write what makes programs trust the local CA. Raise OSError if it can't be."""
+    if settings.publish is None:
+        return
+    from sidecar.ca.trust import publish
+
+    ca = Path(settings.ca) if settings.ca else default_folder()
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, publish, ca, Path(settings.publish), os.environ)
 
 
 def _check_mode(listener: Listener, entry: ListenerConfig) -> None:

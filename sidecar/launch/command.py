@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sidecar.config.load import ConfigErrors
 from sidecar.kube.netfilter import Backend, Failed, backend
@@ -17,7 +18,10 @@ from sidecar.kube.redirect import Redirect
 from sidecar.launch import child
 from sidecar.launch.running import ADMIN, GROUP, NotRunning, Running, find, started
 from sidecar.launch.summary import read, summary
-from sidecar.launch.variables import Mode, Trust, variables
+from sidecar.launch.variables import Mode, variables
+
+if TYPE_CHECKING:
+    from sidecar.ca.trust import Trust
 
 FAILED = 1
 
@@ -122,16 +126,9 @@ def _trust(sidecar: Running, folder: Path) -> Trust | None:
     """Write what programs need to trust the sidecar's CA, besides all that they trust now."""
     if sidecar.ca is None:
         return None
-    from sidecar.ca.bundle import PASSWORD, bundle, roots, trust_store
-    from sidecar.ca.place import write
+    from sidecar.ca.trust import write_trust
 
-    certificate = sidecar.ca.encode()
-    both = bundle([file for file in roots(os.environ) if file.parent != folder], certificate)
-    trust = Trust(folder / "ca.crt", folder / "bundle.pem", folder / "truststore.p12", PASSWORD)
-    write(trust.certificate, certificate)
-    write(trust.bundle, both)
-    write(trust.store, trust_store(both))
-    return trust
+    return write_trust(sidecar.ca.encode(), folder, os.environ)
 
 
 def _kept_folder() -> Path:

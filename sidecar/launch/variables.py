@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
+
+from sidecar.ca.place import PASSWORD
+
+if TYPE_CHECKING:
+    from sidecar.ca.trust import Trust
 
 Mode = Literal["base-url", "proxy", "capture"]
 
@@ -16,15 +20,6 @@ _LOCAL: Final = (
     "192.168.0.0/16", "169.254.0.0/16", ".local", ".internal", ".svc", ".cluster.local",
 )  # fmt: skip
 """Where no LLM is called by a name that a route knows, and a proxy would refuse to go."""
-
-
-class Trust(NamedTuple):
-    """Files that have the local CA in them."""
-
-    certificate: Path
-    bundle: Path
-    store: Path
-    password: str
 
 
 def variables(
@@ -85,7 +80,7 @@ def _java_trust(trust: Trust) -> list[str]:
     return [
         f"-Djavax.net.ssl.trustStore={trust.store}",
         "-Djavax.net.ssl.trustStoreType=PKCS12",
-        f"-Djavax.net.ssl.trustStorePassword={trust.password}",
+        f"-Djavax.net.ssl.trustStorePassword={PASSWORD}",
     ]
 
 

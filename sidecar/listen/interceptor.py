@@ -9,7 +9,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sidecar.ca.place import Unusable
 from sidecar.errors import CallError
 from sidecar.http.sniff import MAX_SNIFFED, Sniffed, sniff
 from sidecar.listen.decide import Client, Decision, Memory, client_of, decide
@@ -116,7 +115,7 @@ class Interceptor(Gate):
     async def _context(self, host: str) -> ssl.SSLContext | None:
         try:
             return await self.shared.leaves.context(self.rules.ca, host)
-        except (Unusable, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:
             self.warn(Decision.NO_CA, f"can't intercept: {error}")
             return None
 

@@ -8,7 +8,8 @@ import pytest
 
 from sidecar import cli
 from sidecar.ca.authority import open_authority
-from sidecar.ca.bundle import PASSWORD, roots
+from sidecar.ca.bundle import roots
+from sidecar.ca.place import PASSWORD
 
 
 @pytest.fixture

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.launch.variables import Trust, variables
+from sidecar.ca.trust import Trust
+from sidecar.launch.variables import variables
 
 ADDRESSES = {"reverse": "127.0.0.1:1", "forward": "127.0.0.1:2", "capture": "127.0.0.1:3"}
-TRUST = Trust(Path("/t/ca.crt"), Path("/t/bundle.pem"), Path("/t/store.p12"), "pw")
+TRUST = Trust(Path("/t/ca.crt"), Path("/t/bundle.pem"), Path("/t/store.p12"))
 JAVA = (
     "-Djavax.net.ssl.trustStore=/t/store.p12 -Djavax.net.ssl.trustStoreType=PKCS12 "
-    "-Djavax.net.ssl.trustStorePassword=pw"
+    "-Djavax.net.ssl.trustStorePassword=changeit"
 )
 
 
