@@ -197,6 +197,39 @@ async def test_a_large_answer_before_the_close_arrives_whole(ca: Path) -> None:
             await sending
 
 
+async def test_a_websocket_inside_tls(ca: Path) -> None:
+    async with proxy(ca) as stage:
+        client = await connects(stage)
+        async with inside_tls(client, trusting(ca)) as (reader, writer):
+            writer.write(
+                b"GET /v1/realtime HTTP/1.1\r\nHost: llm.test\r\nConnection: Upgrade\r\n"
+                b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+            server = await stage.accepts()
+            await server.head()
+            await server.sends(
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+                b"Upgrade: websocket\r\n\r\nhello"
+            )
+            assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 101 ")
+            writer.write(b"ping")
+            await server.gets(b"ping")
+            server.half_closes()  # TLS can't pass half an end on: it is one
+            assert await reader.read() == b""
+            await server.is_cut()
+        await stage.is_empty()
+
+
+async def test_what_programs_need_is_published(ca: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "trust"
+    async with proxy(ca, intercept={"publish": str(folder)}) as stage:
+        assert sorted(os.listdir(folder)) == ["bundle.pem", "ca.crt", "truststore.p12"]
+        stage.config["intercept"]["publish"] = str(ca / "ca.pem" / "x")
+        with pytest.raises(OSError, match=r"ca\.pem"):
+            await stage.apply()
+
+
 async def test_errors_of_ours_arrive(ca: Path) -> None:
     async with proxy(ca) as stage:
         stage.server.closes()
