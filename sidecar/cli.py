@@ -29,6 +29,7 @@ application, without changing it. Point its base URL here:
 _EXAMPLES = """examples:
   sidecar run                      serve the well-known providers, no file needed
   sidecar run -c sidecar.yaml      serve what the file says, and follow its changes
+  sidecar exec -- python app.py    run a program whose calls a sidecar carries
   sidecar check sidecar.yaml       list every mistake in a file
   sidecar demo                     see it work, in front of simulated LLMs
 
@@ -93,6 +94,30 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
         "--admin-port", type=int, default=14010, help="of its admin API (%(default)s)"
     )
     demo.set_defaults(command=_demo)
+
+    execute = commands.add_parser("exec", help="run a program beside a sidecar")
+    environment = commands.add_parser("env", help="print what a program needs, as shell exports")
+    if {"exec", "env"} & set(named):
+        from sidecar.launch import command as launch
+
+        launch.add_exec_arguments(execute)
+        execute.set_defaults(command=launch.run_exec)
+        launch.add_env_arguments(environment)
+        environment.set_defaults(command=launch.run_env)
+
+    authority = commands.add_parser("ca", help="the local CA, for TLS interception")
+    if "ca" in named:
+        from sidecar.ca import command as ca
+
+        ca.add_arguments(authority)
+        authority.set_defaults(command=ca.run)
+
+    redirect = commands.add_parser("redirect", help="redirect connections to the sidecar (root)")
+    if "redirect" in named:
+        from sidecar.kube import redirect_command
+
+        redirect_command.add_arguments(redirect)
+        redirect.set_defaults(command=redirect_command.run)
 
     _add_kubernetes(commands, named)
 

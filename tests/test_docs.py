@@ -165,7 +165,7 @@ def busy_stats() -> Stats:
     upstream.line = Admission(AdmissionSettings(1, 1, 1, 1.0, 1.0))
     upstream.panic["x"], upstream.ejected["x"], upstream.shed["x"] = True, [], 1
     stats.listeners["l"] = ListenerStats()
-    stats.listeners["l"].refused[400] = 1
+    stats.listeners["l"].refused[400] = stats.listeners["l"].decisions["x"] = 1
     return stats
 
 

@@ -151,8 +151,6 @@ def _suggestion(name: str, known: list[str]) -> str:
 
 
 def _wrong(settings: Settings) -> Iterator[str]:
-    if settings.mode != "base-url" and not settings.config_map:
-        yield f"mode: {settings.mode} needs a config-map: what is built in has no such listener"
     checks: dict[str, Callable[[str], bool]] = {
         "apis": APIS.__contains__,
         "capture_ports": _is_port,

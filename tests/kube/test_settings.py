@@ -27,7 +27,6 @@ def test_texts_become_what_the_fields_are() -> None:
         ("port", "http"),
         ("cpu-request", "lots"),
         ("memory-limit", "1 GB"),
-        ("mode", "capture"),
         ("capture-ports", "443,http"),
         ("capture-ports", "8010-8000"),
         ("exclude-ports", "65536"),
