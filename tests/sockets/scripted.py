@@ -21,7 +21,6 @@ class Cut(bytes):
     """A reply that breaks off: its connection is closed behind it."""
 
 
-
 def status(code: int, *lines: bytes, body: bytes = b"no") -> bytes:
     """A whole reply of a status."""
     head = [b"HTTP/1.1 %d X" % code, b"Content-Length: %d" % len(body), *lines]
