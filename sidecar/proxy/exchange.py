@@ -368,12 +368,6 @@ class Exchange:
             connection.idle_limit = _keep_alive_limit(head.fields[b"keep-alive"])
         connection.end(head.keep_alive and head.status != 101)
 
-    def _tell(self, now: float) -> None:
-        """What the reply says of its endpoint. Its head was not told yet if all came at once."""
-        self._place.tell(endpoint_failed(self.head.status), now)
-        if self.error is not None and self.error.endpoint_failed:
-            self._place.broke(now)
-
     def _settle(self) -> None:
         if self.settled:
             return
@@ -394,7 +388,8 @@ class Exchange:
         if self.error is not None:
             stats.errors[self.error.code] += 1
         if self._answered:
-            self._tell(time.monotonic())
+            if self.error is not None and self.error.endpoint_failed:
+                self._place.broke(time.monotonic())
             self._place.release()
         for release in self._releases:
             release()
