@@ -118,11 +118,11 @@ def refusal(rotation: Rotation) -> tuple[str, int, str]:
 # -- who is out --
 
 
-def test_all_in_turn(clock: Clock) -> None:
+async def test_all_in_turn(clock: Clock) -> None:
     assert counts(Fleet(A, B, C).rotation, 12) == {A: 4, B: 4, C: 4}
 
 
-def test_an_open_breaker_ejects(clock: Clock) -> None:
+async def test_an_open_breaker_ejects(clock: Clock) -> None:
     fleet = Fleet(A, B, C)
     fleet.fail(B)
     assert fleet.picked() == {A, C}
@@ -133,7 +133,7 @@ def test_an_open_breaker_ejects(clock: Clock) -> None:
     assert fleet.ejected() == [B, C]
 
 
-def test_breakers_of_another_scope_are_no_matter(clock: Clock) -> None:
+async def test_breakers_of_another_scope_are_no_matter(clock: Clock) -> None:
     fleet = Fleet(A, B)
     fleet.fail(B)
     assert fleet.picked(fleet.rotating(scope="route:r")) == {A, B}
@@ -141,7 +141,7 @@ def test_breakers_of_another_scope_are_no_matter(clock: Clock) -> None:
     assert fleet.picked() == {A}
 
 
-def test_health_ejects_and_brings_back(clock: Clock) -> None:
+async def test_health_ejects_and_brings_back(clock: Clock) -> None:
     fleet = Fleet(A, B)
     fleet.picked()
     fleet.endpoint(A).set_health(False)
@@ -155,7 +155,7 @@ def test_health_ejects_and_brings_back(clock: Clock) -> None:
     assert fleet.endpoint(A).load.since == clock.now  # it begins slowly
 
 
-def test_health_and_breaker_together(clock: Clock) -> None:
+async def test_health_and_breaker_together(clock: Clock) -> None:
     fleet = Fleet(A, B)
     fleet.fail(A)
     fleet.endpoint(A).set_health(False)
@@ -166,7 +166,7 @@ def test_health_and_breaker_together(clock: Clock) -> None:
 @pytest.mark.parametrize(
     ("max_ejected", "expected"), [(None, {C}), (0.7, {C}), (0.5, {B, C}), (0.0, {A, B, C})]
 )
-def test_so_many_may_be_ejected(
+async def test_so_many_may_be_ejected(
     clock: Clock, max_ejected: float | None, expected: set[str]
 ) -> None:
     fleet = Fleet(A, B, C)
@@ -176,7 +176,7 @@ def test_so_many_may_be_ejected(
     assert fleet.picked(fleet.rotating(max_ejected=max_ejected)) == expected
 
 
-def test_when_all_are_out_all_are_tried(clock: Clock) -> None:
+async def test_when_all_are_out_all_are_tried(clock: Clock) -> None:
     fleet = Fleet(A, B)
     fleet.fail(A, B)
     assert fleet.picked() == {A, B}
@@ -192,7 +192,7 @@ def test_when_all_are_out_all_are_tried(clock: Clock) -> None:
     assert not fleet.rotation.panic
 
 
-def test_without_panic_none_is(clock: Clock) -> None:
+async def test_without_panic_none_is(clock: Clock) -> None:
     fleet = Fleet(A, B, panic=False)
     fleet.fail(A)
     fleet.endpoint(B).set_health(False)
@@ -206,7 +206,7 @@ def test_without_panic_none_is(clock: Clock) -> None:
 # -- back again --
 
 
-def test_tried_again_when_the_breakers_time_is_over(clock: Clock) -> None:
+async def test_tried_again_when_the_breakers_time_is_over(clock: Clock) -> None:
     fleet = Fleet(A, B)
     fleet.fail(A)
     clock.now += 0.999
@@ -221,7 +221,7 @@ def test_tried_again_when_the_breakers_time_is_over(clock: Clock) -> None:
     assert fleet.picked() == {A, B}
 
 
-def test_the_earliest_of_several_is_waited_for(clock: Clock) -> None:
+async def test_the_earliest_of_several_is_waited_for(clock: Clock) -> None:
     fleet = Fleet(A, B, C)
     fleet.fail(A)
     clock.now += 0.5
@@ -232,7 +232,7 @@ def test_the_earliest_of_several_is_waited_for(clock: Clock) -> None:
     assert fleet.picked() == {A, B, C}
 
 
-def test_a_cancelled_trial_gives_its_place_back(clock: Clock) -> None:
+async def test_a_cancelled_trial_gives_its_place_back(clock: Clock) -> None:
     fleet = Fleet(A, B)
     fleet.fail(A)
     clock.now += 1.0
@@ -245,7 +245,7 @@ def test_a_cancelled_trial_gives_its_place_back(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("names", [(A, B), (A, B, C)])
-def test_full_trials_everywhere_still_give_a_place_that_counts(
+async def test_full_trials_everywhere_still_give_a_place_that_counts(
     clock: Clock, names: tuple[str, ...]
 ) -> None:
     fleet = Fleet(*names)
@@ -262,7 +262,7 @@ def test_full_trials_everywhere_still_give_a_place_that_counts(
     assert total.in_flight == 2 * len(names)
 
 
-def test_one_that_was_tried_goes_before_full_trials(clock: Clock) -> None:
+async def test_one_that_was_tried_goes_before_full_trials(clock: Clock) -> None:
     fleet = Fleet(A, B)
     fleet.fail(A)
     clock.now += 1.0
@@ -271,7 +271,7 @@ def test_one_that_was_tried_goes_before_full_trials(clock: Clock) -> None:
     assert fleet.picked(avoid=[fleet.endpoint(B).load]) == {B}
 
 
-def test_what_was_tried_is_avoided(clock: Clock) -> None:
+async def test_what_was_tried_is_avoided(clock: Clock) -> None:
     fleet = Fleet(A, B, C)
     loads = {name: fleet.endpoint(name).load for name in (A, B, C)}
     assert fleet.picked(avoid=(loads[A],)) == {B, C}
@@ -284,7 +284,7 @@ def test_what_was_tried_is_avoided(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("said", [{"drained": True}, {"weight": 0.0}, {"breaker": "open"}])
-def test_never_picked_even_in_panic(clock: Clock, said: dict[str, Any]) -> None:
+async def test_never_picked_even_in_panic(clock: Clock, said: dict[str, Any]) -> None:
     fleet = Fleet(A, B, C)
     assert fleet.picked() == {A, B, C}
     fleet.say(A, **said)
@@ -299,14 +299,14 @@ def test_never_picked_even_in_panic(clock: Clock, said: dict[str, Any]) -> None:
     assert fleet.picked() == {A}
 
 
-def test_forced_closed_is_never_ejected(clock: Clock) -> None:
+async def test_forced_closed_is_never_ejected(clock: Clock) -> None:
     fleet = Fleet(A, B)
     fleet.say(A, breaker="closed")
     fleet.fail(A)
     assert fleet.picked() == {A, B}
 
 
-def test_weights_at_run_time(clock: Clock) -> None:
+async def test_weights_at_run_time(clock: Clock) -> None:
     fleet = Fleet({"url": A, "weight": 3}, B)
     assert abs(counts(fleet.rotation, 40)[A] - 30) <= 1
     fleet.say(B, weight=7.0)
@@ -352,7 +352,7 @@ WEST: dict[str, Any] = {"url": B, "labels": {"zone": "west", "gpu": "a"}}
         ({"gpu": "a", "zone": "west"}, {B}),
     ],
 )
-def test_labels(clock: Clock, labels: dict[str, str], expected: set[str]) -> None:
+async def test_labels(clock: Clock, labels: dict[str, str], expected: set[str]) -> None:
     fleet = Fleet(EAST, WEST, C)
     assert fleet.picked(fleet.rotating(labels=labels)) == expected
     assert fleet.picked(fleet.rotation.narrowed(labels)) == expected
@@ -360,7 +360,7 @@ def test_labels(clock: Clock, labels: dict[str, str], expected: set[str]) -> Non
     assert fleet.picked(wanted) == expected - {C}
 
 
-def test_labels_that_nobody_has(clock: Clock) -> None:
+async def test_labels_that_nobody_has(clock: Clock) -> None:
     fleet = Fleet(EAST, WEST, C)
     labels = {"zone": "east", "gpu": "b"}
     assert refusal(fleet.rotating(labels=labels)) == (
@@ -373,7 +373,7 @@ def test_labels_that_nobody_has(clock: Clock) -> None:
     )
 
 
-def test_narrowed_rotations_are_kept_but_not_for_ever() -> None:
+async def test_narrowed_rotations_are_kept_but_not_for_ever() -> None:
     rotation = Fleet(EAST, WEST).rotation
     east = rotation.narrowed({"zone": "east", "gpu": "a"})
     assert rotation.narrowed({"gpu": "a", "zone": "east"}) is east
@@ -382,7 +382,7 @@ def test_narrowed_rotations_are_kept_but_not_for_ever() -> None:
     assert len(rotation._narrowed) <= 64
 
 
-def test_labels_that_change_are_seen_at_the_next_pick(clock: Clock) -> None:
+async def test_labels_that_change_are_seen_at_the_next_pick(clock: Clock) -> None:
     fleet = Fleet(EAST, WEST)
     east = fleet.rotating(labels={"zone": "east"})
     assert fleet.picked(east) == {A}
@@ -393,7 +393,7 @@ def test_labels_that_change_are_seen_at_the_next_pick(clock: Clock) -> None:
 # -- templates --
 
 
-def test_a_template_leads_where_the_call_says(clock: Clock) -> None:
+async def test_a_template_leads_where_the_call_says(clock: Clock) -> None:
     fleet = Fleet("http://{name}.example")
     assert fleet.picked(captured={"name": "x"}) == {"http://x.example"}
     assert fleet.picked(captured={"name": "y"}) == {"http://y.example"}
@@ -404,7 +404,7 @@ def test_a_template_leads_where_the_call_says(clock: Clock) -> None:
     assert fleet.picked(captured={"name": "y"}) == {"http://y.example"}
 
 
-def test_a_template_beside_others(clock: Clock) -> None:
+async def test_a_template_beside_others(clock: Clock) -> None:
     fleet = Fleet("http://{name}.example", B)
     found = counts(fleet.rotation, 12, captured={"name": "x"})
     assert found == {"http://x.example": 6, B: 6}
@@ -415,7 +415,7 @@ def test_a_template_beside_others(clock: Clock) -> None:
 # -- what is held --
 
 
-def test_a_place_counts_until_it_is_released(clock: Clock) -> None:
+async def test_a_place_counts_until_it_is_released(clock: Clock) -> None:
     fleet = Fleet(A)
     load = fleet.endpoint(A).load
     held = [fleet.rotation.reserve() for _ in range(3)]
@@ -426,7 +426,7 @@ def test_a_place_counts_until_it_is_released(clock: Clock) -> None:
     assert (load.in_flight, load.total.in_flight) == (0, 0)
 
 
-def test_it_tells_once(clock: Clock) -> None:
+async def test_it_tells_once(clock: Clock) -> None:
     fleet = Fleet(A, B)
     held = fleet.hold(A)
     clock.now += 0.25
@@ -439,14 +439,14 @@ def test_it_tells_once(clock: Clock) -> None:
     assert (shown["calls"], shown["failure_rate"]) == (1, 0.0)
 
 
-def test_what_was_not_told_is_nothing(clock: Clock) -> None:
+async def test_what_was_not_told_is_nothing(clock: Clock) -> None:
     fleet = Fleet(A)
     fleet.rotation.reserve().release()
     assert fleet.endpoint(A).breakers["default"].snapshot(clock.now)["calls"] == 0
     assert fleet.endpoint(A).load.latency == 0.0
 
 
-def test_a_success_that_broke(clock: Clock) -> None:
+async def test_a_success_that_broke(clock: Clock) -> None:
     """It counts as a failure. How long the stream ran says nothing of the first byte."""
     fleet = Fleet(A)
     held = fleet.rotation.reserve()
@@ -463,7 +463,7 @@ def test_a_success_that_broke(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("told", [True, None])
-def test_what_failed_or_never_answered_can_not_break(clock: Clock, told: bool | None) -> None:
+async def test_what_failed_or_never_answered_can_not_break(clock: Clock, told: bool | None) -> None:
     fleet = Fleet(A)
     held = fleet.rotation.reserve()
     if told is not None:
@@ -474,7 +474,7 @@ def test_what_failed_or_never_answered_can_not_break(clock: Clock, told: bool | 
     assert fleet.endpoint(A).breakers["default"].window.failures == (1 if told else 0)
 
 
-def test_without_a_breaker_loads_are_fed(clock: Clock) -> None:
+async def test_without_a_breaker_loads_are_fed(clock: Clock) -> None:
     fleet = Fleet(A, breaker=None)
     held = fleet.rotation.reserve()
     held.tell(True, clock.now)
@@ -486,7 +486,7 @@ def test_without_a_breaker_loads_are_fed(clock: Clock) -> None:
 # -- changes --
 
 
-def test_members_that_come_and_go_are_seen_at_the_next_pick(clock: Clock) -> None:
+async def test_members_that_come_and_go_are_seen_at_the_next_pick(clock: Clock) -> None:
     fleet = Fleet(A, B)
     assert fleet.picked() == {A, B}
     fleet.serve(B, C)
@@ -494,7 +494,7 @@ def test_members_that_come_and_go_are_seen_at_the_next_pick(clock: Clock) -> Non
     assert fleet.picked(fleet.rotating()) == {B, C}
 
 
-def test_a_pick_between_changes_looks_at_nothing_anew(clock: Clock) -> None:
+async def test_a_pick_between_changes_looks_at_nothing_anew(clock: Clock) -> None:
     fleet = Fleet(A, B)
     fleet.picked()
     ready = fleet.rotation._ready
@@ -505,7 +505,7 @@ def test_a_pick_between_changes_looks_at_nothing_anew(clock: Clock) -> None:
     assert fleet.rotation._ready is not ready
 
 
-def test_breaker_settings_of_a_reload_reach_breakers_that_stay(clock: Clock) -> None:
+async def test_breaker_settings_of_a_reload_reach_breakers_that_stay(clock: Clock) -> None:
     fleet = Fleet(A, B)
     fleet.picked()
     patient = BREAKER._replace(min_calls=5)
@@ -516,7 +516,7 @@ def test_breaker_settings_of_a_reload_reach_breakers_that_stay(clock: Clock) -> 
 
 
 @pytest.mark.parametrize("method", ["least_conn", "dynamic", "ip_hash", "prefix"])
-def test_every_method_keeps_away_from_who_is_out(clock: Clock, method: str) -> None:
+async def test_every_method_keeps_away_from_who_is_out(clock: Clock, method: str) -> None:
     fleet = Fleet(A, B, C, method=method)
     fleet.endpoint(B).set_health(False)
     for key in range(40):
