@@ -57,6 +57,7 @@ class Exchange:
     _paused = False
     _writer: Writer | None = None
     _waiter: asyncio.Future[None] | None = None
+    _releases: Sequence[Callable[[], None]] = ()
     _timer: asyncio.TimerHandle | None = None
     _phase = ""
     _last = 0.0
@@ -73,7 +74,6 @@ class Exchange:
         self._place = held
         self._timers = timers
         self._held: list[bytes] = []
-        self._releases: list[Callable[[], None]] = []
 
     def send(self) -> None:
         """Send the request: all of it in one write, or its head and then what comes of its body."""
@@ -135,7 +135,7 @@ class Exchange:
         if self.settled:
             release()
         else:
-            self._releases.append(release)
+            self._releases = (*self._releases, release)
 
     def abandon(self) -> None:
         """Nobody wants the reply any more: close the connection at once, in whatever phase."""
