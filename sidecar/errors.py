@@ -43,6 +43,14 @@ class NotRouted(CallError):
     status = 404
 
 
+class Forbidden(CallError):
+    """A forward proxy does not do this for everybody."""
+
+    code = "forbidden_target"
+    status = 403
+    close = True
+
+
 class BadOverride(CallError):
     """A trusted caller's `x-sidecar-*` header says something that it can't."""
 

@@ -6,7 +6,7 @@ Each function takes a text and returns what is wrong with it, without quoting it
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 from msgspec import Struct
@@ -160,6 +160,25 @@ def loopback(text: str) -> str | None:
 def server_name(text: str) -> str | None:
     """A name or address that a certificate can be for."""
     return None if _is_host(text) or _is_v6(f"[{text}]") else "expected a host name"
+
+
+def network(text: str) -> str | None:
+    """An address, or a network in CIDR notation whose host bits are zero."""
+    wrong = "expected a network, as 10.0.0.0/8 or fd00::/8"
+    try:
+        ip_network(text)
+    except ValueError:
+        return wrong
+    return wrong if "%" in text else None  # an interface's zone means nothing elsewhere
+
+
+def network_or_host(text: str) -> str | None:
+    """A network, a host, or `*.` before one."""
+    if network(text) is None:
+        return None
+    if "/" in text or _CAPTURE.search(text) or host_pattern(text) is not None:
+        return "expected a network or a host, as 10.0.0.0/8, db.local or *.internal"
+    return None
 
 
 def _is_v6(bracketed: str) -> bool:

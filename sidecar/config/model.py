@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from sidecar.config.balance import Balance
 from sidecar.config.base import Dialect, Name, Secret, Section
+from sidecar.config.intercept import Intercept, Mode
 from sidecar.config.limits import Admission, CallLimits, ClientLimits, Rate
 from sidecar.config.policy import Breaker, Ejection, Policy, Timeouts
 from sidecar.config.retries import Backoff, Budget, Hedge, Retry
@@ -46,6 +47,7 @@ __all__ = [
     "Fallback",
     "Health",
     "Hedge",
+    "Intercept",
     "Limits",
     "Listener",
     "LoadReport",
@@ -98,11 +100,22 @@ class Listener(Section, frozen=True):
     """A place where calls arrive."""
 
     mode: Annotated[
-        Literal["reverse"],
-        Meta(description="`reverse`: applications point their base URL here."),
+        Mode,
+        Meta(
+            description="`reverse`: applications point their base URL here. `forward`: they have "
+            "it as their HTTP proxy. `capture`: the kernel redirects their connections here."
+        ),
     ] = "reverse"
-    address: Annotated[str | None, Meta(description="`HOST:PORT`; IPv6 as `[::1]:14001`.")] = None
-    path: Annotated[str | None, Meta(description="A Unix socket, instead of `address`.")] = None
+    address: Annotated[
+        str | None,
+        Meta(
+            description="`HOST:PORT`; IPv6 as `[::1]:14001`. For mode `capture`, `localhost:PORT` "
+            "is both loopback addresses, as far as the machine has them."
+        ),
+    ] = None
+    path: Annotated[
+        str | None, Meta(description="A Unix socket, instead of `address`; for mode `reverse`.")
+    ] = None
     max_connections: Annotated[
         int,
         Meta(ge=1, le=1_000_000, description="Connections at once; more get 503."),
@@ -162,6 +175,9 @@ class Config(Section, frozen=True):
         dict[Name, Policy],
         Meta(max_length=1000, description="Named policies; `default` is used where none is named."),
     ] = {}
+    intercept: Annotated[
+        Intercept, Meta(description="What is intercepted, and what passed through.")
+    ] = Intercept()
     access_log: Annotated[AccessLog, Meta(description="One line a call.")] = AccessLog()
     admin: Annotated[Admin, Meta(description="Admin and health servers.")] = Admin()
     log_level: Annotated[

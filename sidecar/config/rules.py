@@ -41,6 +41,7 @@ def broken_rules(root: object) -> Iterator[Problem]:
     yield from _names(root)
     yield from _conditions(root)
     yield from _probes(root)
+    yield from _sockets_of_other_modes(root)
     yield from _twice(_texts(root, "routes.*.name"))
     yield from _twice(_places(root))
 
@@ -60,6 +61,15 @@ def _conditions(root: object) -> Iterator[Problem]:
         for path, word in _texts(root, steps):
             if word not in _CONDITIONS and (word[:1] not in ("4", "5") or grammar.status(word)):
                 yield Problem(path, "no condition and no status of an error", word, _CONDITIONS)
+
+
+def _sockets_of_other_modes(root: object) -> Iterator[Problem]:
+    """No client uses a proxy behind a Unix socket, and the kernel redirects to none."""
+    for path, value in select(root, "listeners.*"):
+        if isinstance(value, dict) and value.get("path") is not None:
+            mode = value.get("mode")
+            if mode in ("forward", "capture"):
+                yield Problem((*path, "path"), f"mode {mode} needs an `address`")
 
 
 def _one_of(

@@ -124,6 +124,12 @@ _IN_POLICIES: Final[tuple[tuple[str, Rule], ...]] = (
     ("limits.client.header", grammar.header_name),
 )
 _ELSEWHERE: Final[tuple[tuple[str, Rule], ...]] = (
+    ("intercept.ca", grammar.file_path),
+    ("intercept.publish", grammar.file_path),
+    ("intercept.clients.*", grammar.network),
+    ("intercept.allow.*", grammar.network_or_host),
+    ("intercept.sniff", grammar.positive),
+    ("intercept.remember", grammar.positive),
     ("access_log.path", grammar.file_path),
     ("admin.address", grammar.loopback),
     ("admin.health", grammar.address),

@@ -233,6 +233,22 @@ def _of_listeners(rows: Rows[ListenerStats]) -> Iterator[Metric]:
         "listener_refused", "Messages refused before they were calls.", _LISTENER, "status", rows,
         lambda listener: listener.refused,
     )  # fmt: skip
+    yield _counts(
+        "listener_decisions", "What became of connections that might be intercepted.", _LISTENER,
+        "decision", rows, lambda listener: listener.decisions,
+    )  # fmt: skip
+    yield _gauge(
+        "passed_through", "Connections being passed through.", _LISTENER, rows,
+        lambda listener: listener.passing,
+    )  # fmt: skip
+    yield _counter(
+        "passed_through_request_bytes", "Bytes of clients that were passed through.", _LISTENER,
+        rows, lambda listener: listener.passed_out,
+    )  # fmt: skip
+    yield _counter(
+        "passed_through_response_bytes", "Bytes of servers that were passed through.", _LISTENER,
+        rows, lambda listener: listener.passed_in,
+    )  # fmt: skip
 
 
 def _of_reloads(reloads: ReloadStats) -> Iterator[Metric]:

@@ -7,8 +7,10 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from sidecar.ca.place import default_folder
 from sidecar.control import logs
 from sidecar.upstream.overrides import Override
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from sidecar.control.reload import Reloader
     from sidecar.control.serving import Serving
     from sidecar.listen.downstream import DownstreamConnection
+    from sidecar.listen.tunnel import Tunnel
     from sidecar.observe.stats import Stats, UpstreamStats
     from sidecar.upstream.endpoint import Endpoint
     from sidecar.upstream.upstream import Upstream
@@ -105,13 +108,37 @@ class Inspection:
 
         def collect() -> list[dict[str, Any]]:
             now = time.monotonic()
+            listeners = self._serving.listeners.items()
             return [
-                _connection(name, connection, now)
-                for name, listener in self._serving.listeners.items()
-                for connection in listener.connections
+                *(
+                    _connection(name, connection, now)
+                    for name, listener in listeners
+                    for connection in listener.connections
+                ),
+                *(
+                    _passed_through(name, tunnel, now)
+                    for name, listener in listeners
+                    for tunnel in listener.tunnels
+                ),
             ]
 
         return self._on_loop(collect)
+
+    def interception(self) -> dict[str, Any]:
+        """Listeners by mode, and the local CA's certificate: made now, if somebody needs it."""
+        config = self._reloader.loaded.config
+        listeners: dict[str, list[str]] = {}
+        for listener in config.listeners:
+            if listener.address is not None:
+                listeners.setdefault(listener.mode, []).append(listener.address)
+        certificate = None
+        if listeners.keys() & {"forward", "capture"}:
+            from sidecar.ca.authority import open_authority
+
+            folder = config.intercept.ca
+            authority = open_authority(Path(folder) if folder else default_folder())
+            certificate = authority.pem.decode()
+        return {"listeners": listeners, "ca": certificate}
 
     def log_level(self) -> str:
         """The level that is logged from."""
@@ -172,6 +199,16 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
         "errors": dict(stats.errors),
         "replays": stats.replays,
         "connections": {"open": stats.open, "idle": stats.idle, "waiting": stats.waiting},
+    }
+
+
+def _passed_through(listener: str, tunnel: Tunnel, now: float) -> dict[str, Any]:
+    return {
+        "listener": listener,
+        "peer": tunnel.peer,
+        "state": "passed_through",
+        "seconds": round(now - tunnel.since, 3),
+        "to": tunnel.target,
     }
 
 

@@ -49,6 +49,9 @@ class Inspected(Protocol):
     def connections(self) -> list[dict[str, Any]]:
         """Show open connections."""
 
+    def interception(self) -> dict[str, Any]:
+        """Show where programs may come in, and the CA that they must trust for it."""
+
     def log_level(self) -> str:
         """Name the level that is logged from."""
 
@@ -213,6 +216,10 @@ def admin_pages() -> Pages:
         ),
         "/routes": Page("Routes in order.", lambda i, _: Answer(i.routes())),
         "/connections": Page("Open connections.", lambda i, _: Answer(i.connections())),
+        "/interception": Page(
+            "Listeners by mode, and the local CA's certificate.",
+            lambda i, _: Answer(i.interception()),
+        ),
         "/log-level": Page("POST ?level=debug changes it.", _log_level, _set_log_level),
         "/drain": Page("Stop being ready; close each connection after its call.", post=_drain),
         "/quit": Page("Drain, then exit.", post=_quit),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sidecar.ca.place import default_folder
 from sidecar.listen.listener import Listener, name_of
 from sidecar.observe.access_log import AccessLog
 from sidecar.observe.stats import ListenerStats, Stats
@@ -18,8 +22,9 @@ from sidecar.upstream.registry import Registry
 if TYPE_CHECKING:
     from sidecar.config.load import Loaded
     from sidecar.config.model import AccessLog as AccessLogConfig
-    from sidecar.config.model import Config
-    from sidecar.listen.downstream import DownstreamConnection
+    from sidecar.config.model import Config, Intercept
+    from sidecar.config.model import Listener as ListenerConfig
+    from sidecar.listen.gates import Gates
 
 _log: Final = logging.getLogger(__name__)
 _POLL: Final = 0.05
@@ -39,6 +44,7 @@ class Serving:
         self.draining = False
         self.registry = Registry(stats)
         self._keeper = Keeper()
+        self._gates: Gates | None = None
         self._log_config: AccessLogConfig | None = None
 
     async def apply(self, loaded: Loaded) -> None:
@@ -52,6 +58,7 @@ class Serving:
             binding = self.registry.bind(config.upstreams)
             snapshot = compile_snapshot(loaded, binding.upstreams, self.stats, draft)
             log = self._new_log(config)
+            await _publish(config.intercept)
             started = await self._start_listeners(config, snapshot)
         except OSError:
             self._undo(log)
@@ -83,7 +90,7 @@ class Serving:
         for listener in self.listeners.values():
             listener.stop_accepting()
         if whole:  # last replies may still be on their way
-            await _until(lambda: not self._connections(), min(deadline, _LAST_REPLIES))
+            await _until(self._is_empty, min(deadline, _LAST_REPLIES))
         self.abort()
         self.registry.close()
         await asyncio.sleep(0)
@@ -91,7 +98,7 @@ class Serving:
 
     def abort(self) -> None:
         """Cut off every call at once."""
-        for listener in (*self.listeners.values(), *self._retired):
+        for listener in self._all_listeners():
             listener.abort()
 
     def start_draining(self) -> None:
@@ -101,17 +108,29 @@ class Serving:
             listener.close_idle()
 
     def in_flight(self) -> int:
-        """Calls that are being served."""
-        return sum(connection.call is not None for connection in self._connections())
+        """Calls that are being served, and connections that are passed through."""
+        return sum(listener.in_flight() for listener in self._all_listeners())
 
     def close_log(self) -> None:
         """Write what the access log still holds."""
         if self.recorder.log is not None:
             self.recorder.log.close()
 
-    def _connections(self) -> list[DownstreamConnection]:
-        listeners = (*self.listeners.values(), *self._retired)
-        return [connection for listener in listeners for connection in listener.connections]
+    def _all_listeners(self) -> tuple[Listener, ...]:
+        return (*self.listeners.values(), *self._retired)
+
+    def _is_empty(self) -> bool:
+        return all(listener.empty for listener in self._all_listeners())
+
+    def _new_listener(self, entry: ListenerConfig, stats: ListenerStats) -> Listener:
+        if entry.mode == "reverse":
+            return Listener(entry, self, self.recorder, stats)
+        # Late: what intercepts nothing need not know how.
+        if self._gates is None:
+            from sidecar.listen.gates import Gates
+
+            self._gates = Gates()
+        return self._gates.listener(entry, self, self.recorder, stats)
 
     async def _start_listeners(self, config: Config, snapshot: Snapshot) -> dict[str, Listener]:
         started: dict[str, Listener] = {}
@@ -121,9 +140,10 @@ class Serving:
             for entry in config.listeners:
                 name = name_of(entry)
                 if name in self.listeners:
+                    _check_mode(self.listeners[name], entry)
                     continue
                 stats = self.stats.listeners.setdefault(name, ListenerStats())
-                started[name] = Listener(entry, self, self.recorder, stats)
+                started[name] = self._new_listener(entry, stats)
                 await started[name].start()
         except OSError as error:
             for listener in started.values():
@@ -133,7 +153,7 @@ class Serving:
 
     def _swap_listeners(self, config: Config, started: dict[str, Listener]) -> None:
         wanted = {name_of(entry): entry for entry in config.listeners}
-        self._retired = [listener for listener in self._retired if listener.connections]
+        self._retired = [listener for listener in self._retired if not listener.empty]
         for name in self.listeners.keys() - wanted.keys():
             self._retired.append(listener := self.listeners.pop(name))
             listener.retire()
@@ -166,6 +186,23 @@ class Serving:
                 del self.stats.routes[key]
         for gone in self.stats.upstreams.keys() - snapshot.upstreams.keys():
             del self.stats.upstreams[gone]
+
+
+async def _publish(settings: Intercept) -> None:
+    """Write what makes programs trust the local CA. Raise OSError if it can't be."""
+    if settings.publish is None:
+        return
+    from sidecar.ca.trust import publish
+
+    ca = Path(settings.ca) if settings.ca else default_folder()
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, publish, ca, Path(settings.publish), os.environ)
+
+
+def _check_mode(listener: Listener, entry: ListenerConfig) -> None:
+    """A place can't be bound again for another mode before the old one is closed."""
+    if listener.config.mode != entry.mode:
+        raise OSError(errno.EADDRINUSE, "its mode can't change while it is open")
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> bool:

@@ -26,7 +26,9 @@ _SET_UPSTREAM: Final = frozenset(
 )
 SAID_TO_US: Final = b"x-sidecar-"
 """How the names of request headers begin that are for the sidecar alone, trusted or not."""
-NOT_FORWARDED_UPSTREAM: Final = NOT_FORWARDED_DOWNSTREAM | _SET_UPSTREAM
+_FOR_US: Final = frozenset({b"proxy-authorization"})
+"""What a client shows its proxy (RFC 9110, section 11.7.2) is not for anybody behind it."""
+NOT_FORWARDED_UPSTREAM: Final = NOT_FORWARDED_DOWNSTREAM | _SET_UPSTREAM | _FOR_US
 
 
 def _dropped(head: Head, drops: frozenset[bytes]) -> frozenset[bytes]:

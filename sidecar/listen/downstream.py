@@ -277,9 +277,12 @@ class DownstreamConnection(asyncio.Protocol):
     def reset(self) -> None:
         """Close with a reset, once all that was written is sent."""
         self._closing = True
+        self._reset_at_close()
+        self.transport.close()
+
+    def _reset_at_close(self) -> None:
         sock = self.transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.transport.close()
 
     def _close(self) -> None:
         """Close in stages (RFC 9112, section 9.6).

@@ -17,10 +17,12 @@ from sidecar.observe.stats import ListenerStats
 
 if TYPE_CHECKING:
     from sidecar.config.model import Listener as Config
+    from sidecar.listen.tunnel import Tunnel
     from sidecar.proxy.recorder import Recorder
     from sidecar.proxy.snapshot import Snapshot
 
-_BACKLOG: Final = 1024
+BACKLOG: Final = 1024
+"""Connections that the kernel holds until we accept them."""
 _SWEEP: Final = 1.0
 """Seconds between two looks at the timers of all connections; no timer here is finer."""
 
@@ -44,6 +46,8 @@ class Listener:
         self.stats = stats
         self.loop = asyncio.get_running_loop()
         self.connections: set[DownstreamConnection] = set()
+        self.tunnels: set[Tunnel] = set()
+        """Connections that are passed through: in modes that intercept."""
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self.retired = False
@@ -75,14 +79,14 @@ class Listener:
         if self.config.path is not None:
             _remove_stale(self.config.path)
             self._server = await self.loop.create_unix_server(
-                connection, self.config.path, backlog=_BACKLOG
+                connection, self.config.path, backlog=BACKLOG
             )
         else:
             host, port = split_address(self.config.address or "")
             self._server = await self.loop.create_server(
-                connection, host, port, backlog=_BACKLOG, reuse_address=True
+                connection, host, port, backlog=BACKLOG, reuse_address=True
             )
-        self._sweeper = self.loop.call_later(_SWEEP, self._sweep)
+        self._sweep_later()
 
     @property
     def port(self) -> int:
@@ -129,11 +133,26 @@ class Listener:
         self.connections.discard(connection)
         self.stats.open -= 1
 
-    def _sweep(self) -> None:
-        if self.retired and not self.connections:
-            return
+    def in_flight(self) -> int:
+        """Calls that are being served."""
+        return sum(connection.call is not None for connection in self.connections)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no connection is open."""
+        return not self.connections
+
+    def _sweep_later(self) -> None:
         self._sweeper = self.loop.call_later(_SWEEP, self._sweep)
-        now = time.monotonic()
+
+    def _sweep(self) -> None:
+        if self.retired and self.empty:
+            return
+        self._sweep_later()
+        self._look_after(time.monotonic())
+
+    def _look_after(self, now: float) -> None:
+        """Look at the timers of what is open."""
         for connection in list(self.connections):
             age = now - connection.since
             if connection.receiving_head:

@@ -149,11 +149,21 @@ class UpstreamStats:
 class ListenerStats:
     """Connections at one listener."""
 
-    __slots__ = ("accepted", "open", "refused")
+    __slots__ = (
+        "accepted", "decisions", "open", "passed_in", "passed_out", "passing", "refused",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.accepted = 0
         self.open = 0
+        self.decisions: defaultdict[str, int] = defaultdict(int)
+        """What became of connections that might be intercepted (`listen.decide.Decision`)."""
+        self.passing = 0
+        """Connections being passed through."""
+        self.passed_out = 0
+        """Bytes of clients that were passed through."""
+        self.passed_in = 0
+        """Bytes of servers that were."""
         self.refused: defaultdict[int, int] = defaultdict(int)
         """Messages refused before they were calls, by status (400, 408, 413, 414, 431, ...)."""
 

@@ -19,6 +19,7 @@ from sidecar.policy.breaker import Breaker
 from sidecar.policy.load import Load
 from sidecar.upstream.connection import UpstreamConnection
 from sidecar.upstream.overrides import Override
+from sidecar.upstream.own import own_socket
 from sidecar.upstream.pool import Pool
 from sidecar.upstream.resolve import Name
 
@@ -184,7 +185,11 @@ class Endpoint:
     ) -> None:
         loop = asyncio.get_running_loop()
         sock = await aiohappyeyeballs.start_connection(
-            infos, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER, interleave=1, loop=loop
+            infos,
+            happy_eyeballs_delay=_NEXT_ADDRESS_AFTER,
+            interleave=1,
+            loop=loop,
+            socket_factory=own_socket,
         )
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:

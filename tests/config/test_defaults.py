@@ -123,4 +123,8 @@ def test_both_apis_have_models_and_the_header_tells_them_apart() -> None:
 
 
 def test_it_listens_on_loopback_only() -> None:
-    assert [f"http://{listener.address}" for listener in CONFIG.listeners] == [BASE]
+    assert [(listener.mode, listener.address) for listener in CONFIG.listeners] == [
+        ("reverse", BASE.removeprefix("http://")),
+        ("forward", "127.0.0.1:14002"),
+        ("capture", "localhost:14003"),
+    ]

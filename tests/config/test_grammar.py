@@ -32,8 +32,14 @@ GOOD: dict[Callable[[str], str | None], list[str]] = {
     grammar.pattern: ["*", "glm-?", "org/model:7b", "[x]"],
     grammar.positive: ["1ms", "0.1s", "10B", "nonsense", "0"],
     grammar.file_path: ["-", "/x"],
+    grammar.network: ["10.0.0.0/8", "fd00::/8", "127.0.0.1", "::1"],
+    grammar.network_or_host: ["10.0.0.0/8", "::1", "db.local", "*.internal", "localhost"],
 }  # fmt: skip
 BAD: dict[Callable[[str], str | None], list[str]] = {
+    grammar.network: ["", "10.0.0.1/8", "10.0.0.0/33", "10.0.0", "db.local", "[::1]", "fe80::1%lo"],
+    grammar.network_or_host: [
+        "", "10.0.0.1/8", "300.1.1.1", "{a}.x", "*", "a b", "Db.local", "x:80", "10.0.0.0/33",
+    ],
     grammar.address: [
         "", "127.0.0.1", ":80", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:٣", "::1:80", "[::1]",
         "[::1%lo]:80", "300.0.0.1:80", "a b:80", "http://x:80", "x:80\n", "[127.0.0.1]:80", "x]:1",

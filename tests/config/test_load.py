@@ -73,6 +73,7 @@ MISTAKES = {
         ('address: "127.0.0.1:14001"', "", "[0]: expected exactly one of address"),
         ("14001", "14010", "[0].address: the same as admin.address"),
         ("}]", "}, {address: '127.0.0.1:14001'}]", "[1].address: the same as listeners[0].address"),
+        ("}]", "}, {path: /a, mode: capture}]", "[1].path: mode capture needs an `address`"),
         ("}]", "}, {path: /a}, {path: /a}]", "[2].path: the same as listeners[1].path"),
         ('[{address: "127.0.0.1:14001"}]', "[]", ": must not be empty"),
         ("}]", ", mode: revers}]", '[0].mode: unknown value (did you mean "reverse"?)'),
@@ -257,7 +258,7 @@ def test_keys_are_shown_on_one_line() -> None:
     (error,) = errors(GOOD + '"a\\nb\\u2028": 1\n')
     assert error == (
         '9: "a\\nb\\u2028": unknown key; expected one of listeners, upstreams, routes, policies, '
-        "access_log, admin, log_level, drain"
+        "intercept, access_log, admin, log_level, drain"
     )
 
 

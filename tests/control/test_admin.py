@@ -55,6 +55,9 @@ class Plane:
     def connections(self) -> list[dict[str, Any]]:
         return [{"client": "127.0.0.1:1"}]
 
+    def interception(self) -> dict[str, Any]:
+        return {"listeners": {"forward": ["127.0.0.1:14002"]}, "ca": "PEM"}
+
     def log_level(self) -> str:
         return self.level
 

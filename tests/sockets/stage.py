@@ -43,6 +43,7 @@ class Stage:
         listeners: Sequence[Section] | None = None,
         upstreams: Section | None = None,
         routes: Sequence[Section] | None = None,
+        intercept: Section | None = None,
         servers: Sequence[Server] = (),
     ) -> None:
         self.servers = list(servers) or [Server()]
@@ -58,6 +59,7 @@ class Stage:
                 # Retries have tests of their own; the others see what each attempt comes to.
                 "default": {"timeouts": timeouts or {}, "retry": {"max": 0}, **(policy or {})}
             },
+            "intercept": intercept or {},
             "access_log": {"path": None},
             "admin": {"address": None},
         }

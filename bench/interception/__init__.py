@@ -1,0 +1,1 @@
+"""What interception costs: TLS terminated and made anew, and connections passed through."""

@@ -1,0 +1,1 @@
+"""The local certificate authority, which only the programs beside this sidecar trust."""

@@ -1,0 +1,1 @@
+"""`sidecar exec` and `sidecar env`: any program, beside a sidecar, without changing it."""

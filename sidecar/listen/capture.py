@@ -1,0 +1,40 @@
+"""Mode `capture`: the kernel redirects connections here that were going elsewhere."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from sidecar.listen.decide import Decision
+from sidecar.listen.gate import Peer
+from sidecar.listen.interceptor import Interceptor
+from sidecar.listen.original import original_target
+from sidecar.upstream.own import is_own
+
+if TYPE_CHECKING:
+    from aiohappyeyeballs import AddrInfoType
+
+    from sidecar.listen.original import Target
+
+
+class Capture(Interceptor):
+    """Who is passed on goes exactly where it was going, wherever that is: it could go by itself."""
+
+    async def carry(self, sock: socket.socket, peer: Peer) -> None:
+        """Find out where it was going; then look at it."""
+        target = original_target(sock)
+        if target is None:
+            self.count(Decision.NOT_REDIRECTED)
+            self.refuse(sock)
+        elif is_own(peer) or self.rules.is_ourselves(target, self.port):
+            self.count(Decision.LOOP)
+            self.warn(Decision.LOOP, "our own connections are captured: exclude our user")
+            self.refuse(sock)
+        else:
+            await self.consider(sock, peer, target)
+
+    async def addresses(self, target: Target) -> list[AddrInfoType]:
+        """The one that the kernel told."""
+        if ":" in target.host:
+            return [(socket.AF_INET6, socket.SOCK_STREAM, 0, "", (target.host, target.port, 0, 0))]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (target.host, target.port))]

@@ -1,0 +1,92 @@
+"""Connections of an application that thinks it speaks to somebody else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from sidecar.listen.downstream import DownstreamConnection
+from sidecar.proxy.backlog import unsent
+
+if TYPE_CHECKING:
+    from sidecar.http.message import RequestHead
+    from sidecar.listen.listener import Listener
+
+SHUTDOWN: Final = 120.0
+"""Seconds that a client gets to take the end of its last reply, and to say that it has."""
+_AT_ONCE: Final = 5.0
+"""Seconds. Node checks a certificate after the handshake, and leaves without a word."""
+_LOOK: Final = 0.05
+"""Seconds between two looks at whether all was sent."""
+
+
+class OneCall(DownstreamConnection):
+    """To a forward proxy, in absolute form: the next request may be for somebody else's host."""
+
+    def on_request(self, head: RequestHead) -> None:
+        """Serve it, then close."""
+        head.keep_alive = False
+        super().on_request(head)
+
+    def on_whole_request(self, head: RequestHead, body: bytes) -> None:
+        """Serve it, then close."""
+        head.keep_alive = False
+        super().on_whole_request(head, body)
+
+
+class TlsConnection(DownstreamConnection):
+    """Inside TLS that we have terminated, where a side can't be closed by itself."""
+
+    def __init__(self, listener: Listener, on_refused: Callable[[], None]) -> None:
+        super().__init__(listener)
+        self._on_refused = on_refused
+        self._asked = False
+
+    def data_received(self, data: bytes) -> None:
+        """Serve; who asks has taken our certificate."""
+        self._asked = True
+        super().data_received(data)
+
+    def eof_received(self) -> bool:
+        """The application has left. A tunnel's other direction ends too: TLS has no half-close."""
+        super().eof_received()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whoever leaves at once without asking has not liked our certificate."""
+        if not self._asked and time.monotonic() - self.since < _AT_ONCE and not self._closing:
+            self._on_refused()
+        super().connection_lost(exc)
+
+    def cut_off(self) -> None:
+        """Close at once; that was not the application's wish."""
+        self._asked = True
+        super().cut_off()
+
+    def reset(self) -> None:
+        """Break off, once all that was written is sent.
+
+        Without TLS's own farewell: it would make what came look whole (RFC 8446, section 6.1).
+        """
+        self._closing = True
+        self._break_off(empty=False)
+
+    def _break_off(self, *, empty: bool) -> None:
+        if self.transport.is_closing():
+            return
+        left = unsent(self.transport)
+        if empty and not left:  # twice: what TLS still held may have been sent on meanwhile
+            self._reset_at_close()
+            self.transport.abort()
+        else:
+            self._lingering = self._loop.call_later(_LOOK, self._look, not left)
+
+    def _look(self, empty: bool) -> None:
+        self._break_off(empty=empty)
+
+    def _close(self) -> None:
+        """Say farewell once all is sent; the transport waits for the application's, for a while."""
+        if not self._closing:
+            self._closing = True
+            self.transport.close()

@@ -1,0 +1,145 @@
+"""Intercept a connection or pass it on: what captured and CONNECTed ones have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sidecar.errors import CallError
+from sidecar.http.sniff import MAX_SNIFFED, Sniffed, sniff
+from sidecar.listen.decide import Client, Decision, Memory, client_of, decide
+from sidecar.listen.dial import dial
+from sidecar.listen.downstream import DownstreamConnection
+from sidecar.listen.gate import Gate, Peer
+from sidecar.listen.intercepted import TlsConnection
+from sidecar.listen.leaves import Leaves
+from sidecar.listen.peek import peek
+from sidecar.listen.rules import Rules
+
+if TYPE_CHECKING:
+    import ssl
+
+    from aiohappyeyeballs import AddrInfoType
+
+    from sidecar.config.model import Listener as Config
+    from sidecar.listen.listener import Current
+    from sidecar.listen.original import Target
+    from sidecar.observe.stats import ListenerStats
+    from sidecar.proxy.recorder import Recorder
+
+_log: Final = logging.getLogger(__name__)
+_QUIET: Final = 60.0
+"""Seconds between two warnings of one kind."""
+
+
+class Shared:
+    """What all gates of a process have together."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+        self.leaves = Leaves()
+        self.warned: dict[Decision, float] = {}
+
+
+class Interceptor(Gate):
+    """A gate with the means for both."""
+
+    def __init__(
+        self,
+        config: Config,
+        current: Current,
+        recorder: Recorder,
+        stats: ListenerStats,
+        shared: Shared,
+    ) -> None:
+        super().__init__(config, current, recorder, stats)
+        self.shared = shared
+        self._rules: Rules | None = None
+
+    @property
+    def rules(self) -> Rules:
+        """Of the configuration that serves now."""
+        config = self.current.snapshot.config
+        if self._rules is None or self._rules.config is not config:
+            self._rules = Rules(config)
+        return self._rules
+
+    async def consider(self, sock: socket.socket, peer: Peer, target: Target) -> None:
+        """Look at what *sock*, which goes to *target*, begins with. Then do what it asks for."""
+        rules, memory, now = self.rules, self.shared.memory, time.monotonic()
+        if memory.server_first.has(target, now):
+            await self._pass_on(sock, peer, target, Decision.SERVER_FIRST)
+            return
+        seen = await peek(sock, sniff, MAX_SNIFFED, rules.sniff)
+        host = (seen.host if seen else None) or target.host
+        decision = decide(seen, host, peer.host, rules.hosts, memory, now)
+        if decision is Decision.HTTP:
+            self.count(decision)
+            await self.serve(sock, DownstreamConnection(self))
+        elif decision is Decision.TLS and seen is not None:
+            await self._terminate(sock, peer, target, host, seen)
+        else:
+            await self._pass_on(sock, peer, target, decision)
+
+    def count(self, decision: Decision) -> None:
+        """What became of a connection."""
+        self.stats.decisions[decision.value] += 1
+
+    async def addresses(self, target: Target) -> list[AddrInfoType]:
+        """Where connections to *target* may be passed on to. Raise CallError if nowhere."""
+        raise NotImplementedError
+
+    async def _terminate(
+        self, sock: socket.socket, peer: Peer, target: Target, host: str, seen: Sniffed
+    ) -> None:
+        context = await self._context(host)
+        if context is None or seen.hello is None:
+            await self._pass_on(sock, peer, target, Decision.NO_CA)
+            return
+        self.count(Decision.TLS)
+        refused = partial(self._remember, client_of(peer.host, host, seen.hello))
+        try:
+            await self.serve(sock, TlsConnection(self, refused), context)
+        except OSError:  # an alert, or an end in the middle
+            refused()
+
+    def _remember(self, client: Client) -> None:
+        self.count(Decision.REFUSED)
+        self.shared.memory.untrusting.add(client, time.monotonic() + self.rules.remember)
+        _log.info("passing through who refuses our certificate", extra={"host": client.host})
+
+    async def _context(self, host: str) -> ssl.SSLContext | None:
+        try:
+            return await self.shared.leaves.context(self.rules.ca, host)
+        except (OSError, ValueError) as error:
+            self.warn(Decision.NO_CA, f"can't intercept: {error}")
+            return None
+
+    async def _pass_on(
+        self, sock: socket.socket, peer: Peer, target: Target, decision: Decision
+    ) -> None:
+        """Let *sock* go where it was going. Whoever can't get there finds nobody."""
+        self.count(decision)
+        try:
+            far = await dial(target, await self.addresses(target))
+        except CallError:
+            self.refuse(sock)
+            return
+        tunnel = self.tunnel(sock, peer, far, str(target))
+        if decision is Decision.SILENT:
+            tunnel.on_server_first = partial(self._spoke_first, target)
+
+    def _spoke_first(self, target: Target) -> None:
+        until = time.monotonic() + self.rules.remember
+        self.shared.memory.server_first.add(target, until)
+
+    def warn(self, kind: Decision, text: str) -> None:
+        """Say *text*, but not once a connection."""
+        now = asyncio.get_running_loop().time()
+        if now - self.shared.warned.get(kind, -_QUIET) >= _QUIET:
+            self.shared.warned[kind] = now
+            _log.warning(text)

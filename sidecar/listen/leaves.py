@@ -1,0 +1,57 @@
+"""TLS contexts for the hosts that we speak for, minted when they are first asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sidecar.ca.place import default_folder
+
+if TYPE_CHECKING:
+    from sidecar.ca.authority import Authority
+
+_KEPT: Final = 256
+"""Hosts; the one least asked for goes first."""
+_FRESH: Final = 24 * 3600.0
+"""Seconds after which a leaf, which is good for a month, is minted anew."""
+
+
+class _Minted(NamedTuple):
+    context: ssl.SSLContext
+    until: float
+
+
+class Leaves:
+    """A bounded cache. `context` raises ca.place.Unusable when there is no CA to sign with."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[Path, str], _Minted] = OrderedDict()
+        self._authority: tuple[Path, Authority] | None = None
+
+    async def context(self, folder: str | None, host: str) -> ssl.SSLContext:
+        """To be *host* with the CA in *folder* (None: this user's)."""
+        place = default_folder() if folder is None else Path(folder)
+        key, now = (place, host), time.monotonic()
+        minted = self._kept.get(key)
+        if minted is None or minted.until <= now:
+            # Not in the loop: the first time imports a library and makes keys.
+            loop = asyncio.get_running_loop()
+            context = await loop.run_in_executor(None, self._mint, place, host)
+            minted = self._kept[key] = _Minted(context, now + _FRESH)
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return minted.context
+
+    def _mint(self, folder: Path, host: str) -> ssl.SSLContext:
+        from sidecar.ca.authority import open_authority
+
+        kept = self._authority
+        if kept is None or kept[0] != folder:
+            kept = self._authority = folder, open_authority(folder)
+        return kept[1].context(host)

@@ -1,0 +1,56 @@
+"""Look at the first bytes of a connection and leave them where they are.
+
+Whoever then gets the socket, a TLS transport or a tunnel, reads them as if nobody had looked.
+`SO_RCVLOWAT` (socket(7)) makes the kernel wake us for more bytes, not for those that we know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+_USUAL: Final = 1
+"""SO_RCVLOWAT as it is by default."""
+
+
+async def peek(
+    sock: socket.socket, judge: Callable[[bytes], T | None], most: int, seconds: float
+) -> T | None:
+    """What *judge* says of the first bytes, as soon as it is not None; it has to be by *most*.
+
+    None when nothing more comes: for *seconds*, or because the client has ended or gone.
+    """
+    known = 0
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                await _readable(sock)
+                data = sock.recv(most, socket.MSG_PEEK)
+                verdict = judge(data)
+                if verdict is not None or len(data) <= known:
+                    return verdict
+                known = len(data)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, known + 1)
+    except (TimeoutError, BlockingIOError, ConnectionError):
+        return None
+    finally:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _USUAL)
+
+
+async def _readable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    readable = loop.create_future()
+    loop.add_reader(sock, _done, readable)
+    try:
+        await readable
+    finally:
+        loop.remove_reader(sock)
+
+
+def _done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

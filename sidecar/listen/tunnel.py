@@ -1,0 +1,214 @@
+"""Pass a connection on as it is: bytes both ways, half-close, resets, back-pressure.
+
+Two sockets and no transports: what is idle costs next to nothing, and what flows is copied once
+into a buffer that all tunnels share and once out of it. Only what the other side does not take at
+once is kept, and nothing more is read until it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Final
+
+from sidecar.observe.stats import ListenerStats
+from sidecar.upstream import own
+
+_buffer: Final = memoryview(bytearray(256 * 1024))
+"""Between a read and the write that follows it in the same step: one loop, so one buffer."""
+_RESET: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER that makes close(2) send a reset."""
+_KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 120), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4))
+"""A peer that is gone without a word is noticed after four minutes; a silent one may stay."""
+
+
+class Tunnel:
+    """Between *near*, a client of ours, and *far*, where it was going. It owns both sockets.
+
+    *heads* are sent before what comes: to *far*, and to *near*.
+    """
+
+    __slots__ = (
+        "_end",
+        "_loop",
+        "_on_end",
+        "_stats",
+        "_ways",
+        "on_server_first",
+        "peer",
+        "since",
+        "target",
+    )
+
+    def __init__(
+        self,
+        near: socket.socket,
+        far: socket.socket,
+        peer: str,
+        target: str,
+        stats: ListenerStats,
+        on_end: Callable[[Tunnel], None],
+        heads: tuple[bytes, bytes] = (b"", b""),
+    ) -> None:
+        self.since = time.monotonic()
+        self.peer = peer
+        self.target = target
+        self._loop = asyncio.get_running_loop()
+        self._stats = stats
+        self._on_end = on_end
+        self._end = own.keep(far)
+        for sock in (near, far):
+            _tune(sock)
+        self.on_server_first: Callable[[], None] | None = None
+        """Called if the server speaks before its client does."""
+        out, back = heads
+        self._ways = (_Way(self, near, far, out), _Way(self, far, near, back))
+
+    def start(self) -> None:
+        """Let bytes flow."""
+        self._stats.passing += 1
+        for way in self._ways:
+            way.start()
+
+    def cut(self) -> None:
+        """End it at once, both sides with a reset: neither shall take it for an end in order."""
+        for way in self._ways:
+            with contextlib.suppress(OSError):
+                way.source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._close()
+
+    def check_gone(self) -> None:
+        """Notice a side that broke while it is not read, where no event tells."""
+        if any(way.is_broken() for way in self._ways):
+            self.cut()
+
+    def _begins(self, way: _Way) -> None:
+        if self.on_server_first is not None and way is self._ways[1] and not self._ways[0].begun:
+            self.on_server_first()
+
+    def _passed(self, way: _Way, count: int) -> None:
+        if way is self._ways[0]:
+            self._stats.passed_out += count
+        else:
+            self._stats.passed_in += count
+
+    def _ended(self) -> None:
+        if all(way.ended for way in self._ways):
+            self._close()
+
+    def _close(self) -> None:
+        own.forget(self._end)
+        for way in self._ways:
+            self._loop.remove_reader(way.source)
+            self._loop.remove_writer(way.source)
+        for way in self._ways:
+            way.source.close()
+        self._stats.passing -= 1
+        self._on_end(self)
+
+
+class _Way:
+    """One direction. It reads, or it holds what its sink does not take, or it has ended."""
+
+    __slots__ = ("_held", "_tunnel", "active", "begun", "ended", "sink", "source")
+
+    def __init__(
+        self, tunnel: Tunnel, source: socket.socket, sink: socket.socket, head: bytes
+    ) -> None:
+        self.source = source
+        self.sink = sink
+        self.begun = False
+        self.active = False
+        """Whether anything came since we last looked."""
+        self.ended = False
+        self._held = memoryview(head) if head else None
+        self._tunnel = tunnel
+
+    def start(self) -> None:
+        """Let bytes flow, behind what is held."""
+        if self._held is None:
+            self._tunnel._loop.add_reader(self.source, self.readable)
+        else:
+            self._tunnel._loop.add_writer(self.sink, self._writable)
+
+    def readable(self) -> None:
+        """Take what came and hand it on."""
+        tunnel = self._tunnel
+        try:
+            count = self.source.recv_into(_buffer)
+            sent = self._send(_buffer[:count]) if count else 0
+        except BlockingIOError:
+            return
+        except OSError:
+            tunnel.cut()
+            return
+        if not count:
+            tunnel._loop.remove_reader(self.source)
+            self._finish()
+            return
+        self.active = True
+        if not self.begun:
+            tunnel._begins(self)
+            self.begun = True
+        tunnel._passed(self, sent)
+        if sent < count:
+            self._held = memoryview(bytes(_buffer[sent:count]))
+            tunnel._loop.remove_reader(self.source)
+            tunnel._loop.add_writer(self.sink, self._writable)
+
+    def is_broken(self) -> bool:
+        """Whether the source was reset without our noticing.
+
+        It is not read while something is held, nor behind its end. And libuv ends its watch on a
+        socket that has an error, after one last event: behind what that event brings, nothing is
+        read any more.
+        """
+        if not self.active and self._held is None and not self.ended:
+            return False
+        self.active = False
+        poll = select.poll()
+        poll.register(self.source, 0)
+        return bool(poll.poll(0))  # POLLERR and POLLHUP come unasked
+
+    def _writable(self) -> None:
+        held = self._held
+        if held is None:
+            return
+        try:
+            sent = self._send(held)
+        except OSError:
+            self._tunnel.cut()
+            return
+        self._tunnel._passed(self, sent)
+        if sent < len(held):
+            self._held = held[sent:]
+            return
+        self._held = None
+        self._tunnel._loop.remove_writer(self.sink)
+        self._tunnel._loop.add_reader(self.source, self.readable)
+
+    def _send(self, data: memoryview) -> int:
+        try:
+            return self.sink.send(data)
+        except BlockingIOError:
+            return 0
+
+    def _finish(self) -> None:
+        """Pass the end on. Whoever has gone meanwhile needs none."""
+        self.ended = True
+        with contextlib.suppress(OSError):
+            self.sink.shutdown(socket.SHUT_WR)
+        self._tunnel._ended()
+
+
+def _tune(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE:
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,0 +1,37 @@
+"""What was learned of somebody, for a while: bounded in number, and in time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Remembered(Generic[K]):
+    """Keys, each until its time is over; the *most*-th but one that comes pushes the oldest out."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._until: OrderedDict[K, float] = OrderedDict()
+
+    def add(self, key: K, until: float) -> None:
+        """Remember *key* until then, on the caller's clock."""
+        self._until[key] = until
+        self._until.move_to_end(key)
+        if len(self._until) > self._most:
+            self._until.popitem(last=False)
+
+    def has(self, key: K, now: float) -> bool:
+        """Whether it is remembered."""
+        until = self._until.get(key)
+        if until is None:
+            return False
+        if until <= now:
+            del self._until[key]
+            return False
+        return True
+
+    def __len__(self) -> int:
+        return len(self._until)
