@@ -65,9 +65,14 @@ class Recorder:
             call.fallback,
             call.body.size,
             call.bytes_out,
-            round((now - call.arrived) * 1e3, 3),
-            round((first_byte - call.arrived) * 1e3, 3),
+            _milliseconds(now - call.arrived),
+            _milliseconds(first_byte - call.arrived),
             call.stream,
             call.downstream.peer,
             call.head.fields.get(b"user-agent", b"").decode("latin-1"),
         )
+
+
+def _milliseconds(seconds: float) -> float:
+    """To the microsecond. `round` to digits goes through text, which takes ten times as long."""
+    return round(seconds * 1e6) / 1e3

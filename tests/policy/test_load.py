@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from math import exp
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.policy.load import Load, Report, Total
+
+
+def load(*results: tuple[float, bool, float]) -> Load:
+    """One that was made at 0 and saw (seconds, failed, now)."""
+    made = Load("http://a", 1.0, 0.0)
+    for seconds, failed, now in results:
+        made.observe(seconds, failed, now, 10.0)
+    return made
+
+
+KEPT = exp(-0.1)
+"""Of an average, after a second of ten."""
+
+
+@pytest.mark.parametrize(
+    ("results", "latency", "errors"),
+    [
+        ([], 0.0, 0.0),
+        ([(0.4, False, 1.0)], 0.4, 0.0),
+        ([(0.4, False, 1.0), (0.8, False, 1.0)], 0.6, 0.0),  # half way up, whenever
+        ([(0.4, False, 1.0), (0.8, False, 9.0)], 0.6, 0.0),
+        ([(0.8, False, 1.0), (0.4, False, 1.0)], 0.8, 0.0),  # down as time goes by
+        ([(0.8, False, 1.0), (0.4, False, 2.0)], 0.4 + 0.4 * KEPT, 0.0),
+        ([(0.8, False, 1.0), (0.4, False, 1e9)], 0.4, 0.0),
+        ([(0.4, False, 1.0), (0.1, True, 9.0)], 0.4, 0.1),  # a failure is no sign of speed
+        ([(0.4, False, 1.0), (0.8, True, 9.0)], 0.6, 0.1),  # a late one is one of slowness
+        ([(0.001, True, 1.0)], 0.0, 0.1),
+        ([(0.001, True, 1.0), (0.4, False, 1.0)], 0.4, 0.09),
+        ([(1.0, True, 1.0), (1.0, True, 2.0)], 0.0, 0.19),
+        ([(1.0, True, 1.0), (1.0, False, 2.0)], 1.0, 0.1 * 0.9),
+        ([(1.0, True, 1.0), (1.0, False, 11.0)], 1.0, 0.1 * exp(-1)),  # it speaks for 10 s
+    ],
+)
+def test_averages(results: list[tuple[float, bool, float]], latency: float, errors: float) -> None:
+    made = load(*results)
+    assert made.latency == pytest.approx(latency)
+    assert made.errors == pytest.approx(errors)
+    assert made.seen_at == (results[-1][2] if results else 0.0)
+
+
+RESULTS = st.lists(
+    st.tuples(st.floats(0.001, 1e4), st.booleans(), st.floats(0, 1e6)), max_size=30
+).map(lambda results: sorted(results, key=lambda result: result[2]))
+
+
+@given(RESULTS)
+def test_averages_stay_within_what_was_seen(results: list[tuple[float, bool, float]]) -> None:
+    made = load(*results)
+    assert 0.0 <= made.errors <= 1.0
+    assert made.latency <= max((seconds for seconds, _, _ in results), default=0.0) * (1 + 1e-9)
+    good = [seconds for seconds, failed, _ in results if not failed]
+    assert made.latency >= min(good, default=0.0) * (1 - 1e-9)
+
+
+@given(RESULTS, st.floats(0.001, 1e4))
+def test_a_failure_never_makes_it_look_better(
+    results: list[tuple[float, bool, float]], seconds: float
+) -> None:
+    made = load(*results)
+    latency, errors = made.latency, made.errors
+    made.observe(seconds, True, 1e6, 10.0)
+    assert made.latency >= latency
+    assert made.errors >= errors
+
+
+@pytest.mark.parametrize(
+    ("age", "freshness"), [(0.0, 1.0), (2.5, 0.75), (10.0, 0.0), (11.0, 0.0), (1e9, 0.0)]
+)
+def test_reports_grow_stale(age: float, freshness: float) -> None:
+    made = load()
+    made.report(Report(), 50.0)
+    assert made.freshness(50.0 + age, 10.0) == freshness
+
+
+@pytest.mark.parametrize(
+    ("report", "busy", "used"),
+    [
+        (Report(), 0, 0),
+        (Report(queued=3, running=2), 5, 0),
+        (Report(kv_used=0.2, utilization=0.7), 0, 0.7),
+        (Report(kv_used=0.9, utilization=0.7), 0, 0.9),
+        (Report(kv_used=1.5), 0, 1.0),
+    ],
+)
+def test_what_a_report_comes_to(report: Report, busy: float, used: float) -> None:
+    made = load()
+    made.report(Report(9, 9, 0.9, 0.9), 0.0)  # the last one counts
+    made.report(report, 1.0)
+    assert (made.reported, made.busy, made.used) == (report, busy, used)
+
+
+def test_calls_count_in_the_total() -> None:
+    total = Total()
+    one, other = Load("a", 1.0, 0.0, total), Load("b", 1.0, 0.0, total)
+    for member in (one, one, other):
+        member.begin()
+    one.end()
+    assert (one.in_flight, other.in_flight, total.in_flight) == (1, 1, 2)
+    assert Load("c", 1.0, 0.0).total is not Load("d", 1.0, 0.0).total
+
+
+def test_for_people_to_read() -> None:
+    made = load((0.25, False, 1.0), (0.1, True, 1.0))
+    assert made.snapshot(3.0) == {"latency_ms": 250.0, "errors": 0.1}
+    made.report(Report(queued=2, kv_used=0.5), 1.5)
+    assert made.snapshot(3.0)["reported"] == {
+        "queued": 2, "running": 0, "kv_used": 0.5, "utilization": 0, "age_s": 1.5,
+    }  # fmt: skip
