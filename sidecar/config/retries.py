@@ -9,7 +9,7 @@ from msgspec import Meta
 from sidecar.config.base import Section
 from sidecar.config.units import Duration, Share
 
-RETRY_ON: Final = ("connect_failure", "reset", "timeout", "408", "429", "5xx")
+RETRY_ON: Final = ("connect_failure", "reset", "timeout", "bad_reply", "408", "429", "5xx")
 """What the OpenAI and Anthropic SDKs repeat by themselves."""
 
 

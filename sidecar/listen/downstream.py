@@ -236,7 +236,7 @@ class DownstreamConnection(asyncio.Protocol):
             if listener.current.draining or listener.retired:
                 call.close = True
             life = serve(call, listener.current.snapshot, listener.recorder)
-            # The loop's own `create_task` numbers tasks in their names, for 1 % of what a call costs.
+            # The loop's own `create_task` numbers tasks in their names: 1 % of what a call costs.
             self._task = asyncio.Task(life, loop=self._loop, name="call")
             if self._blocks and not self._queue:
                 self.resume_reading(_QUEUE)

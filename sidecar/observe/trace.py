@@ -7,6 +7,7 @@ the random flag, lenient tracestate keys). Bytes in, bytes out: it runs once per
 from __future__ import annotations
 
 import re
+from binascii import hexlify
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -69,12 +70,12 @@ def clean_tracestate(values: Sequence[bytes]) -> bytes | None:
 
 def new_trace_id(getrandbits: GetRandBits) -> bytes:
     """Make a random trace id: 32 lower-case hex digits, never all zero."""
-    return (getrandbits(128) or 1).to_bytes(16, "big").hex().encode()
+    return hexlify((getrandbits(128) or 1).to_bytes(16, "big"))
 
 
 def new_span_id(getrandbits: GetRandBits) -> bytes:
     """Make a random span id: 16 lower-case hex digits, never all zero."""
-    return (getrandbits(64) or 1).to_bytes(8, "big").hex().encode()
+    return hexlify((getrandbits(64) or 1).to_bytes(8, "big"))
 
 
 def traceparent(trace_id: bytes, span_id: bytes, flags: int) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import BadMessage, BadReply, CallError, CallerStalled, TimedOut
@@ -57,8 +58,12 @@ class Exchange:
     _paused = False
     _writer: Writer | None = None
     _waiter: asyncio.Future[None] | None = None
-    _timer: asyncio.TimerHandle | None = None
+    _releases: Sequence[Callable[[], None]] = ()
     _phase = ""
+    _due = ""
+    """Which timer runs out next: that of the phase, or the whole call's."""
+    _limit = 0.0
+    """Seconds of the phase's timer."""
     _last = 0.0
     _interims = 0
     _backlog = sys.maxsize
@@ -73,7 +78,6 @@ class Exchange:
         self._place = held
         self._timers = timers
         self._held: list[bytes] = []
-        self._releases: list[Callable[[], None]] = []
 
     def send(self) -> None:
         """Send the request: all of it in one write, or its head and then what comes of its body."""
@@ -115,7 +119,7 @@ class Exchange:
         if self.head.status == 101:
             self.tunnel = True
             self.endpoint.stats.tunnels += 1
-            self._stop_timer()
+            self.connection.wake_at(inf)
             self.call.body.stream_into(self)
         if self.call.downstream.writable:
             self._resume()
@@ -135,7 +139,7 @@ class Exchange:
         if self.settled:
             release()
         else:
-            self._releases.append(release)
+            self._releases = (*self._releases, release)
 
     def abandon(self) -> None:
         """Nobody wants the reply any more: close the connection at once, in whatever phase."""
@@ -311,27 +315,21 @@ class Exchange:
 
     def _arm(self, seconds: float, name: str, wait: float | None = None) -> None:
         """Start the timer *name* of *seconds*, of which *wait* are left."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._phase = due = name
+        self._phase = self._due = name
+        self._limit = seconds
         left = seconds if wait is None else wait
+        now = time.monotonic()
         if self.call.deadline is not None:
-            left, due = within(left, name, self.call.deadline, time.monotonic())
-        loop = self.connection.pool.loop
-        self._timer = loop.call_later(left, self._expired, due, seconds)
+            left, self._due = within(left, name, self.call.deadline, now)
+        self.connection.wake_at(now + left)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _expired(self, name: str, seconds: float) -> None:
+    def on_time(self) -> None:
         """A timer ran out. The idle timer only counts from the last progress on."""
-        left = self._idle_left(seconds) if name == "idle" else 0.0
+        left = self._idle_left(self._limit) if self._due == "idle" else 0.0
         if left > 0:
-            self._arm(seconds, "idle", left)
+            self._arm(self._limit, "idle", left)
         else:
-            self.fail(self._timed_out(name, seconds))
+            self.fail(self._timed_out(self._due, self._limit))
 
     def _idle_left(self, seconds: float) -> float:
         """Seconds that are left; a slow reader who takes what it was sent makes progress too."""
@@ -368,21 +366,12 @@ class Exchange:
             connection.idle_limit = _keep_alive_limit(head.fields[b"keep-alive"])
         connection.end(head.keep_alive and head.status != 101)
 
-    def _tell(self, now: float) -> None:
-        """What the reply says of its endpoint. Its head was not told yet if all came at once."""
-        self._place.tell(endpoint_failed(self.head.status), now)
-        if self.error is not None and self.error.endpoint_failed:
-            self._place.broke(now)
-
     def _settle(self) -> None:
         if self.settled:
             return
         if self._paused:
             self._resume()
         self.settled = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self.call.body.streamed:
             self.call.body.stop_streaming()
             self.call.downstream.resume_reading(UPSTREAM_FULL)
@@ -394,7 +383,8 @@ class Exchange:
         if self.error is not None:
             stats.errors[self.error.code] += 1
         if self._answered:
-            self._tell(time.monotonic())
+            if self.error is not None and self.error.endpoint_failed:
+                self._place.broke(time.monotonic())
             self._place.release()
         for release in self._releases:
             release()

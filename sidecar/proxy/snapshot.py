@@ -65,7 +65,7 @@ class _Compiler:
 
         counts = self._stats.routes.setdefault((name, config.upstream), RouteStats())
         parts = Parts(
-            name,
+            name if policy_name is None else f"{name} under {policy_name}",
             config,
             self._loaded.config.upstreams,
             self._upstreams,

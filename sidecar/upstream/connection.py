@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from math import inf
 from typing import TYPE_CHECKING, Protocol, cast
 
 from sidecar.errors import BadReply, CallError, Reset, Truncated
@@ -33,6 +34,9 @@ class Exchange(ResponseSink, Protocol):
     def on_writable(self, writable: bool) -> None:
         """The connection's send buffer filled up, or has room again."""
 
+    def on_time(self) -> None:
+        """The time has come that `wake_at` was told."""
+
 
 class UpstreamConnection(asyncio.Protocol):
     """States: idle (no exchange), busy (an exchange), closed. `pool` keeps count of all three."""
@@ -53,16 +57,31 @@ class UpstreamConnection(asyncio.Protocol):
         self.closed = False
         self._stray = False
         self.peer = ""
+        self._wake_at = inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
+        """When it fires; inf while there is none."""
 
     # -- what the exchange calls --
 
     def begin(self, exchange: Exchange, method: bytes, upgrade: bool) -> None:
         """Hand the connection to *exchange*, which sends a request with *method* next."""
         self.exchange = exchange
+        self._wake_at = inf
         self.answered = False
         self.uses += 1
         self.parser.sink = exchange
         self.parser.expect(method, upgrade)
+
+    def wake_at(self, when: float) -> None:
+        """Call the exchange's `on_time` at *when* (monotonic seconds) instead of when it was to be.
+
+        A timer that fires earlier stays, and is set anew then: since hardly any call's time runs
+        out, hardly any call sets one.
+        """
+        self._wake_at = when
+        if when < self._timer_at:
+            self._set_timer(when)
 
     def end(self, reusable: bool) -> None:
         """The exchange is over: back to the pool, or closed where it can't be used again."""
@@ -158,6 +177,23 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange is not None:
             exchange.on_lost(error)
 
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = self.pool.loop.call_later(max(0.0, when - time.monotonic()), self._fired)
+
+    def _fired(self) -> None:
+        self._timer, self._timer_at = None, inf
+        if self.exchange is None or self._wake_at == inf:
+            return
+        if self._wake_at <= time.monotonic():
+            self.exchange.on_time()
+        else:
+            self._set_timer(self._wake_at)
+
     def _gone(self) -> None:
         self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         self.pool.discard(self)

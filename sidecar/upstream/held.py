@@ -17,7 +17,6 @@ class Held:
         "_failed",
         "_permit",
         "_released",
-        "_told",
         "began",
         "breaker",
         "endpoint",
@@ -37,14 +36,16 @@ class Held:
         """Monotonic seconds; waiting for a connection counts."""
         self._permit = permit
         self._decay = decay
-        self._told = self._failed = self._released = False
+        self._failed: bool | None = None
+        """What was told; None: nothing yet."""
+        self._released = False
         endpoint.load.begin()
 
     def tell(self, failed: bool, now: float) -> None:
         """The endpoint has answered with a head, or has failed to."""
-        if self._told:
+        if self._failed is not None:
             return
-        self._told, self._failed = True, failed
+        self._failed = failed
         seconds = now - self.began
         if self._permit is not None and self.breaker is not None:
             self.breaker.settle(self._permit, now, failed, seconds)
@@ -55,7 +56,7 @@ class Held:
 
         How long the head took was told already; how long the rest took depends on what was asked.
         """
-        if not self._told or self._failed:
+        if self._failed is not False:
             return
         self._failed = True
         if self._permit is not None and self.breaker is not None:
@@ -68,6 +69,6 @@ class Held:
             return
         self._released = True
         self.endpoint.load.end()
-        if not self._told and self._permit is not None and self.breaker is not None:
-            self._told = True
+        if self._failed is None and self._permit is not None and self.breaker is not None:
             self.breaker.cancel(self._permit)
+            self._permit = None

@@ -179,6 +179,9 @@ class _Exchange:
     def on_writable(self, writable: bool) -> None:
         """A request this small fits."""
 
+    def on_time(self) -> None:
+        """Who probes keeps the time."""
+
     def _finish(self) -> None:
         if not self.over.done():
             self.over.set_result(None)

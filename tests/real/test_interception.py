@@ -7,8 +7,11 @@ endpoints always fails, so that a program whose every call succeeds was served b
 from __future__ import annotations
 
 import os
+import re
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from conftest import DIRECT
@@ -31,18 +34,16 @@ with socket.create_connection((sys.argv[1], 5432), 5) as sock:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def place() -> Iterator[World]:
     if reason := unavailable():
         pytest.skip(f"no network namespaces here: {reason}")
     if DIRECT:
         pytest.skip("REAL_DIRECT: no sidecar in this run")
-    folder = tmp_path_factory.mktemp("world")
-    for parent in folder.parents[:2]:
-        os.chmod(parent, 0o755)
-    classes = folder / "java"
-    run(["javac", "-d", str(classes), str(HERE / "java" / "Client.java")])
-    with world(folder, str(classes)) as made:
-        yield made
+    with tempfile.TemporaryDirectory(prefix="world-") as name:  # other users can't see pytest's
+        classes = Path(name, "java")
+        run(["javac", "-d", str(classes), str(HERE / "java" / "Client.java")])
+        with world(Path(name), str(classes)) as made:
+            yield made
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def test_a_client_of_http_2_only(captured: World) -> None:
 
 def test_who_is_not_redirected_is_closed(captured: World) -> None:
     done = captured.inside.run("curl", "-sS", "http://127.0.0.1:14003/", ok=False)
-    assert done.returncode == 56  # reset
+    assert done.returncode in (7, 56)  # reset, perhaps while it still connects
     assert captured.decisions("14003") == {"not_redirected": 1}
 
 
@@ -155,7 +156,7 @@ def test_exec_captures_and_cleans_up(place: World) -> None:
         SIDECAR, "exec", "--mode", "capture", "-c", str(place.config()), "--", *command, env=env
     )
     assert done.stdout.count("fine") == 2
-    assert "sidecar: 2 calls (2 x 200), 1 retry" in done.stderr
+    assert re.search(r"sidecar: 2 calls \(2 x 200\), [12] retr", done.stderr)
     assert place.inside.run(SIDECAR, "redirect", "show", ok=False).stdout == "no rules\n"
     carried(place)
 

@@ -30,8 +30,10 @@ def status(code: int, *lines: bytes, body: bytes = b"no") -> bytes:
 class Scripted(Server):
     """Does the next of `acts` for each call; when there is none, answers with its name."""
 
-    def __init__(self, name: str, *acts: Act, always: Act | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self, name: str, *acts: Act, always: Act | None = None, host: str = "127.0.0.1"
+    ) -> None:
+        super().__init__(host=host)
         self.name = name
         self.acts = list(acts)
         self.always = always

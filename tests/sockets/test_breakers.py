@@ -27,7 +27,7 @@ def policy(*, panic: bool = True, **breaker: Any) -> dict[str, Any]:
     }
 
 
-QUICK = {"open": "20ms", "open_max": "10s"}
+QUICK: dict[str, Any] = {"open": "20ms", "open_max": "10s"}
 
 
 def breaker(stage: Fleet, index: int = 0, scope: str = "default") -> Breaker:
@@ -82,7 +82,7 @@ async def test_what_the_caller_caused_does_not_count(code: int) -> None:
 
 async def test_slow_calls_open_it() -> None:
     slow, quick = Scripted("slow", always="wait"), Scripted("quick")
-    rates = {"slow_after": "5ms", "slow_rate": "100%", "min_calls": 2}
+    rates: dict[str, Any] = {"slow_after": "5ms", "slow_rate": "100%", "min_calls": 2}
     async with Fleet(slow, quick, policy=policy(**rates)) as stage:
         calls = [stage.begins(stage.gets(chat())) for _ in range(4)]
         await until(lambda: slow.calls == 2)

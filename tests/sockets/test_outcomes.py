@@ -6,6 +6,7 @@ import pytest
 
 from tests.sockets.peers import CHUNKED_OK, EVENTS, OK, chunk, until
 from tests.sockets.scripted import Act, Fleet, Scripted, chat, status
+from tests.sockets.stage import Stage
 
 END = b"0\r\n\r\n"
 
@@ -40,3 +41,15 @@ async def test_it_is_counted_once(act: Act, failures: int) -> None:
         assert endpoint.load.latency > 0 or failures  # a failure tells no latency
         assert (endpoint.load.errors > 0) == bool(failures)
         assert endpoint.load.in_flight == endpoint.load.total.in_flight == 0
+
+
+async def test_a_head_is_counted_before_its_body() -> None:
+    async with Stage() as stage:
+        client, server = await stage.call()
+        await server.sends(b"HTTP/1.1 500 X\r\nContent-Length: 2\r\n\r\n")
+        await client.until(b"\r\n\r\n")
+        window = stage.endpoints[0].breakers["default"].window
+        assert (len(window), window.failures) == (1, 1)
+        await server.sends(b"no")
+        await stage.is_at_rest()
+        assert (len(window), window.failures) == (1, 1)

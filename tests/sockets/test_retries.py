@@ -125,13 +125,15 @@ async def test_conditions_are_settable() -> None:
         assert fleet.route.retries == {"404": 1}
 
 
-async def test_garbage_is_tried_again_where_that_is_asked_for() -> None:
-    one = Scripted("one", b"what?\r\n\r\n", b"what?\r\n\r\n")
+async def test_garbage_is_tried_again_unless_that_is_not_wanted() -> None:
+    one = Scripted("one", *[b"what?\r\n\r\n"] * 2)
     async with Fleet(one) as fleet:
-        assert (await fleet.gets(chat()))[2].code == "bad_reply"
-        fleet.config["policies"]["default"]["retry"]["on"] = ["bad_reply"]
-        await fleet.apply()
         assert (await fleet.gets(chat()))[:2] == (200, b"one")
+        assert fleet.route.retries == {"bad_reply": 2}
+        one.acts = [b"what?\r\n\r\n"]
+        fleet.config["policies"]["default"]["retry"]["on"] = ["5xx"]
+        await fleet.apply()
+        assert (await fleet.gets(chat()))[2].code == "bad_reply"
 
 
 # -- waiting --

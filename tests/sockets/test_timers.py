@@ -195,3 +195,20 @@ async def test_a_server_that_takes_a_body_slowly_is_not_given_up() -> None:
         await sending
         await server.sends(OK)
         assert (await client.reply()).body == b"ok"
+
+
+async def test_each_call_on_a_connection_has_a_time_of_its_own() -> None:
+    """The timer of the call before may still be armed."""
+    usual, hasty = GET, GET[:-2] + b"x-sidecar-first-byte-timeout: 50ms\r\n\r\n"
+    async with Stage(listener={"trust": {"headers": True}}) as stage:
+        client = await stage.client()
+        server = await stage.answered(client, hasty)
+        for wait in (0.0, 0.1):  # the second lets the first call's time go by
+            await client.sends(usual)
+            await server.head()
+            await asyncio.sleep(wait)
+            await server.sends(OK)
+            assert (await client.reply()).body == b"ok"
+        await client.sends(hasty)
+        await server.head()
+        await fails(stage, client, 504, "first_byte_timeout")

@@ -6,7 +6,7 @@ from bisect import bisect
 from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from itertools import chain
-from math import floor, fsum, log2
+from math import fsum, log2
 from struct import unpack
 from typing import Final
 
@@ -15,8 +15,7 @@ from sidecar.policy.balance.hashing import Bound
 from sidecar.policy.load import Load
 
 _POINTS: Final = 256
-"""At most so many points on the ring for each of a few members, and more than half as many: their
-shares differ by less than a tenth."""
+"""About so many points on the ring for each of a few members: their shares differ by some 6 %."""
 _ALL_POINTS: Final = 16_384
 """Points of very many members together: building the ring anew must not hold up calls."""
 _IN_A_DIGEST: Final = 8
@@ -81,9 +80,12 @@ class Ring:
 
 
 def _scale(members: Sequence[Load]) -> float:
-    """Points for each unit of weight: a power of two."""
+    """Points for each unit of weight: the nearest power of two.
+
+    Rounded down, it would change with any member of another weight among equal ones.
+    """
     wanted = min(_POINTS * len(members), _ALL_POINTS)
-    return 2.0 ** floor(log2(wanted / fsum(member.weight for member in members)))
+    return 2.0 ** round(log2(wanted / fsum(member.weight for member in members)))
 
 
 def _points(name: str, wanted: int) -> list[int]:

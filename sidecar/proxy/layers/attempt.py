@@ -59,9 +59,8 @@ class Attempt:
             call.asks = _ASKS
         key = 0 if self._affinity is None else self._affinity(call)
         held = rotation.reserve(key, call.tried, call.captured)
-        call.attempts += 1
         call.endpoint = held.endpoint
-        call.tried = (*call.tried, held.endpoint.load)
+        call.tried += (held.endpoint.load,)
         try:
             exchange = await self._send(call, held)
         except CallError as error:
@@ -77,38 +76,29 @@ class Attempt:
         return exchange
 
     async def _send(self, call: Call, held: Held) -> Exchange:
-        try:
-            return await self._try(call, held, fresh=False)
-        except Stale:
-            if call.body.streamed:
-                raise
+        """Send it; once more, on a new connection, where the one that was taken had died."""
+        timers = call.timers or self._timers
+        fresh = False
+        while True:
             call.attempts += 1
+            connection = None if fresh else held.endpoint.pool.take()
+            if connection is None:
+                connection = await self._connect(call, held, timers, fresh)
+            exchange = Exchange(call, held, connection, timers)
+            exchange.send()
+            try:
+                await exchange.arrival()
+            except BaseException:  # the caller left, or another attempt was faster
+                exchange.abandon()
+                raise
+            if exchange.error is None:
+                return exchange
+            error = _before_its_reply(exchange.error, connection.uses)
+            if fresh or call.body.streamed or not isinstance(error, Stale):
+                raise error
+            fresh = True
             call.replays += 1
             held.endpoint.stats.replays += 1
-            return await self._try(call, held, fresh=True)
-
-    async def _try(self, call: Call, held: Held, *, fresh: bool) -> Exchange:
-        timers = call.timers or self._timers
-        connection = None if fresh else held.endpoint.pool.take()
-        if connection is None:
-            connection = await self._connect(call, held, timers, fresh)
-        used = connection.uses
-        exchange = Exchange(call, held, connection, timers)
-        exchange.send()
-        try:
-            await exchange.arrival()
-        except BaseException:  # the caller left, or another attempt was faster
-            exchange.abandon()
-            raise
-        error = exchange.error
-        if error is not None:
-            if used and isinstance(error, Reset):
-                raise Stale(error.message) from error
-            if isinstance(error, Truncated) and error.endpoint_failed:
-                # Within its head, of which nothing went downstream: another attempt may do better.
-                raise BadReply(error.message, code="upstream_truncated") from error
-            raise error
-        return exchange
 
     async def _connect(
         self, call: Call, held: Held, timers: Timers, fresh: bool
@@ -136,3 +126,13 @@ class Attempt:
         report = parse_orca(exchange.head.fields[_REPORT])
         if report is not None:
             held.endpoint.load.report(report, time.monotonic())
+
+
+def _before_its_reply(error: CallError, uses: int) -> CallError:
+    """What *error* means to an attempt of which nothing went downstream."""
+    if uses > 1 and isinstance(error, Reset):
+        return Stale(error.message)
+    if isinstance(error, Truncated) and error.endpoint_failed:
+        # Within its head: another attempt may do better.
+        return BadReply(error.message, code="upstream_truncated")
+    return error

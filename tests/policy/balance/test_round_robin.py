@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from sidecar.policy.load import Load
-from tests.policy.balance.fleet import Picker, balancer, fits, fleet
+from tests.policy.balance.fleet import Picker, balancer, fleet
 
 WEIGHTS = [
     (5, 1, 1),
@@ -58,9 +58,8 @@ def test_where_weighted_turns_begin_is_random() -> None:
     members = fleet([1.0, 2.0, 1.0])
     first = [Picker(balancer("round_robin", members), seed).pick() for seed in range(1000)]
     counts = [first.count(member) for member in members]
-    assert min(counts) > 100
+    assert min(counts) > 150
     assert counts[1] > 330
-    assert fits([first.count(members[0]), first.count(members[2])], [1.0, 1.0])
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0, 1.0), (1.0, 2.0, 1.0, 2.0)])

@@ -1,0 +1,122 @@
+"""Limits of routes and clients: their numbers, whose they are, and what outlives a reload."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from sidecar.config.model import CallLimits
+from sidecar.errors import Limited
+from sidecar.http.message import RequestHead
+from sidecar.proxy.body import RequestBody
+from sidecar.proxy.call import Call
+from sidecar.proxy.keeper import Keeper
+from sidecar.proxy.layer import Layer
+from sidecar.proxy.layers.limits import Limiter, Limits
+from sidecar.proxy.limiters import limited
+from tests.proxy.test_affinity import Downstream
+
+INNER = cast("Layer", object())
+
+
+def made(keeper: Keeper | None = None, **config: Any) -> Layer:
+    """Around `INNER`, as of a route `r`."""
+    keeper = keeper or Keeper()
+    draft = keeper.draft()
+    limits = msgspec.convert(config, CallLimits)
+    layer = limited(INNER, limits, "r", draft, lambda code: None)
+    keeper.commit(draft)
+    return layer
+
+
+def whole(layer: Layer) -> Limiter:
+    assert isinstance(layer, Limits)
+    assert layer._whole is not None
+    return layer._whole
+
+
+def call(peer: str, **fields: bytes) -> Call:
+    head = RequestHead()
+    head.fields = {name.replace("_", "-").encode(): value for name, value in fields.items()}
+    downstream = cast("Any", Downstream(peer, False))
+    return Call(downstream, head, RequestBody(downstream, b""))
+
+
+def entered(limiter: Limiter, now: float = 0.0) -> int:
+    """How many calls it lets in at once."""
+    for count in range(100):
+        try:
+            limiter.enter(now, "x")
+        except Limited:
+            return count
+    return 100
+
+
+def test_no_limit_is_no_layer() -> None:
+    assert made() is INNER
+    assert made(client={}) is not INNER  # though it limits nobody, it may be told to
+
+
+@pytest.mark.parametrize(
+    ("rate", "burst"),
+    [
+        ({"per_second": 5}, 5),
+        ({"per_second": 2.6}, 3),
+        ({"per_second": 0.1}, 1),
+        ({"per_second": 5, "burst": 2}, 2),
+    ],
+)
+def test_a_burst_is_a_seconds_worth_unless_it_is_said(rate: dict[str, float], burst: int) -> None:
+    assert entered(whole(made(rate=rate))) == burst
+
+
+def test_the_smaller_of_rate_and_concurrency_holds() -> None:
+    assert entered(whole(made(rate={"per_second": 5}, concurrency=3))) == 3
+    assert entered(whole(made(rate={"per_second": 5}, concurrency=30))) == 5
+
+
+def test_calls_under_way_are_known_after_a_reload() -> None:
+    keeper = Keeper()
+    before = whole(made(keeper, concurrency=3))
+    assert entered(before) == 3
+    after = whole(made(keeper, concurrency=5))
+    assert after is before
+    assert entered(after) == 2
+
+
+def test_a_rate_that_is_taken_away_and_comes_back() -> None:
+    keeper = Keeper()
+    assert entered(whole(made(keeper, rate={"per_second": 2}))) == 2
+    assert entered(whole(made(keeper, concurrency=50))) == 48
+    assert entered(whole(made(keeper, rate={"per_second": 2}))) == 2
+
+
+def test_clients_take_new_numbers_too() -> None:
+    keeper = Keeper()
+    layer = made(keeper, client={"concurrency": 1})
+    assert isinstance(layer, Limits)
+    assert layer._clients is not None
+    known = layer._clients.get("a", 0.0)
+    assert entered(known) == 1
+    made(keeper, client={"concurrency": 4})
+    assert entered(known) == 3
+    assert entered(layer._clients.get("b", 0.0)) == 4
+
+
+@pytest.mark.parametrize(
+    ("client", "fields", "name"),
+    [
+        ({}, {"x_team": b"a"}, "10.0.0.1"),
+        ({"by": "header", "header": "X-Team"}, {"x_team": b"a"}, "a"),
+        ({"by": "header", "header": "x-team"}, {}, "10.0.0.1"),
+        ({"by": "header", "header": "x-team"}, {"x_team": b""}, "10.0.0.1"),
+    ],
+)
+def test_what_tells_clients_apart(
+    client: dict[str, str], fields: dict[str, bytes], name: str
+) -> None:
+    layer = made(client={**client, "concurrency": 1})
+    assert isinstance(layer, Limits)
+    assert layer._client(call("10.0.0.1", **fields)) == name

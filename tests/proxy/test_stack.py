@@ -1,0 +1,160 @@
+"""Which layers a route's stack has: a policy that is absent is no layer at all."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sidecar.config.load import load
+from sidecar.observe.stats import Stats
+from sidecar.proxy.keeper import Keeper
+from sidecar.proxy.layer import Layer
+from sidecar.proxy.layers.fallback import Fallback, Split, Target
+from sidecar.proxy.layers.mirror import Mirror
+from sidecar.proxy.snapshot import Snapshot, compile_snapshot
+from sidecar.upstream.registry import Registry
+
+NONE: dict[str, Any] = {"retry": {"max": 0}}
+CREDENTIALS = {"credentials": {"header": "authorization", "value": "Bearer x"}}
+
+
+def snapshot(
+    policy: dict[str, Any],
+    upstream: dict[str, Any],
+    route: dict[str, Any],
+    listener: dict[str, Any] | None = None,
+    keeper: Keeper | None = None,
+) -> Snapshot:
+    """Of one route to `u`; there is `v` as well."""
+    config = {
+        "listeners": [{"address": "127.0.0.1:1", **(listener or {})}],
+        "upstreams": {
+            "u": {"endpoints": [{"url": "http://u"}], **upstream},
+            "v": {"endpoints": [{"url": "http://v"}], **CREDENTIALS, "policy": "v"},
+        },
+        "routes": [{"name": "r", "upstream": "u", **route}],
+        "policies": {"default": policy, "v": {"retry": {"max": 0}}},
+    }
+    loaded, stats, keeper = load(json.dumps(config), file="x"), Stats(0.0), keeper or Keeper()
+    draft = keeper.draft()
+    made = compile_snapshot(
+        loaded, Registry(stats).bind(loaded.config.upstreams).upstreams, stats, draft
+    )
+    keeper.commit(draft)
+    return made
+
+
+def names(layer: Layer) -> list[str]:
+    """The layers from the outside in, along the route's own upstream."""
+    inner = {Split: "_targets", Fallback: "_first"}.get(type(layer), "_inner")
+    within = getattr(layer, inner, None)
+    if isinstance(within, list):
+        within = within[0]
+    return [type(layer).__name__, *([] if within is None else names(within))]
+
+
+def stack(snapshot: Snapshot) -> Layer:
+    return snapshot.router.rules[0].route.stack
+
+
+V = {"upstream": "v"}
+STACKS: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[str]]] = [
+    (NONE, {}, {}, ["Attempt"]),
+    ({}, {}, {}, ["Retry", "Attempt"]),
+    (NONE | {"hedge": {}}, {}, {}, ["Hedge", "Attempt"]),
+    ({"hedge": {}}, {}, {}, ["Retry", "Hedge", "Attempt"]),
+    (NONE, {"admission": {"max_in_flight": 1}}, {}, ["Admission", "Attempt"]),
+    (NONE, CREDENTIALS, {}, ["Credentials", "Attempt"]),
+    (NONE | {"limits": {"concurrency": 1}}, {}, {}, ["Limits", "Attempt"]),
+    (NONE | {"limits": {"client": {"concurrency": 1}}}, {}, {}, ["Limits", "Attempt"]),
+    (NONE, {}, {"model": "m"}, ["Target", "Attempt"]),
+    (NONE, {}, {"split": [V | {"share": "1%"}]}, ["Split", "Target", "Attempt"]),
+    (NONE, {}, {"fallback": [V]}, ["Fallback", "Target", "Attempt"]),
+    (NONE, {}, {"mirror": V}, ["Mirror", "Attempt"]),
+    (
+        {"hedge": {}, "limits": {"concurrency": 1}},
+        {"admission": {"max_in_flight": 1}, **CREDENTIALS},
+        {"mirror": V, "split": [V | {"share": "1%"}], "fallback": [V]},
+        [
+            "Limits", "Mirror", "Fallback", "Split", "Target",
+            "Credentials", "Admission", "Retry", "Hedge", "Attempt",
+        ],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("policy", "upstream", "route", "expected"), STACKS)
+async def test_a_stack(
+    policy: dict[str, Any], upstream: dict[str, Any], route: dict[str, Any], expected: list[str]
+) -> None:
+    assert names(stack(snapshot(policy, upstream, route))) == expected
+
+
+async def test_a_trusted_caller_may_ask_for_retries_that_the_policy_has_not() -> None:
+    trusted = {"trust": {"headers": True}}
+    assert names(stack(snapshot(NONE, {}, {}, trusted))) == ["Retry", "Attempt"]
+
+
+async def test_other_upstreams_have_their_own_policy_and_credentials() -> None:
+    route = {"split": [V | {"share": "1%"}], "fallback": [V]}
+    outer = stack(snapshot({}, {}, route))
+    assert isinstance(outer, Fallback)
+    assert isinstance(outer._first, Split)
+    canary = outer._first._targets[1]
+    for other in (canary, outer._others[0]):
+        assert names(other) == ["Target", "Credentials", "Attempt"]
+
+
+async def test_a_mirror_is_tried_once() -> None:
+    """Its failures matter to nobody, so there is nothing to try again."""
+    route = {"mirror": {"upstream": "u"}}
+    outer = stack(snapshot({}, {"admission": {"max_in_flight": 1}}, route))
+    assert isinstance(outer, Mirror)
+    assert isinstance(outer._target, Target)
+    assert names(outer._target) == ["Target", "Attempt"]
+
+
+async def test_what_a_stack_has_counted_outlives_it() -> None:
+    policy = {"hedge": {}, "limits": {"concurrency": 2, "client": {"concurrency": 1}}}
+    upstream = {"admission": {"max_in_flight": 1}}
+    keeper = Keeper()
+    before, after = (stack(snapshot(policy, upstream, {}, keeper=keeper)) for _ in range(2))
+    for layer, kept in [
+        (0, "_whole"), (0, "_clients"), (1, "_policy"), (2, "_budget"), (3, "_budget"),
+        (3, "_observed"),
+    ]:  # fmt: skip
+        assert getattr(_at(before, layer), kept) is getattr(_at(after, layer), kept)
+
+
+def _at(layer: Any, depth: int) -> Any:
+    return layer if depth == 0 else _at(layer._inner, depth - 1)
+
+
+async def test_routes_that_allow_an_upstream_the_same_share_its_budget() -> None:
+    config = {
+        "listeners": [{"address": "127.0.0.1:1"}],
+        "upstreams": {"u": {"endpoints": [{"url": "http://u"}]}},
+        "routes": [
+            {"name": "a", "match": {"path": "/a"}, "upstream": "u"},
+            {"name": "b", "match": {"path": "/b"}, "upstream": "u"},
+            {"name": "c", "upstream": "u", "policy": {"retry": {"budget": {"ratio": "1%"}}}},
+        ],
+    }
+    loaded, stats = load(json.dumps(config), file="x"), Stats(0.0)
+    upstreams = Registry(stats).bind(loaded.config.upstreams).upstreams
+    made = compile_snapshot(loaded, upstreams, stats, Keeper().draft())
+    a, b, c = [_at(rule.route.stack, 0)._budget for rule in made.router.rules]
+    assert a is b
+    assert c is not a
+
+
+async def test_another_policy_makes_another_stack_once() -> None:
+    made = snapshot({}, {}, {})
+    route = made.router.rules[0].route
+    assert route.under("nobody") is None
+    under = route.under("v")
+    assert under is not None
+    assert names(under.stack) == ["Attempt"]
+    assert route.under("v") is under
