@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev check test test-real bench bench-resilience lock docs clean
+.PHONY: help run install dev check test test-real test-kube bench bench-resilience lock docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,14 +28,18 @@ check: $(VENV)/.dev ## Format, lint, types, floors
 test-real: ## Real SDKs in four languages and a real LLM server, through the sidecar
 	@tests/real/run
 
+test-kube: ## The chart and the injector with a real API server; the image's steps
+	@tests/cluster/run
+
 bench: ## Compare with Envoy, HAProxy, nginx, sglang-router and LiteLLM in one run
 	@bench/run
 
 bench-resilience: ## Compare with no proxy and with Envoy on a faulty fleet
 	@bench/resilience/run
 
-docs: $(VENV)/.dev ## Write docs/configuration.md anew from the schema
+docs: $(VENV)/.dev ## Write docs/configuration.md and the chart's README and schema anew
 	@$(BIN)/python -m sidecar.config.reference > docs/configuration.md
+	@$(BIN)/python -m charts.generate
 
 lock: ## Resolve the dependencies anew, with hashes
 	@locks/update

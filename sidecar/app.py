@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from sidecar.config.overrides import Overrides
 from sidecar.control.admin import AdminServer
 from sidecar.control.inspection import Inspection
 from sidecar.control.reload import Reloader
@@ -19,14 +20,20 @@ from sidecar.observe.stats import Stats
 _log: Final = logging.getLogger(__name__)
 _GARBAGE: Final = (20_000, 50, 100)
 """Collector thresholds. A call leaves no cycles behind, so that it seldom needs to look."""
+_NONE: Final = Overrides()
 
 
 class App:
     """A sidecar in the running loop: `start`, then `run` until it is told to stop."""
 
-    def __init__(self, file: Path | None = None, text: str | None = None) -> None:
+    def __init__(
+        self,
+        file: Path | None = None,
+        text: str | None = None,
+        overrides: Overrides = _NONE,
+    ) -> None:
         self._serving = Serving(Stats(time.time()))
-        self._reloader = Reloader(file, self._serving, text)
+        self._reloader = Reloader(file, self._serving, text, overrides)
         self._stop = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self._admin: AdminServer | None = None

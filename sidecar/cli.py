@@ -1,4 +1,4 @@
-"""The command line: `sidecar run`, `check`, `schema`, `simulate`, `demo`, `version`."""
+"""The command line: `sidecar run`, `check`, `inject` and so on."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sidecar import __version__
+
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+LEVELS = ("debug", "info", "warning", "error")
 
 OK = 0
 FAILED = 1
@@ -50,10 +56,27 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
+    _add_serving(commands)
+    _add_trying(commands, named)
+    _add_interception(commands, named)
+    _add_kubernetes(commands, named)
+    version = commands.add_parser("version", help="print the version")
+    version.set_defaults(command=_version)
+    return parser
+
+
+def _add_serving(commands: _Commands) -> None:
     run = commands.add_parser("run", help="serve calls", description="Serve calls until SIGTERM.")
     run.add_argument(
         "-c", "--config", type=Path, metavar="FILE", help="configuration (default: built in)"
     )
+    run.add_argument(
+        "--health-port",
+        type=int,
+        metavar="PORT",
+        help="serve health and metrics on this port of every address, whatever the file says",
+    )
+    run.add_argument("--log-level", choices=LEVELS, help="whatever the file says")
     run.set_defaults(command=_run)
 
     check = commands.add_parser("check", help="list every mistake in a configuration")
@@ -63,6 +86,12 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the configuration's JSON schema")
     schema.set_defaults(command=_schema)
 
+    ready = commands.add_parser("ready", help="tell by the exit code whether a sidecar is ready")
+    ready.add_argument("--port", type=int, default=14010, help="of admin or health (%(default)s)")
+    ready.set_defaults(command=_ready)
+
+
+def _add_trying(commands: _Commands, named: Sequence[str]) -> None:
     simulated = commands.add_parser("simulate", help="serve simulated LLM endpoints")
     if "simulate" in named:
         from sidecar.simulate import command as simulator
@@ -78,6 +107,8 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
     )
     demo.set_defaults(command=_demo)
 
+
+def _add_interception(commands: _Commands, named: Sequence[str]) -> None:
     execute = commands.add_parser("exec", help="run a program beside a sidecar")
     environment = commands.add_parser("env", help="print what a program needs, as shell exports")
     if {"exec", "env"} & set(named):
@@ -102,15 +133,45 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
         redirect_command.add_arguments(redirect)
         redirect.set_defaults(command=redirect_command.run)
 
-    version = commands.add_parser("version", help="print the version")
-    version.set_defaults(command=_version)
-    return parser
+
+def _add_kubernetes(commands: _Commands, named: Sequence[str]) -> None:
+    inject = commands.add_parser("inject", help="add the sidecar to the pods of manifests")
+    uninject = commands.add_parser("uninject", help="take it out again")
+    if {"inject", "uninject"} & set(named):
+        from sidecar.kube import command as kube
+
+        kube.add_inject(inject)
+        kube.add_uninject(uninject)
+        inject.set_defaults(command=kube.inject)
+        uninject.set_defaults(command=kube.uninject)
+    webhook = commands.add_parser(
+        "webhook", help="add it to the pods of a cluster as they are made"
+    )
+    if "webhook" in named:
+        from sidecar.kube import serve
+
+        serve.add_arguments(webhook)
+        webhook.set_defaults(command=_webhook)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from sidecar.run import run
 
-    return run(arguments.config)
+    return run(arguments.config, health_port=arguments.health_port, level=arguments.log_level)
+
+
+def _webhook(arguments: argparse.Namespace) -> int:
+    from sidecar.control import logs
+    from sidecar.kube import serve
+
+    logs.setup("info")
+    return serve.run(arguments)
+
+
+def _ready(arguments: argparse.Namespace) -> int:
+    from sidecar.ready import ready
+
+    return OK if ready(arguments.port) else FAILED
 
 
 def _check(arguments: argparse.Namespace) -> int:

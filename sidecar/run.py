@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
@@ -9,14 +10,18 @@ import uvloop
 
 from sidecar.app import App
 from sidecar.config.load import ConfigErrors
+from sidecar.config.overrides import Overrides
 from sidecar.control import logs
 
 
-def run(file: Path | None) -> int:
-    """Serve until told to stop. 0, or 1 when it could not start."""
+def run(file: Path | None, *, health_port: int | None, level: str | None) -> int:
+    """Serve until told to stop. 0, or 1 when it could not start.
+
+    *health_port* and *level* are for whoever starts us and can't change the file: an injector.
+    """
     logs.setup("info")
     try:
-        uvloop.run(_serve(file))
+        uvloop.run(_serve(file, Overrides(health=_everywhere(health_port), log_level=level)))
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         return 1
@@ -26,10 +31,17 @@ def run(file: Path | None) -> int:
     return 0
 
 
-async def _serve(file: Path | None) -> None:
-    app = App(file)
+async def _serve(file: Path | None, overrides: Overrides) -> None:
+    app = App(file, overrides=overrides)
     await app.start()
     await app.run()
+
+
+def _everywhere(port: int | None) -> str | None:
+    """This port of every address, of both families if the machine has both."""
+    if port is None:
+        return None
+    return f"[::]:{port}" if socket.has_dualstack_ipv6() else f"0.0.0.0:{port}"
 
 
 def _hint(error: OSError) -> str:

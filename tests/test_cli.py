@@ -10,6 +10,18 @@ import pytest
 from sidecar import __version__
 from sidecar.cli import main
 
+COMMANDS = [
+    "run",
+    "check",
+    "schema",
+    "ready",
+    "inject",
+    "uninject",
+    "webhook",
+    "simulate",
+    "demo",
+    "version",
+]
 GOOD = """\
 listeners: [{address: 127.0.0.1:14001}]
 upstreams: {u: {endpoints: [{url: http://localhost:1}]}}
@@ -67,9 +79,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith(f"llm-sidecar {__version__} (Python 3.")
 
 
-@pytest.mark.parametrize(
-    "command", [[], *([c] for c in ["run", "check", "schema", "simulate", "demo", "version"])]
-)
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])

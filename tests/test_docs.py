@@ -106,9 +106,7 @@ def test_shown_commands_are_right(page: Path) -> None:
         if tool == "make":
             assert set(arguments) <= targets(), line
         else:
-            parsed = cli._parser(["simulate", "ca", "redirect", "exec", "env"]).parse_args(
-                arguments
-            )
+            parsed = cli._parser(arguments[:1]).parse_args(arguments)
             assert parsed.command, line
 
 

@@ -27,7 +27,9 @@ def _pattern(units: dict[str, int]) -> str:
 
 DURATION_PATTERN: Final = _pattern(_MICROSECONDS)
 SIZE_PATTERN: Final = _pattern(_BYTES)
-SHARE_PATTERN: Final = r"^([0-9]{1,3}|1000(?!\.))(\.[0-9]{1,3})?(%)$"
+SHARE_PATTERN: Final = r"^([0-9]{1,3}(\.[0-9]{1,3})?|1000)%$"
+"""For the schema, in words that Go's regular expressions know too: Helm checks values with them."""
+_SHARE: Final = r"^([0-9]{1,4})(\.[0-9]{1,3})?(%)$"
 
 
 def _thousandths(text: object, pattern: str, units: dict[str, int], example: str) -> int:
@@ -83,7 +85,10 @@ class Share(float):
     def __new__(cls, text: object) -> Share:
         """Parse *text*; raise ValueError with an example when it is no percentage."""
         example = "a share like 50%, 0.5% or 100%"
-        return super().__new__(cls, _thousandths(text, SHARE_PATTERN, {"%": 1}, example) / 10**5)
+        thousandths = _thousandths(text, _SHARE, {"%": 1}, example)
+        if not re.match(SHARE_PATTERN, str(text)):
+            raise ValueError(f"expected {example}")
+        return super().__new__(cls, thousandths / 10**5)
 
     def written(self) -> str:
         """Text that parses to the same value."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sidecar.config.defaults import FILE, default_text
 from sidecar.config.load import ConfigErrors, Loaded, load
+from sidecar.config.overrides import Overrides
 from sidecar.control import logs
 from sidecar.control.watcher import Contents, contents, watch
 
@@ -20,13 +21,21 @@ if TYPE_CHECKING:
     from sidecar.control.serving import Serving
 
 _log: Final = logging.getLogger(__name__)
+_NONE: Final = Overrides()
 
 
 class Reloader:
     """Keeps `serving` at what *file* says; without a file, at the built-in providers."""
 
-    def __init__(self, file: Path | None, serving: Serving, text: str | None = None) -> None:
+    def __init__(
+        self,
+        file: Path | None,
+        serving: Serving,
+        text: str | None = None,
+        overrides: Overrides = _NONE,
+    ) -> None:
         self.file = file
+        self._overrides = overrides
         self.loaded: Loaded
         self._known: Contents = {}
         self.admin: AdminServer | None = None
@@ -91,7 +100,7 @@ class Reloader:
             text = self._text if self._text is not None else default_text()
         else:
             text = self.file.read_text(encoding="utf-8", errors="replace")
-        return load(text, file=self.name)
+        return self._overrides.over(load(text, file=self.name))
 
     def _named(self, others: Iterable[str]) -> list[Path]:
         return [*([self.file] if self.file is not None else []), *map(Path, others)]

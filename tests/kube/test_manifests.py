@@ -1,0 +1,112 @@
+"""Manifests as text: what changes and what stays as it was written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.kube.manifests import BadManifest, rewrite
+
+Tree = dict[str, Any]
+
+POD = "{metadata: {labels: {app: web}}, spec: {containers: [{name: app, image: a}]}}"
+TEMPLATES = {
+    "Deployment": f"spec: {{template: {POD}}}",
+    "StatefulSet": f"spec: {{template: {POD}}}",
+    "DaemonSet": f"spec: {{template: {POD}}}",
+    "ReplicaSet": f"spec: {{template: {POD}}}",
+    "ReplicationController": f"spec: {{template: {POD}}}",
+    "Job": f"spec: {{template: {POD}}}",
+    "CronJob": f"spec: {{jobTemplate: {{spec: {{template: {POD}}}}}}}",
+    "Pod": "spec: {containers: [{name: app, image: a}]}",
+}
+SERVICE = "# why\napiVersion: v1\nkind: Service # kept\nmetadata: {name:   s}\n"
+
+
+def mark(pod: Tree) -> tuple[Tree, list[str]]:
+    return pod | {"spec": pod["spec"] | {"marked": True}}, ["was marked"]
+
+
+def keep(pod: Tree) -> tuple[Tree, list[str]]:
+    return pod, []
+
+
+def refuse(pod: Tree) -> tuple[Tree, list[str]]:
+    return pod, ["skipped: so"]
+
+
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_every_kind_has_its_pod_changed(kind: str) -> None:
+    made, remarks = rewrite(f"kind: {kind}\nmetadata: {{name: n}}\n{TEMPLATES[kind]}\n", mark)
+    assert remarks == [f"{kind} n: was marked"]
+    assert made.startswith(f"# llm-sidecar: {kind} n: was marked\n")
+    tree = yaml.safe_load(made)
+    for key in {"CronJob": ["spec", "jobTemplate"], "Pod": []}.get(kind, []):
+        tree = tree[key]
+    template = tree if kind == "Pod" else tree["spec"]["template"]
+    assert template["spec"]["marked"] is True
+
+
+def test_lists() -> None:
+    text = f"kind: List\nitems:\n- {{kind: Pod, metadata: {{name: a}}, {TEMPLATES['Pod']}}}\n"
+    text += "- {kind: Service, metadata: {name: s}}\n"
+    made, remarks = rewrite(text, mark)
+    items = yaml.safe_load(made)["items"]
+    assert items[0]["spec"]["marked"] is True
+    assert items[1] == {"kind": "Service", "metadata": {"name": "s"}}
+    assert remarks == ["Pod a: was marked"]
+
+
+def test_what_has_no_pod_stays_as_it_was_written() -> None:
+    text = f"{SERVICE}---\nkind: Pod\nmetadata: {{name: p}}\n{TEMPLATES['Pod']}\n--- \n{SERVICE}"
+    made, _ = rewrite(text, mark)
+    first, changed, last = made.split("---")
+    assert (first, last) == (SERVICE, f" \n{SERVICE}")
+    assert "marked: true" in changed
+    assert rewrite(text, keep)[0] == text
+
+
+def test_who_is_refused_keeps_the_text_and_gets_a_comment_once() -> None:
+    text = f"---\n# mine\nkind: Pod\nmetadata: {{name:  p}}\n{TEMPLATES['Pod']}\n"
+    once, _ = rewrite(text, refuse)
+    assert once == "---\n# llm-sidecar: Pod p: skipped: so\n" + text.removeprefix("---\n")
+    assert rewrite(once, refuse)[0] == once
+
+
+def test_what_yaml_1_1_misreads_keeps_its_meaning() -> None:
+    args = "[12:30, 2025-01-01, 0644, '010', 08, 1e3, 1.5, 0x10, no, 'no', -1, 1_0, ~]"
+    made, _ = rewrite(f"kind: Pod\nspec: {{containers: [{{name: a, args: {args}}}]}}", mark)
+    read = yaml.safe_load(made)["spec"]["containers"][0]["args"]
+    assert read[:5] == ["12:30", "2025-01-01", 0o644, "010", "08"]
+    assert read[5:] == ["1e3", 1.5, 16, False, "no", -1, 10, None]
+
+
+def test_no_anchors_are_written() -> None:
+    text = "kind: Pod\nspec:\n  a: &x {k: [1]}\n  b: *x\n  containers: [{name: a}]\n"
+    assert "&" not in rewrite(text, mark)[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["[1]", "text", "a: [", "kind: Deployment\nspec: {template: 1}", "a: 1\n---\n- 1"]
+)
+def test_what_is_no_manifest(text: str) -> None:
+    with pytest.raises(BadManifest):
+        rewrite(text, mark)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# only a comment\n", "---\n", "---\n---\n"])
+def test_nothing_comes_back_as_it_was(text: str) -> None:
+    assert rewrite(text, mark) == (text, [])
+
+
+@given(st.text(max_size=200))
+def test_any_text_comes_back_or_is_refused(text: str) -> None:
+    try:
+        made, _ = rewrite(text, keep)
+    except BadManifest:
+        return
+    assert made == text
