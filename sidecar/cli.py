@@ -56,6 +56,16 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
+    _add_serving(commands)
+    _add_trying(commands, named)
+    _add_interception(commands, named)
+    _add_kubernetes(commands, named)
+    version = commands.add_parser("version", help="print the version")
+    version.set_defaults(command=_version)
+    return parser
+
+
+def _add_serving(commands: _Commands) -> None:
     run = commands.add_parser("run", help="serve calls", description="Serve calls until SIGTERM.")
     run.add_argument(
         "-c", "--config", type=Path, metavar="FILE", help="configuration (default: built in)"
@@ -80,6 +90,8 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
     ready.add_argument("--port", type=int, default=14010, help="of admin or health (%(default)s)")
     ready.set_defaults(command=_ready)
 
+
+def _add_trying(commands: _Commands, named: Sequence[str]) -> None:
     simulated = commands.add_parser("simulate", help="serve simulated LLM endpoints")
     if "simulate" in named:
         from sidecar.simulate import command as simulator
@@ -95,6 +107,8 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
     )
     demo.set_defaults(command=_demo)
 
+
+def _add_interception(commands: _Commands, named: Sequence[str]) -> None:
     execute = commands.add_parser("exec", help="run a program beside a sidecar")
     environment = commands.add_parser("env", help="print what a program needs, as shell exports")
     if {"exec", "env"} & set(named):
@@ -118,12 +132,6 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
 
         redirect_command.add_arguments(redirect)
         redirect.set_defaults(command=redirect_command.run)
-
-    _add_kubernetes(commands, named)
-
-    version = commands.add_parser("version", help="print the version")
-    version.set_defaults(command=_version)
-    return parser
 
 
 def _add_kubernetes(commands: _Commands, named: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ _TRUST: Final = {
     "NODE_EXTRA_CA_CERTS": BUNDLE,
     # The password is Java's own default: a trust store holds nothing secret.
     "JAVA_TOOL_OPTIONS": f"-Djavax.net.ssl.trustStore={TRUST_STORE} "
-    "-Djavax.net.ssl.trustStorePassword=changeit",
+    "-Djavax.net.ssl.trustStorePassword=changeit -Djavax.net.ssl.trustStoreType=PKCS12",
 }
 """What makes clients trust the sidecar's CA. All but Node's replace the system's roots, so that the
 bundle has these too."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, inf
 from typing import Any, Final, NamedTuple
 
 _UP: Final = 0.5
@@ -38,7 +38,7 @@ class Load:
     """One endpoint's; what balancers read. Times are seconds on the monotonic clock."""
 
     __slots__ = (
-        "_reported_at", "busy", "errors", "in_flight", "latency", "name", "reported", "seen_at",
+        "busy", "errors", "in_flight", "latency", "name", "reported", "reported_at", "seen_at",
         "since", "total", "used", "weight",
     )  # fmt: skip
 
@@ -60,7 +60,7 @@ class Load:
         self.total = Total() if total is None else total
         self.seen_at = now
         """When its last result came."""
-        self._reported_at = now
+        self.reported_at = -inf
 
     def begin(self) -> None:
         """An attempt takes a place."""
@@ -98,12 +98,7 @@ class Load:
         self.reported = report
         self.busy = report.queued + report.running
         self.used = min(1.0, max(report.kv_used, report.utilization))
-        self._reported_at = now
-
-    def freshness(self, now: float, stale: float) -> float:
-        """1 for a report that just came, 0 from *stale* seconds on."""
-        age = now - self._reported_at
-        return 1.0 - age / stale if age < stale else 0.0
+        self.reported_at = now
 
     def snapshot(self, now: float) -> dict[str, Any]:
         """For people to read."""
@@ -112,6 +107,6 @@ class Load:
             "errors": round(self.errors, 3),
         }
         if self.reported is not None:
-            age = round(now - self._reported_at, 3)
+            age = round(now - self.reported_at, 3)
             shown["reported"] = {**self.reported._asdict(), "age_s": age}
         return shown

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from math import exp
+from math import exp, inf
 
 import pytest
 from hypothesis import given
@@ -73,15 +73,6 @@ def test_a_failure_never_makes_it_look_better(
 
 
 @pytest.mark.parametrize(
-    ("age", "freshness"), [(0.0, 1.0), (2.5, 0.75), (10.0, 0.0), (11.0, 0.0), (1e9, 0.0)]
-)
-def test_reports_grow_stale(age: float, freshness: float) -> None:
-    made = load()
-    made.report(Report(), 50.0)
-    assert made.freshness(50.0 + age, 10.0) == freshness
-
-
-@pytest.mark.parametrize(
     ("report", "busy", "used"),
     [
         (Report(), 0, 0),
@@ -93,9 +84,11 @@ def test_reports_grow_stale(age: float, freshness: float) -> None:
 )
 def test_what_a_report_comes_to(report: Report, busy: float, used: float) -> None:
     made = load()
+    assert made.reported_at == -inf
     made.report(Report(9, 9, 0.9, 0.9), 0.0)  # the last one counts
     made.report(report, 1.0)
     assert (made.reported, made.busy, made.used) == (report, busy, used)
+    assert made.reported_at == 1.0
 
 
 def test_calls_count_in_the_total() -> None:

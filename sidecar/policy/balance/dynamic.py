@@ -54,19 +54,17 @@ class Dynamic:
             faded = exp((member.seen_at - now) / self._decay)
             latency = member.latency * faded or self._usual
             success = 1.0 - _WORST * member.errors * faded
-            cost = latency * (member.in_flight + 1) / (weight * success * success * success)
-            if member.reported is not None:
-                cost *= self._reported(member, now)
+            burden = member.in_flight + 1.0
+            age = now - member.reported_at
+            if age < self._stale:
+                fresh = 1.0 - age / self._stale
+                others = member.busy - member.in_flight
+                if others > 0.0:
+                    burden += fresh * others
+                weight *= 1.0 - _WORST * fresh * member.used  # noqa: PLW2901
+            cost = latency * burden / (weight * success * success * success)
             if cost < least:
                 best, least = member, cost
         if best.latency:
             self._usual += _LEARN * (best.latency - self._usual)
         return best
-
-    def _reported(self, member: Load, now: float) -> float:
-        """What *member* says of itself, as a factor of its cost."""
-        fresh = member.freshness(now, self._stale)
-        burden = member.in_flight + 1.0
-        others = member.busy - member.in_flight
-        queue = burden + fresh * others if others > 0.0 else burden
-        return queue / (burden * (1.0 - _WORST * fresh * member.used))

@@ -131,6 +131,19 @@ def test_what_overflows_goes_to_the_same_next_choice(method: str, count: int) ->
 
 
 @each
+def test_two_sidecars_agree_beyond_all_first_choices(method: str) -> None:
+    members = fleet([1.0] * 200)
+    order, other = balancer(method, members), balancer(method, members[::-1])
+    chosen = []
+    for _ in range(20):
+        chosen.append(order.pick(KEYS[0], 0.0, nothing))
+        assert other.pick(KEYS[0], 0.0, nothing) is chosen[-1]
+        for _ in range(50):
+            chosen[-1].begin()
+    assert len(set(chosen)) == 20
+
+
+@each
 @pytest.mark.parametrize("count", [3, 50])
 def test_all_tried_and_busy(method: str, count: int) -> None:
     """Everybody is avoided: the first choice it is, as if nobody was."""
