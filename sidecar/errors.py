@@ -19,13 +19,22 @@ class CallError(Exception):
     retry_after: float | None = None
     """Seconds after which the caller may succeed."""
 
-    def __init__(self, message: str, *, code: str | None = None, status: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         if code is not None:
             self.code = code
         if status is not None:
             self.status = status
+        if retry_after is not None:
+            self.retry_after = retry_after
 
 
 class BadMessage(CallError):
@@ -79,10 +88,6 @@ class Limited(CallError):
     code = "rate_limited"
     status = 429
 
-    def __init__(self, message: str, *, retry_after: float, code: str | None = None) -> None:
-        super().__init__(message, code=code)
-        self.retry_after = retry_after
-
 
 class AttemptError(CallError):
     """An attempt that failed before a byte of its reply was sent downstream."""
@@ -103,10 +108,6 @@ class Shed(AttemptError):
 
     code = "shed"
     status = 503
-
-    def __init__(self, message: str, *, retry_after: float, code: str | None = None) -> None:
-        super().__init__(message, code=code)
-        self.retry_after = retry_after
 
 
 class ConnectFailed(AttemptError):
