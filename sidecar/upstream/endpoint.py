@@ -200,7 +200,9 @@ class Endpoint:
                 server_hostname=self._server_name if self._context else None,
             )
         except BaseException:
-            sock.close()
+            # uvloop closes the descriptor itself. Where TLS breaks off at once, that was before it
+            # knew of `sock`, which would close the number again: another connection's by then.
+            sock.detach()
             raise
 
     def _watch_name(self) -> None:
