@@ -86,8 +86,5 @@ class ResponseSink(Protocol):
     def on_response_end(self, trailers: list[Header]) -> None:
         """The response is complete. Never comes for a 101."""
 
-    def on_whole_chunk(self, raw: bytes, data: bytes) -> None:
-        """Some of the body: *data*, which came as the one chunk *raw*."""
-
     def on_whole_response(self, head: ResponseHead, body: bytes) -> None:
         """A final response that came in one piece, instead of the three events above."""

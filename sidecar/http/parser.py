@@ -229,7 +229,7 @@ class ResponseParser(Guard):
         self._open = False
         self._answered = True
         self.between_chunks = False
-        """What comes next is a chunk's size line: what is a `whole_chunk` need not be fed."""
+        """What comes next is a chunk's size line: what is a `plain_chunk` need not be fed."""
         self._chunk_ended = False
         self._parser = httptools.HttpResponseParser(self)
 

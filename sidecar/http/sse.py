@@ -12,15 +12,19 @@ _LONGEST: Final = max(map(len, _BLANK_LINES))
 class Boundary:
     """Watches a stream go by, at next to no cost: it looks only when it is asked."""
 
-    __slots__ = ("_tail",)
+    __slots__ = ("framed",)
 
     def __init__(self) -> None:
-        self._tail = b"\n\n"  # nothing is begun, as behind an event
+        self.framed = b"\n\n\r\n"  # nothing is begun, as behind an event
+        """How the stream so far ends, and the CR LF behind a chunk: at least five bytes in all.
+
+        Who passes on chunks as they came leaves the last one here.
+        """
 
     def feed(self, data: bytes) -> None:
-        """*data* is next in the stream; chunks may be as small as they like."""
-        self._tail = data if len(data) >= _LONGEST else (self._tail + data)[-_LONGEST:]
+        """*data* is next in the stream; pieces may be as small as they like."""
+        self.framed = (self.framed[:-2] + data)[-_LONGEST:] + b"\r\n"
 
     def at_boundary(self) -> bool:
         """Whether the stream so far ends between two events."""
-        return self._tail.endswith(_BLANK_LINES)
+        return self.framed[:-2].endswith(_BLANK_LINES)

@@ -11,6 +11,7 @@ result; a test holds the two against each other.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from sidecar.http.headers import NOT_FORWARDED_DOWNSTREAM, NOT_FORWARDED_UPSTREAM, SAID_TO_US
@@ -30,9 +31,6 @@ _REQUEST: Final = re.compile(
     rb"((/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*)(?:\?[A-Za-z0-9\-._~!$&'()*+,;=:@%/?]*)?) HTTP/1\.1"
 ).fullmatch
 _STATUS: Final = re.compile(rb"HTTP/1\.1 ([2-5]\d\d) ([\t -~\x80-\xff]*)").fullmatch
-
-# RFC 9112, section 7.1, without extensions.
-_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,8}").fullmatch
 
 _UNUSUAL: Final = frozenset(
     {b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"te", b"trailer"}
@@ -137,8 +135,6 @@ class _Responses(_Heads[tuple[int, bytes]]):
 
 _requests: Final = _Requests(NOT_FORWARDED_UPSTREAM, (SAID_TO_US,))
 _responses: Final = _Responses(NOT_FORWARDED_DOWNSTREAM)
-_sizes: Final[dict[bytes, int]] = {}
-"""Size lines of chunks that were found to be plain. Bounded, as the others are."""
 
 
 def whole_request(
@@ -189,24 +185,18 @@ def whole_response(data: bytes) -> tuple[ResponseHead, bytes] | None:
     return head, data[end + 4 :]
 
 
-def whole_chunk(data: bytes) -> bytes | None:
-    """What *data* carries if it is exactly one chunk, and a plain one; not of the last."""
-    at = data.find(b"\r\n", 0, 10)
-    size = _sizes.get(data[:at]) or _size(data[:at])
-    # A last chunk has no data, and what is no size line at all counts as one.
-    if not size or len(data) != at + size + 4 or data[-2:] != b"\r\n":
-        return None
-    return data[at + 2 : -2]
+@lru_cache(_LINES)
+def plain_chunk(length: int) -> tuple[tuple[bytes, ...], int]:
+    """How a chunk of *length* bytes, framing and all, may begin, and how much data is in it.
 
-
-def _size(line: bytes) -> int:
-    """The size that *line* tells, 0 if it is not plain: `int` would also take `+1` and `1_0`."""
-    if not _SIZE(line):
-        return 0
-    if len(_sizes) >= _LINES:
-        _sizes.clear()
-    size = _sizes[line] = int(line, 16)
-    return size
+    That is RFC 9112, section 7.1, with no more digits than needed and no extension; it ends with
+    CR LF. There is no way to begin one that has less than three bytes of data.
+    """
+    for digits in range(1, 9):
+        size = length - digits - 4
+        if size > 2 and len(line := b"%x\r\n" % size) == digits + 2:
+            return (line, line.upper()), size
+    return (), 0
 
 
 def _fill(head: Head, known: _Known[Start], length: re.Match[bytes] | None) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sidecar.proxy.call import Call
+    from sidecar.proxy.relay import Relay
     from sidecar.proxy.reply import Writer
     from sidecar.upstream.connection import UpstreamConnection
     from sidecar.upstream.held import Held
@@ -51,8 +52,8 @@ class Exchange:
     """The protocol was switched: bytes flow both ways until one side ends."""
     _answered = False
     _sent = False
-    passed = 0
-    """Bytes of the reply's body that were written downstream."""
+    _passed = 0
+    _relay: Relay | None = None
     settled = False
     """Over: the connection is back in its pool, or closed."""
     _paused = False
@@ -113,9 +114,12 @@ class Exchange:
         self._writer = writer
         held, self._held = self._held, []
         writer.begin(held, self.ended, self.trailers)
-        self.passed += sum(map(len, held))
+        self._passed += sum(map(len, held))
         if self.ended:
             return
+        self._relay = writer.relay
+        if self._relay is not None:
+            self.connection.take_chunk = self._relay.take
         if self.head.status == 101:
             self.tunnel = True
             self.endpoint.stats.tunnels += 1
@@ -125,6 +129,11 @@ class Exchange:
             self._resume()
         else:
             self._pause()
+
+    @property
+    def passed(self) -> int:
+        """Bytes of the reply's body that were written downstream."""
+        return self._passed + (self._relay.passed if self._relay is not None else 0)
 
     async def finish(self) -> None:
         """Wait until the reply is complete. Raise CallError if it breaks."""
@@ -231,16 +240,6 @@ class Exchange:
         if body:
             self._held.append(body)
 
-    def on_whole_chunk(self, raw: bytes, data: bytes) -> None:
-        """Take some of the body; a chunk can go on as it came."""
-        if self._writer is None:
-            self._held.append(data)
-            self.on_read()
-            return
-        self._last = time.monotonic()
-        self._writer.write_chunk(raw, data)
-        self.passed += len(data)
-
     def on_read(self) -> None:
         """Act on what one read brought: once, however many events it was."""
         if self.ended and self._sent:
@@ -262,7 +261,7 @@ class Exchange:
     def _pass_on(self, writer: Writer) -> None:
         held, self._held = self._held, []
         writer.write(held, self.ended, self.trailers)
-        self.passed += sum(map(len, held))
+        self._passed += sum(map(len, held))
 
     def on_lost(self, error: CallError) -> None:
         """The connection ended before the reply did."""
@@ -338,7 +337,8 @@ class Exchange:
         if backlog < self._backlog and backlog:
             self._last = time.monotonic()
         self._backlog = backlog
-        return self._last + seconds - time.monotonic()
+        last = self._last if self._relay is None else max(self._last, self._relay.last)
+        return last + seconds - time.monotonic()
 
     def _timed_out(self, name: str, seconds: float) -> CallError:
         if name == "total":

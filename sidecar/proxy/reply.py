@@ -16,9 +16,10 @@ from sidecar.http.headers import (
     response_lines,
     status_line,
 )
-from sidecar.http.message import Header, ResponseHead
+from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.http.sse import Boundary
 from sidecar.llm.dialects import Dialect, error_body, error_event, of_path
+from sidecar.proxy.relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,27 +52,30 @@ SHOULD_NOT_RETRY: Final = b"\r\nx-should-retry: false"
 class Writer(Protocol):
     """Where an exchange's reply goes."""
 
+    @property
+    def relay(self) -> Relay | None:
+        """The short way, where what comes in chunks goes on in chunks. There once it has begun."""
+
     def begin(self, held: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
         """The head, with what came of the body."""
 
     def write(self, held: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
         """More of the body, and its end."""
 
-    def write_chunk(self, raw: bytes, data: bytes) -> None:
-        """More of the body: *data*, which came as the one chunk *raw*."""
-
 
 class ReplyWriter:
     """Writes one reply to the application's connection, one write for each read upstream."""
 
-    __slots__ = ("_boundary", "_call", "_chunked", "_head", "_transport")
+    __slots__ = ("_boundary", "_call", "_chunked", "_events", "_head", "_transport", "relay")
 
     def __init__(self, call: Call, head: ResponseHead) -> None:
         self._call = call
         self._head = head
         self._transport = call.downstream.transport
         self._chunked = head.body < 0 and call.head.minor == 1
-        self._boundary: Boundary | None = None
+        self._events = False
+        self._boundary = Boundary()
+        self.relay: Relay | None = None
 
     def begin(self, held: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
         """Send the head with what came of the body. From here on nothing can be retried."""
@@ -87,13 +91,14 @@ class ReplyWriter:
         self._transport.write(b"".join(parts))
 
     def _begin_stream(self) -> None:
-        if not self._chunked:
+        if self._head.body == CHUNKED and self._chunked:
+            self.relay = Relay(self._transport.write, self._boundary)
+        elif not self._chunked:
             self._call.close = True  # HTTP/1.0: the end of the connection ends the body
         fields = self._head.fields
-        if b"event-stream" in fields.get(b"content-type", b"") and (
+        self._events = b"event-stream" in fields.get(b"content-type", b"") and (
             b"content-encoding" not in fields  # an event of ours would be noise in it
-        ):
-            self._boundary = Boundary()
+        )
 
     def write(self, held: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
         """Send more of the body, and its end."""
@@ -104,12 +109,6 @@ class ReplyWriter:
         if parts:
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
-    def write_chunk(self, raw: bytes, data: bytes) -> None:
-        """Send *data*, which came as the chunk *raw*."""
-        if self._boundary is not None:
-            self._boundary.feed(data)
-        self._transport.write(raw if self._chunked else data)
-
     def break_off(self, error: CallError) -> None:
         """End a reply that is not complete so that it can't be taken for one that is.
 
@@ -118,8 +117,7 @@ class ReplyWriter:
         """
         call = self._call
         call.close = True
-        boundary = self._boundary
-        if boundary is not None and self._chunked and boundary.at_boundary():
+        if self._events and self._chunked and self._boundary.at_boundary():
             dialect = dialect_of(call)
             request_id = call.request_id.decode("latin-1")
             event = error_event(dialect, error.status, error.code, error.message, request_id)
@@ -133,8 +131,7 @@ class ReplyWriter:
         """What one read brought is one chunk: their bounds mean nothing (RFC 9112, 7.1)."""
         if held:
             data = held[0] if len(held) == 1 else b"".join(held)
-            if self._boundary is not None:
-                self._boundary.feed(data)
+            self._boundary.feed(data)
             parts.append(chunk(data))
         if ended:
             parts.append(last_chunk(trailers))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Protocol, cast
 from sidecar.errors import BadReply, CallError, Reset, Truncated
 from sidecar.http.message import ResponseSink
 from sidecar.http.parser import ResponseParser
-from sidecar.http.whole import whole_chunk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sidecar.upstream.pool import Pool
 
 
@@ -45,6 +46,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.pool = pool
         self.transport = cast("asyncio.Transport", None)
         self.exchange: Exchange | None = None
+        self.take_chunk: Callable[[bytes], bool] | None = None
+        """What gets a read first, between two chunks: true if it took it, as a chunk."""
         self.parser = ResponseParser(cast("Exchange", None))
         self.born = time.monotonic()
         self.idle_since = 0.0
@@ -85,8 +88,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def end(self, reusable: bool) -> None:
         """The exchange is over: back to the pool, or closed where it can't be used again."""
-        # An idle connection must not keep the exchange, with its call and body, alive.
-        self.exchange = self.parser.sink = cast("Exchange", None)
+        self._let_go()
         if reusable and not self.closed and not self._stray:
             self.pool.release(self)
         else:
@@ -94,14 +96,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once: what the server may still send is not wanted."""
-        self.exchange = self.parser.sink = cast("Exchange", None)
+        self._let_go()
         if not self.closed:
             self._gone()
             self.transport.abort()
 
     def close(self) -> None:
         """Close once all that was written is sent."""
-        self.exchange = self.parser.sink = cast("Exchange", None)
+        self._let_go()
         if not self.closed:
             self._gone()
             self.transport.close()
@@ -122,12 +124,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse into the exchange; then let it act once on all that came."""
+        take_chunk = self.take_chunk
+        if take_chunk is not None and self.parser.between_chunks and take_chunk(data):
+            return
         exchange = self.exchange
         if exchange is None:
             self.abort()  # an answer to nothing (RFC 9112, section 9.2)
-            return
-        if self.parser.between_chunks and (chunk := whole_chunk(data)) is not None:
-            exchange.on_whole_chunk(data, chunk)
             return
         self.answered = True
         try:
@@ -170,7 +172,8 @@ class UpstreamConnection(asyncio.Protocol):
             self.exchange.on_writable(True)
 
     def _fail(self, error: CallError) -> None:
-        exchange, self.exchange = self.exchange, None
+        exchange = self.exchange
+        self._let_go()
         if not self.closed:
             self._gone()
             self.transport.abort()
@@ -191,6 +194,11 @@ class UpstreamConnection(asyncio.Protocol):
             self.exchange.on_time()
         else:
             self._set_timer(self._wake_at)
+
+    def _let_go(self) -> None:
+        """An idle connection must not keep the exchange, with its call and body, alive."""
+        self.exchange = self.parser.sink = cast("Exchange", None)
+        self.take_chunk = None
 
     def _gone(self) -> None:
         self.closed = True

@@ -156,11 +156,6 @@ class _Exchange:
         self.on_body(body)
         self.ended = True
 
-    def on_whole_chunk(self, raw: bytes, data: bytes) -> None:
-        """Take some of the body."""
-        self.on_body(data)
-        self.on_read()
-
     def on_read(self) -> None:
         """Finish once the answer is whole, or as long as an answer may be."""
         if self.ended or len(self.body) >= MAX_BODY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +13,8 @@ from sidecar.http.headers import request_lines, response_lines
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import Head, RequestHead, ResponseHead
 from sidecar.http.parser import RequestParser, ResponseParser
-from sidecar.http.whole import whole_chunk, whole_request, whole_response
-from tests.http.events import Log, Message
+from sidecar.http.whole import plain_chunk, whole_request, whole_response
+from tests.http.events import Log, Message, feed
 from tests.http.messages import exchanges, requests_built
 from tests.http.mutations import near_replies, near_requests
 
@@ -141,7 +142,7 @@ def chunked_reply(reads: list[bytes]) -> tuple[list[Message], bool]:
     parser.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     try:
         for read in reads:
-            parser.feed(read)
+            feed(parser, read)
     except BadReply:
         return log.messages, log.messages[0].trailers is None
     return log.messages, False
@@ -153,13 +154,15 @@ def test_chunks_that_come_one_a_read(reads: list[bytes]) -> None:
     assert chunked_reply(reads) == chunked_reply([b"".join(reads)])
 
 
-def test_what_is_one_plain_chunk() -> None:
-    assert [whole_chunk(read) for read in CHUNKS if whole_chunk(read)] == [
-        b"hello",
-        b"hello",
-        b"\r\n5\r\n",
-        b"5\r\nhello\r\n",
-    ]
+@pytest.mark.parametrize("size", [*range(3, 300), 4095, 4096, 4097, 2**20, 2**28 - 1, 2**31])
+def test_how_a_plain_chunk_begins(size: int) -> None:
+    line = b"%x\r\n" % size
+    assert plain_chunk(len(line) + size + 2) == ((line, line.upper()), size)
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 6, 7, 4 + 2 + 15, 4 + 3 + 255])
+def test_what_is_as_long_as_no_plain_chunk(length: int) -> None:
+    assert plain_chunk(length) == ((), 0)
 
 
 def test_sizes_are_left_to_the_parser() -> None:

@@ -69,13 +69,12 @@ class Mirror:
 class Discard:
     """Takes a reply and keeps nothing."""
 
+    relay: None = None
+
     def begin(self, held: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
         """Nobody reads it."""
 
     def write(self, held: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
-        """Nor this."""
-
-    def write_chunk(self, raw: bytes, data: bytes) -> None:
         """Nor this."""
 
 
