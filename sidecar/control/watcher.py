@@ -17,6 +17,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
+from sidecar.control.slim import import_notify
+
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify
 
@@ -123,14 +125,13 @@ class _Watching:
         self._stop.set()
 
     def _replace(self, places: _Places) -> None:
-        # Late: with no file to watch, its 2 MB stay on disk. `awatch` does the same through anyio
-        # for 1.4 MB more, and opens its watch only after we could have looked.
-        from watchfiles._rust_notify import RustNotify
-
         self._drop()
         self._places = places
+        # Late: with no file to watch, its 2 MB stay on disk. `awatch` does the same through anyio,
+        # and opens its watch only after we could have looked.
+        notify = import_notify()
         try:
-            self._notify = RustNotify(list(places), False, False, 0, False, True)
+            self._notify = notify(list(places), False, False, 0, False, True)
         except OSError as error:
             # Gone again since we looked, or out of inotify watches: look every *poll* seconds.
             _log.warning("files are not watched, only polled: %s", error)

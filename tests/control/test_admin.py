@@ -5,8 +5,6 @@ import http.client
 import json
 import logging
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -397,19 +395,3 @@ def test_a_server_that_cannot_run_says_so(
         server.start()
         server.stop()
     assert "no aiohttp here" in caplog.text
-
-
-IMPORTS = """
-import sys
-from sidecar.control.slim import import_server
-server, response = import_server()
-assert "aiohttp.client" not in sys.modules, "the client was imported"
-import aiohttp
-from aiohttp import web
-assert aiohttp.ClientSession and aiohttp.__version__ and web.Application
-assert (web.Server, web.Response) == (server, response)
-"""
-
-
-def test_the_slim_import_leaves_aiohttp_whole_for_others() -> None:
-    subprocess.run([sys.executable, "-W", "error", "-c", IMPORTS], check=True, timeout=60)
