@@ -124,6 +124,12 @@ def _sidecar(place: Place) -> list[str]:
     return [sidecar_binary(), "run", "-c", str(place.config("sidecar.yaml"))]
 
 
+def _relay(place: Place) -> list[str]:
+    python = str(Path(sidecar_binary()).parent / "python")
+    relay = str(Path(__file__).parent / "relay.py")
+    return [python, "-P", relay, str(place.port), str(place.upstreams[0])]
+
+
 REFERENCE: Final = "envoy"
 DIRECT: Final = "direct"
 SIDECAR: Final = "sidecar"
@@ -131,6 +137,7 @@ ALL: Final = (
     Contender(DIRECT, None),
     Contender(SIDECAR, _sidecar),
     Contender(REFERENCE, envoy),
+    Contender("uvloop", _relay),
     Contender("haproxy", _haproxy),
     Contender("nginx", _nginx),
     Contender("sglang-router", _sglang, ready_within=30, large=False),
