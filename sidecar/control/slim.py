@@ -34,7 +34,7 @@ def import_server() -> tuple[type[Server], type[Response]]:
 
 
 def import_notify() -> type[RustNotify]:
-    """Return watchfiles' watch, without its `awatch`, of which anyio is a part: 2 MB less."""
+    """Return watchfiles' watch, without its `awatch` and what that imports: 1 MB less."""
     with _package_alone("watchfiles"):
         from watchfiles._rust_notify import RustNotify
 
