@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from sidecar.errors import AttemptError
+from sidecar.errors import TimedOut
 from sidecar.observe.stats import RouteStats
 from sidecar.policy.budget import Budget, BudgetSettings
 from sidecar.policy.quantile import Quantile
@@ -38,19 +38,19 @@ class Attempts:
 
 def ends(future: asyncio.Future[Exchange], how: int) -> Exchange | None:
     if not how:
-        future.set_exception(AttemptError("no"))
+        future.set_exception(TimedOut("no", code="first_byte_timeout"))
         return None
     exchange = Exchange(how)
     future.set_result(exchange)
     return exchange
 
 
-async def two() -> tuple[asyncio.Task[Any], Attempts]:
+async def two(observed: Quantile | None = None) -> tuple[asyncio.Task[Any], Attempts]:
     """A call whose second attempt has begun."""
     attempts = Attempts()
     settings = HedgeSettings(0.0, 0.95, 1, frozenset({500}))
     budget = Budget(BudgetSettings(1.0, 10.0, 10.0))
-    hedge = Hedge(cast("Any", attempts), settings, budget, Quantile(), RouteStats())
+    hedge = Hedge(cast("Any", attempts), settings, budget, observed or Quantile(), RouteStats())
     call = SimpleNamespace(body=SimpleNamespace(complete=True), hedged=False)
     task = asyncio.create_task(cast("Any", hedge(cast("Any", call))))
     while len(attempts.futures) < 2:  # noqa: ASYNC110
@@ -80,11 +80,31 @@ async def test_a_good_head_wins(
     assert all(other.abandoned for other in exchanges if other is not None and other is not won)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "counted"),
+    [(200, None, 1), (None, 200, 2), (0, 200, 2), (500, 200, 1), (500, 500, 0)],
+)
+async def test_what_was_given_up_counts_too(
+    first: int | None, second: int | None, counted: int
+) -> None:
+    """The first, that is: the second was given less time than anybody else."""
+    observed = Quantile()
+    task, attempts = await two(observed)
+    for future, how in zip(attempts.futures, (first, second), strict=True):
+        if how is not None:
+            ends(future, how)
+            for _ in range(5):
+                await asyncio.sleep(0)
+    await task
+    assert observed.value(1.0, counted) is not None or not counted
+    assert observed.value(1.0, counted + 1) is None
+
+
 async def test_both_may_raise() -> None:
     task, attempts = await two()
     for future in attempts.futures:
         ends(future, 0)
-    with pytest.raises(AttemptError):
+    with pytest.raises(TimedOut):
         await task
 
 

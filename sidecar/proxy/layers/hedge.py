@@ -11,6 +11,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from sidecar.errors import TimedOut
+
 if TYPE_CHECKING:
     from sidecar.observe.stats import RouteStats
     from sidecar.policy.budget import Budget
@@ -31,7 +33,11 @@ class HedgeSettings(NamedTuple):
 
 
 class Hedge:
-    """Around the attempt, inside the retry: both attempts are one try."""
+    """Around the attempt, inside the retry: both attempts are one try.
+
+    What was given up counts as having taken as long as it was given. Were only those counted that
+    answered, the quantile would sink with every hedge that wins, and more and more be sent.
+    """
 
     def __init__(
         self,
@@ -66,6 +72,8 @@ class Hedge:
         except BaseException:
             await _end(tasks)
             raise
+        if winner is not first and not first.done():
+            self._observed.observe(time.monotonic() - now)
         tasks.remove(winner)
         await _end(tasks)
         self._stats.hedges_won += winner is not first and winner.exception() is None
@@ -79,7 +87,11 @@ class Hedge:
 
     async def _timed(self, call: Call) -> Exchange:
         began = time.monotonic()
-        exchange = await self._inner(call)
+        try:
+            exchange = await self._inner(call)
+        except TimedOut:
+            self._observed.observe(time.monotonic() - began)
+            raise
         if exchange.head.status < 400:
             self._observed.observe(time.monotonic() - began)
         return exchange
