@@ -23,7 +23,9 @@ class Boundary:
 
     def feed(self, data: bytes) -> None:
         """*data* is next in the stream; pieces may be as small as they like."""
-        self.framed = (self.framed[:-2] + data)[-_LONGEST:] + b"\r\n"
+        if len(data) < _LONGEST:
+            data = self.framed[:-2] + data
+        self.framed = data[-_LONGEST:] + b"\r\n"
 
     def at_boundary(self) -> bool:
         """Whether the stream so far ends between two events."""
