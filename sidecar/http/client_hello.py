@@ -15,6 +15,8 @@ MAX_HELLO: Final = 32 * 1024
 """Bytes. A client with post-quantum keys sends about 2 KiB, one with many tickets some more."""
 
 _MAX_RECORD: Final = 2**14
+_MAX_RECORDS: Final = 64
+"""Clients use one or two. The limit keeps a look cheap, since each byte that comes causes one."""
 _SERVER_NAME: Final = 0
 _ALPN: Final = 16
 _HOST: Final = re.compile(rb"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?\.?")
@@ -55,7 +57,7 @@ def _message(data: bytes) -> bytes | Unread:
     """The body of the first handshake message, which may lie in several records."""
     joined = b""
     at = 0
-    while at <= len(data):
+    for _ in range(_MAX_RECORDS):
         size = _record(data[at : at + 5])
         if isinstance(size, Unread):
             return size
@@ -66,7 +68,9 @@ def _message(data: bytes) -> bytes | Unread:
             return Unread.OTHER
         if len(joined) >= 4 and len(joined) >= 4 + length:
             return joined[4 : 4 + length]
-    return Unread.MORE
+        if at > len(data):
+            return Unread.MORE
+    return Unread.OTHER
 
 
 def _record(header: bytes) -> int | Unread:

@@ -19,10 +19,10 @@ from sidecar.http.limits import HeadLimits
 from sidecar.http.message import Head, Header, RequestHead, ResponseHead
 from sidecar.http.target import normal_host
 
-# RFC 9110, section 5.5: a name is a token; a value is text without white space at its ends.
+# RFC 9110, section 5.5: a name is a token; a value is text, here still with the white space at its
+# end. Possessive, so that no byte is tried in two ways: its time is linear.
 _FIELD: Final = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*"
-    rb"((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*"
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([\t -~\x80-\xff]*+)"
 ).fullmatch
 _LENGTH: Final = re.compile(rb"\r\n([Cc]ontent-[Ll]ength): (\d{1,17})(?=\r\n)").search
 # RFC 9112, section 3, with an origin-form target of RFC 3986's characters.
@@ -108,6 +108,7 @@ class _Heads(Generic[Start]):
         if match is None:
             return None
         name, value = match.groups()
+        value = value.rstrip(b" \t")
         low = name.lower()
         if low in _UNUSUAL or (low == b"connection" and value.lower() != b"keep-alive"):
             return None

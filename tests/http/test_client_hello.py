@@ -70,11 +70,21 @@ def test_an_address_is_not_named() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 100, 16384])
 def test_in_several_records(size: int) -> None:
+    hello = built(b"")
+    assert len(hello) < 64
+    assert read_hello(in_records(hello, size)) == read_hello(hello) != Unread.OTHER
     hello = real_hello(alpn=["http/1.1"])
-    assert read_hello(in_records(hello, size)) == read_hello(hello)
+    assert read_hello(in_records(hello, max(16, size))) == read_hello(hello)
 
 
-@pytest.mark.parametrize("size", [1, 7, 16384])
+def test_a_hello_in_very_many_records_is_not_read() -> None:
+    hello = in_records(real_hello(), 1)
+    assert hello.count(b"\x16\x03\x01") > 64
+    assert read_hello(hello) is Unread.OTHER
+    assert read_hello(hello[: 63 * 6]) is Unread.MORE
+
+
+@pytest.mark.parametrize("size", [16, 100, 16384])
 def test_every_beginning_needs_more(size: int) -> None:
     hello = in_records(real_hello(), size)
     for end in range(len(hello)):
