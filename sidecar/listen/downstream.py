@@ -19,7 +19,7 @@ from sidecar.errors import BadMessage, CutOff, Overloaded
 from sidecar.http.message import Header, RequestHead
 from sidecar.http.parser import RequestParser
 from sidecar.listen.refusal import refusal
-from sidecar.proxy.body import RequestBody
+from sidecar.proxy.body import BODY_FULL, UPSTREAM_FULL, RequestBody
 from sidecar.proxy.call import Call
 from sidecar.proxy.serve import drop, serve
 
@@ -192,6 +192,22 @@ class DownstreamConnection(asyncio.Protocol):
     def call(self) -> Call | None:
         """The call being served."""
         return self._call
+
+    @property
+    def stray_pauses(self) -> int:
+        """Reasons of a pause whose owner is gone, so that nothing would end it: a bug of ours.
+
+        A pipelined request's owner is the queue, a held body's is the body, and that of a full send
+        buffer upstream is the call whose body streams into it.
+        """
+        if not self._blocks or self._closing or self._last_error is not None:
+            return 0
+        owned = _QUEUE if self._queue else 0
+        if self._body is not None:
+            owned |= BODY_FULL
+        if self._call is not None and self._call.body.streamed:
+            owned |= UPSTREAM_FULL
+        return self._blocks & ~owned
 
     def close_when_idle(self) -> None:
         """Close now, or after the call that is being served."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 import stat
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sidecar.proxy.recorder import Recorder
     from sidecar.proxy.snapshot import Snapshot
 
+_log: Final = logging.getLogger(__name__)
 BACKLOG: Final = 1024
 """Connections that the kernel holds until we accept them."""
 _SWEEP: Final = 1.0
@@ -51,6 +53,7 @@ class Listener:
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self.retired = False
+        self._told_of_pause = False
 
     @property
     def limits(self) -> HeadLimits:
@@ -154,6 +157,7 @@ class Listener:
     def _look_after(self, now: float) -> None:
         """Look at the timers of what is open."""
         for connection in list(self.connections):
+            self._end_stray_pauses(connection)
             age = now - connection.since
             if connection.receiving_head:
                 if age > self.config.head_timeout:
@@ -163,6 +167,16 @@ class Listener:
                     connection.close_when_idle()
             else:
                 connection.check_gone()
+
+    def _end_stray_pauses(self, connection: DownstreamConnection) -> None:
+        """Read on where nothing else would: the next call would hang, and stand in no log."""
+        reasons = connection.stray_pauses
+        if not reasons:
+            return
+        connection.resume_reading(reasons)
+        if not self._told_of_pause:
+            self._told_of_pause = True
+            _log.error("internal error: a connection was no longer read, reasons %d", reasons)
 
 
 def name_of(config: Config) -> str:

@@ -199,13 +199,14 @@ class Exchange:
             self._wake()
 
     def on_writable(self, writable: bool) -> None:
-        """Pass back-pressure on to the application."""
+        """Pass back-pressure on to the application, whose body streams. `_settle` ends it."""
         if writable:
             self._last = time.monotonic()
             self.call.downstream.resume_reading(UPSTREAM_FULL)
         else:
             self._backlog = sys.maxsize
-            self.call.downstream.pause_reading(UPSTREAM_FULL)
+            if self.call.body.streamed:
+                self.call.downstream.pause_reading(UPSTREAM_FULL)
 
     # -- the reply --
 

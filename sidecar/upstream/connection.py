@@ -87,9 +87,13 @@ class UpstreamConnection(asyncio.Protocol):
             self._set_timer(when)
 
     def end(self, reusable: bool) -> None:
-        """The exchange is over: back to the pool, or closed where it can't be used again."""
+        """The exchange is over: back to the pool, or closed where it can't be used again.
+
+        A server may have answered before it took all of the request. What it has not taken by now
+        would stand before the next request, and hide from it that the send buffer is full.
+        """
         self._let_go()
-        if reusable and not self.closed and not self._stray:
+        if reusable and self.writable and not self.closed and not self._stray:
             self.pool.release(self)
         else:
             self.abort()

@@ -185,6 +185,12 @@ class Stage:
                 }.items()
                 if count
             ]
+        held += [
+            f"a pause without an owner: {connection.stray_pauses}"
+            for listener in self.serving.listeners.values()
+            for connection in listener.connections
+            if connection.stray_pauses
+        ]
         tasks = asyncio.all_tasks() - {asyncio.current_task(), *self.tasks}
         return held + [repr(task) for task in tasks]
 
