@@ -98,6 +98,7 @@ class DownstreamConnection(asyncio.Protocol):
         if call is not None and self._tunnelling(call):
             return True
         self._leave()
+        self._linger()  # the transport closes once all is sent, and waits for that without end
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -295,6 +296,7 @@ class DownstreamConnection(asyncio.Protocol):
         self._closing = True
         self._reset_at_close()
         self.transport.close()
+        self._linger()
 
     def _reset_at_close(self) -> None:
         sock = self.transport.get_extra_info("socket")
@@ -312,22 +314,28 @@ class DownstreamConnection(asyncio.Protocol):
         self._closing = True
         if self._ended:  # nothing can be unread behind the end of the input
             self.transport.close()
-            return
-        self.transport.write_eof()
-        if self._blocks:
-            self._blocks = 0
-            self.transport.resume_reading()
-        self._linger(self.transport.get_write_buffer_size(), _STALLED)
+        else:
+            self.transport.write_eof()
+            if self._blocks:
+                self._blocks = 0
+                self.transport.resume_reading()
+        self._linger()
 
-    def _linger(self, backlog: int, patience: int) -> None:
+    def _linger(self) -> None:
+        """Close, by force if need be, a while after all was sent or nothing more is taken."""
+        self._linger_on(self.transport.get_write_buffer_size(), _STALLED)
+
+    def _linger_on(self, backlog: int, patience: int) -> None:
+        if self._lingering is not None:
+            self._lingering.cancel()
         self._lingering = self._loop.call_later(_LINGER, self._lingered, backlog, patience)
 
     def _lingered(self, before: int, patience: int) -> None:
         """Wait on while the application still takes what it was sent, however slowly."""
         backlog = self.transport.get_write_buffer_size()
         if backlog and backlog < before:
-            self._linger(backlog, _STALLED)
+            self._linger_on(backlog, _STALLED)
         elif backlog and patience:
-            self._linger(backlog, patience - 1)
+            self._linger_on(backlog, patience - 1)
         else:
             self.transport.abort()

@@ -72,6 +72,9 @@ class TlsConnection(DownstreamConnection):
         self._closing = True
         self._break_off(empty=False)
 
+    def _linger(self) -> None:
+        """TLS times that itself (`SHUTDOWN`): what it holds back is no part of our buffer."""
+
     def _break_off(self, *, empty: bool) -> None:
         if self.transport.is_closing():
             return

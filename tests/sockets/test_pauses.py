@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from sidecar.listen import downstream
 from sidecar.proxy.body import BODY_FULL, UPSTREAM_FULL
-from tests.sockets.peers import GET, OK, Peer, Server, ok, post
+from tests.sockets.peers import CHUNKED_OK, GET, OK, Peer, Server, chunk, ok, post, until
 from tests.sockets.stage import Stage
 
 LARGE = 7 * 2**20
@@ -139,3 +140,37 @@ async def test_a_pause_without_an_owner_is_ended_and_told_once(reason: int) -> N
         (told,) = s.errors
         assert told == f"internal error: a connection was no longer read, reasons {reason}"
         s.errors.clear()
+
+
+# -- closing, which waits for what was written --
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downstream, "_LINGER", 0.01)
+    monkeypatch.setattr(downstream, "_STALLED", 3)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_caller_that_takes_nothing_of_a_reply_that_is_broken_off() -> None:
+    async with stage(timeouts={"idle": "50ms"}) as s:
+        client = await s.client(window=4096)
+        await client.sends(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+        server = await s.accepts()
+        await server.head()
+        await server.sends(CHUNKED_OK)
+        await server.floods(chunk(bytes(2**16)))
+        await until(lambda: not s.listener().connections, "its connection's end")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_caller_that_says_it_left_but_takes_nothing() -> None:
+    async with stage() as s:
+        client = await s.client(window=4096)
+        await client.sends(GET)
+        server = await s.accepts()
+        await server.head()
+        await server.sends(CHUNKED_OK)
+        await server.floods(chunk(bytes(2**16)))
+        client.half_closes()
+        await until(lambda: not s.listener().connections, "its connection's end")
