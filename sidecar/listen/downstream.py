@@ -287,6 +287,10 @@ class DownstreamConnection(asyncio.Protocol):
         if self._task is None or self._call is None:
             return
         self._task.cancel()
+        if self._call.exchange is not None:
+            # Not left to the task, which runs later: until then the endpoint's next bytes would be
+            # written to a transport that is closed.
+            self._call.exchange.abandon()
         if not self._call.begun:
             drop(self._call, self.listener.recorder)
             self._call = self._task = None

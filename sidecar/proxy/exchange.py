@@ -215,9 +215,9 @@ class Exchange:
         self._interims += 1
         if self._interims > _INTERIMS:
             raise BadReply("too many interim replies")
-        if head.status != 100 and self.call.head.minor == 1:
-            interim = status_line(head) + response_lines(head) + b"\r\n\r\n"
-            self.call.downstream.transport.write(interim)
+        downstream = self.call.downstream.transport
+        if head.status != 100 and self.call.head.minor == 1 and not downstream.is_closing():
+            downstream.write(status_line(head) + response_lines(head) + b"\r\n\r\n")
 
     def on_response(self, head: ResponseHead) -> None:
         """Take the head, which is also the endpoint's result: its body may be long in coming."""

@@ -3,10 +3,14 @@
 What was begun for it ends at once upstream, and nothing is held (`Stage` checks that at its end).
 """
 
+import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from sidecar.listen.downstream import DownstreamConnection
+from sidecar.upstream.connection import UpstreamConnection
 from tests.sockets.peers import EVENTS, GET, OK, Peer, Server, chunk, post, until
 from tests.sockets.stage import Stage
 
@@ -199,3 +203,66 @@ async def test_a_connection_at_rest_is_closed_in_the_end() -> None:
         client = await stage.client()
         await stage.answered(client)
         await client.ends()
+
+
+def come_just_behind(monkeypatch: pytest.MonkeyPatch, data: bytes) -> list[UpstreamConnection]:
+    """Have *data* come upstream when a caller's transport is closed and its task has not run yet.
+
+    It comes on the connections that the test adds to what is returned.
+    """
+    upstream: list[UpstreamConnection] = []
+    lost = DownstreamConnection.connection_lost
+
+    def connection_lost(self: DownstreamConnection, exc: Exception | None) -> None:
+        for connection in upstream:
+            asyncio.get_running_loop().call_soon(connection.data_received, data)
+        lost(self, exc)
+
+    monkeypatch.setattr(DownstreamConnection, "connection_lost", connection_lost)
+    return upstream
+
+
+LATE = {
+    "a chunk": chunk(b"data: b\n\n"),
+    "the end": b"0\r\n\r\n",
+    "half a chunk": b"9\r\ndata",
+}
+
+
+@pytest.mark.parametrize("data", LATE.values(), ids=LATE)
+async def test_what_comes_in_the_same_step_goes_nowhere(
+    monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    behind = come_just_behind(monkeypatch, data)
+    async with Stage() as stage:
+        client, server = await stage.call()
+        await server.sends(EVENTS + chunk(b"data: a\n\n"))
+        await client.until(b"data: a")
+        exchange = next(iter(stage.listener().connections)).call.exchange  # type: ignore[union-attr]
+        assert exchange is not None
+        behind.append(exchange.connection)
+        client.resets()
+        await server.is_cut()
+        await stage.is_empty()
+        assert stage.route.errors == {"caller_left": 1}
+
+
+async def test_an_interim_reply_in_the_same_step_goes_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    behind = come_just_behind(monkeypatch, b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n")
+    busy: list[UpstreamConnection] = []
+    begin = UpstreamConnection.begin
+
+    def begins(self: UpstreamConnection, *request: Any) -> None:
+        busy.append(self)
+        begin(self, *request)
+
+    monkeypatch.setattr(UpstreamConnection, "begin", begins)
+    async with Stage() as stage:
+        client, server = await stage.call()
+        behind += busy
+        client.resets()
+        await server.is_cut()
+        await stage.is_empty()
+        assert stage.route.errors == {"caller_left": 1}
