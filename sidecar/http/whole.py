@@ -35,6 +35,8 @@ _STATUS: Final = re.compile(rb"HTTP/1\.1 ([2-5]\d\d) ([\t -~\x80-\xff]*)").fullm
 _UNUSUAL: Final = frozenset(
     {b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"te", b"trailer"}
 )
+_OPTIONS: Final = frozenset({b"connection", b"proxy-connection"})
+"""Both may say that the connection closes: llhttp reads the second as it does the first."""
 _UNIQUE: Final = frozenset(
     {b"traceparent", b"tracestate", b"x-request-id", b"request-id", b"cf-ray", b"idempotency-key"}
 )
@@ -110,7 +112,7 @@ class _Heads(Generic[Start]):
         name, value = match.groups()
         value = value.rstrip(b" \t")
         low = name.lower()
-        if low in _UNUSUAL or (low == b"connection" and value.lower() != b"keep-alive"):
+        if low in _UNUSUAL or (low in _OPTIONS and value.lower() != b"keep-alive"):
             return None
         dropped = low in self._dropped or low.startswith(self._said_to_us)
         sent = b"" if dropped else b"\r\n%b: %b" % (name, value)

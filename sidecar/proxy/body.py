@@ -66,10 +66,12 @@ class RequestBody:
     async def hold(self, limit: int, idle: float) -> None:
         """Wait until the body is complete, or more than *limit* bytes of it are here.
 
-        Raise BadMessage (408) when nothing comes for *idle* seconds.
+        Raise BadMessage (408) when nothing comes for *idle* seconds, or what it broke with before.
         """
         if self.complete:
             return
+        if self.error is not None:
+            raise self.error
         self._limit = limit
         if self.size > limit:
             self._downstream.pause_reading(BODY_FULL)

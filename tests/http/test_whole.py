@@ -22,6 +22,7 @@ LIMITS = HeadLimits()
 PLAIN = [
     *(b"Content-Type: application/json", b"x-b:text/plain ", b"X-Empty:", b"X-A: b  c"),
     *(b"Connection: Keep-Alive", b"Keep-Alive: timeout=5", b"Proxy-Connection: keep-alive"),
+    *(b"Proxy-Connection: close", b"proxy-connection: Close, x"),
     *(b"Authorization: Bearer a", b"X-Request-Id: 1", b"traceparent: 00-1", b"x-latin: \xe9"),
 ]
 

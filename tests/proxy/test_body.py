@@ -56,3 +56,11 @@ async def test_a_body_that_breaks_while_it_is_held_fails_who_waits() -> None:
     body.fail(BROKEN)
     assert cast(Any, waits).exception() is BROKEN
     holding.close()
+
+
+async def test_a_body_that_broke_before_it_is_held_makes_nobody_wait() -> None:
+    body = RequestBody(cast(Any, Downstream()))
+    body.fail(BROKEN)
+    with pytest.raises(BadMessage) as raised:
+        await body.hold(1000, 60)
+    assert raised.value is BROKEN
