@@ -1,5 +1,7 @@
 """Which addresses a forward proxy may connect to."""
 
+from ipaddress import IPv4Address, IPv6Address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,13 @@ from sidecar.policy.reach import Networks, Reach, public
         "::ffff:8.8.8.8",
         "64:ff9b::808:808",
         "2002:808:808::1",
+        "1.1.1.1",
+        "192.0.1.1",
+        "192.88.98.1",
+        "223.255.255.1",
+        "2001:200::1",
+        "2001:4860:4860::8888",
+        "3fff:1000::1",
     ],
 )
 def test_public(address: str) -> None:
@@ -30,7 +39,11 @@ def test_public(address: str) -> None:
         "169.254.169.254", "224.0.0.1", "255.255.255.255", "240.0.0.1", "192.0.2.1",
         "::1", "::", "fe80::1", "fe80::1%eth0", "fd00::1", "ff02::1", "2001:db8::1",
         "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:7f00:1::1",
-        "2002:a9fe:a9fe::",
+        "2002:a9fe:a9fe::", "192.0.0.192", "192.0.0.9", "192.88.99.1", "198.18.0.1", "203.0.113.9",
+        "198.51.100.1",
+        "64:ff9b:1::a9fe:a9fe", "64:ff9b::1:a9fe:a9fe", "::a9fe:a9fe", "::808:808",
+        "::ffff:0:a9fe:a9fe", "::ffff:0:808:808", "fec0::1", "feff::1", "5f00::1", "100::1",
+        "2001::1", "2001:2::1", "2001:20::1", "3fff::1", "4000::1", "fc00::1",
     ],
 )  # fmt: skip
 def test_not_public(address: str) -> None:
@@ -62,6 +75,18 @@ def test_wrapping_hides_nothing(address: object) -> None:
     plain = public(str(address))
     for form in ("::ffff:{}", "64:ff9b::{}"):
         assert public(form.format(address)) is plain
+
+
+def test_what_is_public_does_not_depend_on_the_version_of_python(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for kind in (IPv4Address, IPv6Address):
+        for name in ("is_global", "is_private", "is_reserved", "is_multicast"):
+            monkeypatch.delattr(kind, name)
+    assert public("8.8.8.8")
+    assert public("2606:4700::1")
+    assert not public("192.0.0.192")
+    assert not public("64:ff9b:1::1")
 
 
 def test_networks() -> None:
