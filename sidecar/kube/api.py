@@ -78,6 +78,7 @@ class Api:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             trust = ssl.create_default_context(cafile=str(self._folder / "ca.crt"))
+            trust.hostname_checks_common_name = False
             connector = aiohttp.TCPConnector(ssl=trust)
             self._session = aiohttp.ClientSession(connector=connector, timeout=_WITHIN)
         return self._session

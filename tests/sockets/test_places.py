@@ -177,10 +177,12 @@ CA = trustme.CA()
 class Secure:
     """A server with TLS, which tells what its clients show."""
 
-    def __init__(self, *names: str, clients: trustme.CA | None = None) -> None:
+    def __init__(
+        self, *names: str, clients: trustme.CA | None = None, common_name: str | None = None
+    ) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.sni_callback = self._asked
-        CA.issue_cert(*names).configure_cert(self.context)
+        CA.issue_cert(*names, common_name=common_name).configure_cert(self.context)
         if clients is not None:
             clients.configure_trust(self.context)
             self.context.verify_mode = ssl.CERT_REQUIRED
@@ -232,6 +234,11 @@ async def test_a_certificate_for_another_name(tmp_path: Path) -> None:
     reply = await secure_call(Secure("other.example.com"), tmp_path, "api.example.com")
     assert (reply.status, reply.code) == (502, "tls_failed")
     assert b"api.example.com" in reply.body
+
+
+async def test_a_common_name_is_no_name_of_a_server(tmp_path: Path) -> None:
+    reply = await secure_call(Secure(common_name="localhost"), tmp_path)
+    assert (reply.status, reply.code) == (502, "tls_failed")
 
 
 async def test_a_certificate_of_an_unknown_authority(tmp_path: Path) -> None:
