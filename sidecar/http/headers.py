@@ -25,13 +25,26 @@ _SET_UPSTREAM: Final = frozenset(
     {b"host", b"expect", b"traceparent", b"tracestate", b"x-request-id", b"x-trace-id"}
 )
 SAID_TO_US: Final = b"x-sidecar-"
-"""How the names of request headers begin that are for the sidecar alone, trusted or not."""
+"""How the names of headers begin that are for the sidecar alone, trusted or not, and of those that
+it alone sends to callers: on replies of upstreams they would be taken for ours."""
 _FOR_US: Final = frozenset({b"proxy-authorization"})
 """What a client shows its proxy (RFC 9110, section 11.7.2) is not for anybody behind it."""
 NOT_FORWARDED_UPSTREAM: Final = NOT_FORWARDED_DOWNSTREAM | _SET_UPSTREAM | _FOR_US
+_LENGTH: Final = frozenset({b"content-length"})
+_NOT_IN_TRAILERS: Final = _FRAMING | frozenset(
+    {
+        b"authorization", b"cache-control", b"content-encoding", b"content-range", b"content-type",
+        b"cookie", b"if-match", b"if-modified-since", b"if-none-match", b"if-range",
+        b"if-unmodified-since", b"max-forwards", b"pragma", b"range", b"trailer",
+    }
+)  # fmt: skip
+"""Fields that mean something in a request's head only: framing, routing, authentication, controls,
+and how to read the body (RFC 9110, section 6.5.1). A server that merges trailers into the head
+would take them for what the head did not say."""
 
 
 def _dropped(head: Head, drops: frozenset[bytes]) -> frozenset[bytes]:
+    drops |= {name for name in head.fields if name.startswith(SAID_TO_US)}
     options = head.fields.get(b"connection")
     if options is None or options in _PLAIN_OPTIONS:
         return drops
@@ -59,7 +72,6 @@ def request_lines(head: RequestHead, replaced: Set[bytes] = frozenset()) -> byte
     if head.lines is not None and not replaced:
         return head.lines
     drops = _dropped(head, NOT_FORWARDED_UPSTREAM) | replaced
-    drops |= {name for name in head.fields if name.startswith(SAID_TO_US)}
     lines = _lines(head.headers, drops)
     if b"te" in head.fields and b"trailers" in _tokens(head.fields[b"te"]):
         lines += b"\r\nConnection: TE\r\nTE: trailers"  # RFC 9110, section 10.1.4
@@ -70,7 +82,11 @@ def response_lines(head: ResponseHead) -> bytes:
     """The server's header lines as they are sent downstream, each after a CRLF."""
     if head.lines is not None:
         return head.lines
-    return _lines(head.headers, _dropped(head, NOT_FORWARDED_DOWNSTREAM))
+    drops = _dropped(head, NOT_FORWARDED_DOWNSTREAM)
+    if head.status == 204 or head.status < 200:
+        # RFC 9110, section 8.6: these have no body, and some readers would wait for one.
+        drops |= _LENGTH
+    return _lines(head.headers, drops)
 
 
 def status_line(head: ResponseHead) -> bytes:
@@ -83,8 +99,18 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def last_chunk(trailers: Sequence[Header]) -> bytes:
-    """The end of a chunked body."""
+def request_end(trailers: Sequence[Header]) -> bytes:
+    """The end of a request's chunked body. What is no header for a server is no trailer either."""
+    return _last_chunk(trailers, NOT_FORWARDED_UPSTREAM | _NOT_IN_TRAILERS)
+
+
+def response_end(trailers: Sequence[Header]) -> bytes:
+    """The end of a reply's chunked body."""
+    return _last_chunk(trailers, NOT_FORWARDED_DOWNSTREAM | _FRAMING)
+
+
+def _last_chunk(trailers: Sequence[Header], drops: frozenset[bytes]) -> bytes:
     if not trailers:
         return b"0\r\n\r\n"
-    return b"0" + _lines(trailers, NOT_FORWARDED_DOWNSTREAM | _FRAMING) + b"\r\n\r\n"
+    kept = [trailer for trailer in trailers if not trailer[0].startswith(SAID_TO_US)]
+    return b"0" + _lines(kept, drops) + b"\r\n\r\n"

@@ -137,7 +137,7 @@ class _Responses(_Heads[tuple[int, bytes]]):
 
 
 _requests: Final = _Requests(NOT_FORWARDED_UPSTREAM, (SAID_TO_US,))
-_responses: Final = _Responses(NOT_FORWARDED_DOWNSTREAM)
+_responses: Final = _Responses(NOT_FORWARDED_DOWNSTREAM, (SAID_TO_US,))
 
 
 def whole_request(

@@ -84,12 +84,14 @@ class Call:
     attempts = 0
     replays = 0
     hedged = False
+    hold_interims = False
+    """Whether 1xx replies wait: several attempts go on at once, and one of them is answered."""
     fallback = 0
     """Which of the route's fallbacks was asked; 0: none."""
     final = False
     """Trying again would only add to the storm: the SDK is told so."""
     endpoint: Endpoint | None = None
-    """Of the last attempt."""
+    """Whose reply is sent, or whose failure is told; until then, of the last attempt."""
     exchange: Exchange | None = None
     """Whose reply is sent downstream."""
     status = 0

@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import BadMessage, BadReply, CallError, CallerStalled, TimedOut
-from sidecar.http.headers import chunk, last_chunk, response_lines, status_line
+from sidecar.http.headers import chunk, request_end, response_lines, status_line
 from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.policy.outcome import endpoint_failed
 from sidecar.policy.timeouts import Timers, first_byte, within
@@ -50,6 +50,8 @@ class Exchange:
     """One side of a tunnel has ended."""
     tunnel = False
     """The protocol was switched: bytes flow both ways until one side ends."""
+    interims = b""
+    """1xx that wait for it to be known whether this attempt's reply is the one that is sent."""
     _answered = False
     _sent = False
     _passed = 0
@@ -88,10 +90,10 @@ class Exchange:
         head = request_head(call, self.endpoint.place)
         if body.complete:
             content = body.content() if call.content is None else call.content
+            self.endpoint.stats.bytes_out += len(content)
             if call.head.body == CHUNKED and call.content is None:
-                content = (chunk(content) if content else b"") + last_chunk(body.trailers)
+                content = (chunk(content) if content else b"") + request_end(body.trailers)
             self.connection.transport.write(head + content)
-            self.endpoint.stats.bytes_out += body.size
             self._all_sent()
         elif call.head.upgrade:
             self.connection.transport.write(head)
@@ -183,7 +185,7 @@ class Exchange:
         if self.settled:
             return
         if self.call.head.body == CHUNKED:
-            self.connection.transport.write(last_chunk(trailers))
+            self.connection.transport.write(request_end(trailers))
         self._all_sent()
         if self.ended:
             self._settle_whole()
@@ -215,9 +217,14 @@ class Exchange:
         self._interims += 1
         if self._interims > _INTERIMS:
             raise BadReply("too many interim replies")
-        downstream = self.call.downstream.transport
-        if head.status != 100 and self.call.head.minor == 1 and not downstream.is_closing():
-            downstream.write(status_line(head) + response_lines(head) + b"\r\n\r\n")
+        if head.status == 100 or self.call.head.minor == 0:
+            return
+        interim = status_line(head) + response_lines(head) + b"\r\n\r\n"
+        if self.call.hold_interims:
+            if len(self.interims) + len(interim) <= _HELD:
+                self.interims += interim
+        elif not self.call.downstream.transport.is_closing():
+            self.call.downstream.transport.write(interim)
 
     def on_response(self, head: ResponseHead) -> None:
         """Take the head, which is also the endpoint's result: its body may be long in coming."""
@@ -381,6 +388,7 @@ class Exchange:
         if self.tunnel:
             stats.tunnels -= 1
         stats.attempts[self.head.status if self._answered else 0] += 1
+        stats.bytes_in += self.passed + sum(map(len, self._held))
         if self.error is not None:
             stats.errors[self.error.code] += 1
         if self._answered:

@@ -12,7 +12,7 @@ from sidecar.http.headers import (
     KEEP_ALIVE_LINE,
     UPGRADE_LINES,
     chunk,
-    last_chunk,
+    response_end,
     response_lines,
     status_line,
 )
@@ -134,7 +134,7 @@ class ReplyWriter:
             self._boundary.feed(data)
             parts.append(chunk(data))
         if ended:
-            parts.append(last_chunk(trailers))
+            parts.append(response_end(trailers))
 
     def _own_lines(self) -> bytes:
         call, fields = self._call, self._head.fields

@@ -104,7 +104,9 @@ async def _answer(call: Call, exchange: Exchange) -> None:
     """Pump the reply to the caller."""
     if not call.body.complete:
         call.close = True  # what the caller still sends would be taken for its next request
-    call.exchange = exchange
+    call.exchange, call.endpoint = exchange, exchange.endpoint
+    if exchange.interims:
+        call.downstream.transport.write(exchange.interims)
     writer = ReplyWriter(call, exchange.head)
     exchange.write_into(writer)
     if exchange.ended:
@@ -123,7 +125,6 @@ def _end(call: Call, recorder: Recorder) -> None:
         if not exchange.settled:
             exchange.abandon()
         call.bytes_out = exchange.passed
-        exchange.endpoint.stats.bytes_in += exchange.passed
         call.exchange = None  # it refers to the call: the two would wait for the collector
     error = call.error
     if error is not None and call.status == 0 and not isinstance(error, (CallerLeft, CutOff)):

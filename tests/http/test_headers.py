@@ -1,11 +1,14 @@
 """Which header lines go on, and in which order and spelling."""
 
+from collections.abc import Callable
+
 import pytest
 
 from sidecar.http import headers
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import Header, RequestHead, ResponseHead
 from sidecar.http.parser import RequestParser, ResponseParser
+from sidecar.http.whole import whole_response
 from tests.http.events import Log, requests
 
 KEPT = b"\r\naCCept: a\r\nX-One: 1\r\nx-one: 2\r\nX-Empty: \r\nX-One: 1"
@@ -101,10 +104,18 @@ def test_the_status_line() -> None:
     assert headers.status_line(response(b"")) == b"HTTP/1.1 200 Fine"
 
 
-def test_chunks_and_trailers() -> None:
-    names = (b"Digest", b"Content-Length", b"X-a", b"Connection", b"Transfer-Encoding", b"Host")
-    trailers: list[Header] = [(name.lower(), name, b"1") for name in names]
-    body = headers.chunk(b"a" * 26) + headers.chunk(b"b") + headers.last_chunk(trailers)
+def trailers_of(*names: bytes) -> list[Header]:
+    return [(name.lower(), name, b"1") for name in names]
+
+
+FRAMES = (b"Content-Length", b"Connection", b"Transfer-Encoding", b"Host")
+ENDS = [headers.request_end, headers.response_end]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_chunks_and_trailers(end: Callable[[list[Header]], bytes]) -> None:
+    trailers = trailers_of(b"Digest", *FRAMES[:2], b"X-a", *FRAMES[2:])
+    body = headers.chunk(b"a" * 26) + headers.chunk(b"b") + end(trailers)
     assert body == b"1a\r\n%b\r\n1\r\nb\r\n0\r\nDigest: 1\r\nX-a: 1\r\n\r\n" % (b"a" * 26)
     head = b"POST / HTTP/1.1\r\nHost: a" + headers.CHUNKED_LINE + b"\r\n\r\n"
     (message,) = requests(head + body)
@@ -114,6 +125,56 @@ def test_chunks_and_trailers() -> None:
     )
 
 
-@pytest.mark.parametrize("trailers", [[], [(b"host", b"Host", b"a")]])
-def test_a_body_without_trailers(trailers: list[Header]) -> None:
-    assert headers.last_chunk(trailers) == b"0\r\n\r\n"
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("trailers", [[], trailers_of(b"Host"), trailers_of(b"X-Sidecar-Error")])
+def test_a_body_without_trailers(
+    end: Callable[[list[Header]], bytes], trailers: list[Header]
+) -> None:
+    assert end(trailers) == b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"Authorization",
+        b"Proxy-Authorization",
+        b"Cookie",
+        b"Expect",
+        b"X-Request-Id",
+        b"X-Trace-Id",
+        b"Traceparent",
+        b"X-Sidecar-Timeout",
+        b"Content-Type",
+        b"Content-Encoding",
+        b"Max-Forwards",
+        b"Range",
+        b"If-Match",
+        b"TE",
+    ],
+)
+def test_what_means_something_in_a_head_is_no_trailer_of_a_request(name: bytes) -> None:
+    assert headers.request_end(trailers_of(name, b"x-checksum")) == b"0\r\nx-checksum: 1\r\n\r\n"
+
+
+@pytest.mark.parametrize("name", [b"X-Sidecar-Error", b"x-sidecar-anything"])
+def test_only_the_sidecar_itself_says_what_begins_with_its_name(name: bytes) -> None:
+    line = b"\r\n" + name + b": no_route"
+    assert headers.response_lines(response(line + KEPT)) == KEPT
+    assert headers.request_lines(request(line + KEPT)) == KEPT
+    whole = whole_response(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA: b" + line + b"\r\n\r\n")
+    assert whole is not None
+    assert headers.response_lines(whole[0]) == b"\r\nContent-Length: 0\r\nA: b"
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"), [(b"204 No Content", False), (b"304 Not Modified", True), (b"200 OK", True)]
+)
+def test_a_reply_that_can_have_no_body_says_no_length(status: bytes, kept: bool) -> None:
+    log = Log()
+    parser = ResponseParser(log)
+    parser.expect(b"GET", False)
+    parser.feed(b"HTTP/1.1 " + status + b"\r\nContent-Length: 5\r\nA: b\r\n\r\n")
+    (head,) = log.heads
+    assert isinstance(head, ResponseHead)
+    length = b"\r\nContent-Length: 5" if kept else b""
+    assert headers.response_lines(head) == length + b"\r\nA: b"

@@ -55,6 +55,8 @@ def dropped(headers: list[Pair]) -> set[bytes]:
 
 def end_to_end(message: Message) -> list[Pair]:
     drops = dropped(message.headers)
+    if message.start[0] == 204:  # RFC 9110, section 8.6
+        drops.add(b"content-length")
     return [(name, value) for name, value in message.headers if name.lower() not in drops]
 
 
@@ -67,7 +69,7 @@ def framed(message: Message) -> tuple[bytes, bytes]:
     if message.framing != CHUNKED:
         return b"", message.body
     body = headers.chunk(message.body) if message.body else b""
-    return headers.CHUNKED_LINE, body + headers.last_chunk(triples(message.trailers))
+    return headers.CHUNKED_LINE, body + headers.response_end(triples(message.trailers))
 
 
 def check_forwarded_request(head: RequestHead, message: Message) -> None:

@@ -64,6 +64,7 @@ class Attempt:
         try:
             exchange = await self._send(call, held)
         except CallError as error:
+            call.endpoint = held.endpoint  # another attempt may have begun since
             if error.endpoint_failed:
                 held.tell(True, time.monotonic())
             held.release()

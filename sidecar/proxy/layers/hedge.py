@@ -60,6 +60,7 @@ class Hedge:
         delay = self._delay()
         if delay is None or not call.body.complete:  # a body that streams can't go to two
             return await self._timed(call)
+        call.hold_interims = True
         first = asyncio.create_task(self._timed(call))
         tasks = [first]
         try:

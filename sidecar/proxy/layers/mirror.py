@@ -108,4 +108,5 @@ def _copy(call: Call) -> Call:
     copy.trace, copy.request_id, copy.ids = call.trace, call.request_id, call.ids
     copy.route, copy.captured, copy.target = call.route, call.captured, call.target
     copy.model, copy.stream = call.model, call.stream
+    copy.hold_interims = True  # for good: there is nobody to send them to
     return copy
