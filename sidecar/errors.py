@@ -37,6 +37,17 @@ class CallError(Exception):
             self.retry_after = retry_after
 
 
+def forget_frames(error: BaseException | None) -> None:
+    """Cut *error*, once it has been dealt with, loose from the frames that it came through.
+
+    The frames refer to the call, and the call to its error. Such a cycle keeps them all, with the
+    request's body, until the garbage collector looks; that is seldom.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
 class BadMessage(CallError):
     """The caller's bytes are not a message that we may forward (RFC 9112, section 11.2)."""
 

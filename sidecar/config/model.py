@@ -126,6 +126,13 @@ class Listener(Section, frozen=True):
     keep_alive: Annotated[
         Duration, Meta(description="How long a connection may rest between calls.")
     ] = Duration("1h")
+    half_close: Annotated[
+        Literal["leave", "serve"],
+        Meta(
+            description="A client closes its side after a request: it has left, and its call ends "
+            "(`leave`), or it still gets its reply (`serve`)."
+        ),
+    ] = "leave"
     limits: Annotated[Limits, Meta(description="Sizes of what may arrive.")] = Limits()
     trust: Annotated[Trust, Meta(description="What callers may say of their calls.")] = Trust()
 

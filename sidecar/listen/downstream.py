@@ -1,8 +1,8 @@
 """One connection of the application's: requests in, replies out, in order.
 
-State: `_call` (the one being served), `_queue` (pipelined requests behind it), `_body` (the one
-whose body still comes) and `_last_error` (what was refused; after all replies it is answered and
-the connection closes). Reading pauses while there is a queue, and while `_blocks` holds a reason.
+State: `_call` (the one being served), `_body` (its body, while that still comes) and `_unparsed`
+(bytes behind its request: a pipelined request stays bytes until its turn). Reading is paused while
+there are such bytes, and while `_blocks` holds a reason.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import select
 import socket
 import struct
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
 from sidecar.errors import BadMessage, CutOff, Overloaded
 from sidecar.http.message import Header, RequestHead
-from sidecar.http.parser import RequestParser
+from sidecar.http.request_parser import RequestParser
 from sidecar.listen.refusal import refusal
 from sidecar.proxy.body import BODY_FULL, UPSTREAM_FULL, RequestBody
 from sidecar.proxy.call import Call
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 
 _HANG_UP: Final = getattr(select, "POLLRDHUP", 0)
 """Linux tells of the other side's end even while there is input unread; others of a reset only."""
-_QUEUE: Final = 4
-"""Reading is paused: a pipelined request waits for the one before it."""
+_PIPELINED: Final = 4
+"""Reading is paused: bytes of the next request wait until the call before it is over."""
 _LINGER: Final = 2.0
 """Seconds that the application gets to close its side, once it has our last reply."""
 _STALLED: Final = 60
@@ -50,13 +49,17 @@ class DownstreamConnection(asyncio.Protocol):
         self.since = time.monotonic()
         """Since when it rests, or since when its head is being received."""
         self.calls = 0
-        self._parser = RequestParser(self, listener.limits)
+        self._parser = cast("RequestParser", None)
+        """There from the moment that the connection is made; a TLS handshake may fail before."""
         self._loop = listener.loop
         self._call: Call | None = None
         self._task: asyncio.Task[None] | None = None
-        self._queue: deque[Call] = deque()
+        self._arrived: Call | None = None
+        """A call whose head has just been parsed: it begins when its read is parsed to the end."""
         self._body: RequestBody | None = None
-        self._last_error: BadMessage | None = None
+        self._unparsed = b""
+        self._at = 0
+        """How much of `_unparsed` was parsed."""
         self._blocks = 0
         self._closing = False
         self._ended = False
@@ -67,6 +70,7 @@ class DownstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register with the listener."""
         self.transport = cast("asyncio.Transport", transport)
+        self._parser = RequestParser(self, self.listener.limits)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else "unix"
         if not self.listener.opened(self):
@@ -76,26 +80,23 @@ class DownstreamConnection(asyncio.Protocol):
             self._close()
 
     def data_received(self, data: bytes) -> None:
-        """Parse; then serve what is complete enough to be a call."""
-        if self._closing or self._last_error is not None:
+        """Parse one request, or more of the body that is being received; keep what lies behind."""
+        if self._closing:
             return  # lingering: what still comes is read, so that our reply is not lost
-        in_head = self._parser.in_head
-        try:
-            self._parser.feed(data)
-        except BadMessage as error:
-            self._refuse(error)
-        if self._call is None:
-            if not in_head and self._parser.in_head:
-                self.since = time.monotonic()
-            self._next()
-        if self._queue:
-            self.pause_reading(_QUEUE)
+        if self._unparsed or not self._may_parse():
+            self._unparsed = self._unparsed[self._at :] + data
+            self._at = 0
+            self.pause_reading(_PIPELINED)
+        else:
+            self._parse(data, 0)
 
     def eof_received(self) -> bool:
-        """The application sends no more: it has left, or half-closed a tunnel."""
+        """The application sends no more: it has left, or it has closed its side only."""
         self._ended = True
         call = self._call
         if call is not None and self._tunnelling(call):
+            return True
+        if self._serves_half_closed(call):
             return True
         self._leave()
         self._linger()  # the transport closes once all is sent, and waits for that without end
@@ -107,7 +108,9 @@ class DownstreamConnection(asyncio.Protocol):
         if self._lingering is not None:
             self._lingering.cancel()
         self._leave()
-        self._queue.clear()
+        self._unparsed = b""
+        self._body = None
+        self._parser.close()
         self.listener.closed(self)
 
     def pause_writing(self) -> None:
@@ -127,12 +130,12 @@ class DownstreamConnection(asyncio.Protocol):
     # -- the parser's sink --
 
     def on_request(self, head: RequestHead) -> None:
-        """A head is complete: it is a call, now or after those before it."""
+        """A head is complete: it is a call, whose body follows."""
         self._body = RequestBody(self)
-        self._queue.append(Call(self, head, self._body))
+        self._arrived = Call(self, head, self._body)
 
     def on_body(self, data: bytes) -> None:
-        """Some of the last head's body."""
+        """Some of its body."""
         if self._body is not None:
             self._body.feed(data)
 
@@ -144,7 +147,7 @@ class DownstreamConnection(asyncio.Protocol):
 
     def on_whole_request(self, head: RequestHead, body: bytes) -> None:
         """Head and body at once."""
-        self._queue.append(Call(self, head, RequestBody(self, body)))
+        self._arrived = Call(self, head, RequestBody(self, body))
 
     # -- what the life of a call asks for --
 
@@ -169,7 +172,7 @@ class DownstreamConnection(asyncio.Protocol):
             return
         if call.close:
             self._close()
-        elif self._queue or self._last_error is not None:
+        else:
             self._next()
 
     # -- state of our own --
@@ -177,12 +180,13 @@ class DownstreamConnection(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Whether nothing is being served or received."""
-        return self._call is None and not self._queue and not self._parser.in_head
+        return self._call is None and not self._unparsed and not self._parser.begun
 
     @property
     def receiving_head(self) -> bool:
-        """Whether a head has begun, is not complete, and nothing is being served meanwhile."""
-        return self._call is None and self._parser.in_head
+        """Whether a head is due: it has begun, or nothing ever came on this connection."""
+        due = self._parser.begun or not self.calls
+        return due and self._call is None and not self._closing
 
     @property
     def trust(self) -> Trust:
@@ -214,8 +218,6 @@ class DownstreamConnection(asyncio.Protocol):
         """Close now, or after the call that is being served."""
         if self._call is not None:
             self._call.close = True
-        for call in self._queue:
-            call.close = True
         if self.idle:
             self._close()
 
@@ -226,54 +228,91 @@ class DownstreamConnection(asyncio.Protocol):
         self.transport.abort()
 
     def time_out_head(self) -> None:
-        """The head took too long."""
-        self._refuse(BadMessage("the head took too long", status=408, code="request_timeout"))
-        self._next()
+        """The head took too long. A client that never sent a byte expects no reply."""
+        if self._parser.begun:
+            self._refuse(BadMessage("the head took too long", status=408, code="request_timeout"))
+        else:
+            self._close()
 
     def check_gone(self) -> None:
         """Notice that the application left while reading is paused, where no event tells."""
         if not self._blocks or self._closing:
             return
         poll = select.poll()
-        poll.register(self.transport.get_extra_info("socket").fileno(), _HANG_UP)
+        asked = _HANG_UP if self.listener.config.half_close == "leave" else 0
+        poll.register(self.transport.get_extra_info("socket").fileno(), asked)
         if poll.poll(0) and not (self._call and self._tunnelling(self._call, quiet=True)):
             self.transport.abort()
 
-    def _next(self) -> None:
-        """Serve the first in the queue. When there is none, answer what was refused.
+    def _may_parse(self) -> bool:
+        """Whether bytes that come belong to the call being served, or begin the next one now.
 
-        Not before the replies so far are taken: who only asks must not fill our memory.
+        While the replies so far are not taken, no request is read: a client that only asks must
+        not fill our memory.
         """
-        if not self.writable or self._closing:
+        return self._body is not None or (self._call is None and self.writable)
+
+    def _parse(self, data: bytes, at: int) -> None:
+        """Parse *data* from *at* to the end of one request, and begin the call that it is."""
+        begun = self._parser.begun
+        try:
+            end = self._parser.feed(data, at)
+        except BadMessage as error:
+            self._arrived = None
+            self._refuse(error)
             return
-        if self._queue:
-            call = self._call = self._queue.popleft()
-            self.calls += 1
-            listener = self.listener
-            if listener.current.draining or listener.retired:
-                call.close = True
-            life = serve(call, listener.current.snapshot, listener.recorder)
-            # The loop's own `create_task` numbers tasks in their names: 1 % of what a call costs.
-            self._task = asyncio.Task(life, loop=self._loop, name="call")
-            if self._blocks and not self._queue:
-                self.resume_reading(_QUEUE)
-        elif self._last_error is not None:
-            self.transport.write(refusal(self._last_error))
+        call, self._arrived = self._arrived, None
+        if call is not None:
+            self._begin(call)
+        elif not begun and self._parser.begun:
+            self.since = time.monotonic()
+        if end < len(data):
+            self._unparsed, self._at = data, end
+            self.pause_reading(_PIPELINED)
+        elif self._unparsed:
+            self._unparsed = b""
+            self.resume_reading(_PIPELINED)
+
+    def _next(self) -> None:
+        """Go on with what came behind the last call, if anything did."""
+        if self._unparsed and not self._closing and self._may_parse():
+            self._parse(self._unparsed, self._at)
+        if self._ended and self._call is None and not self._closing:
             self._close()
 
+    def _begin(self, call: Call) -> None:
+        """Serve *call*, in a task of its own."""
+        self._call = call
+        self.calls += 1
+        listener = self.listener
+        if listener.current.draining or listener.retired:
+            call.close = True
+        life = serve(call, listener.current.snapshot, listener.recorder)
+        # The loop's own `create_task` numbers tasks in their names: 1 % of what a call costs.
+        self._task = asyncio.Task(life, loop=self._loop, name="call")
+
     def _refuse(self, error: BadMessage) -> None:
-        """The bytes that came can't be forwarded, nor anything after them."""
+        """The bytes that came can't be forwarded, nor anything after them.
+
+        Where they belong to a call that is being served, that call tells its caller.
+        """
         self.listener.stats.refused[error.status] += 1
+        self._unparsed = b""
         body, self._body = self._body, None
-        if body is None:
-            self._last_error = error
-            return
-        self._last_error = error  # the body of a call that is known: the call tells its caller
-        for call in self._queue:
-            if call.body is body:
-                self._queue.remove(call)
-                return
-        body.fail(error)
+        if body is not None and self._call is not None:
+            body.fail(error)
+        else:
+            self.transport.write(refusal(error))
+            self._close()
+
+    def _serves_half_closed(self, call: Call | None) -> bool:
+        """Whether a client that has closed its side waits for a reply to a whole request.
+
+        RFC 9112, section 9.6, has it close only behind the reply; by default it has left.
+        """
+        if self.listener.config.half_close == "leave" or self._body is not None:
+            return False
+        return call is not None or bool(self._unparsed)
 
     def _tunnelling(self, call: Call, *, quiet: bool = False) -> bool:
         exchange = call.exchange

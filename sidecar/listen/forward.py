@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import BadMessage, CallError, Forbidden
 from sidecar.http.message import Header, RequestHead
-from sidecar.http.parser import RequestParser
 from sidecar.http.proxied import MAX_HEAD, Asked, Form, passed_on_head, read_asked
+from sidecar.http.request_parser import RequestParser
 from sidecar.listen.decide import Decision
 from sidecar.listen.dial import dial, resolve
 from sidecar.listen.downstream import DownstreamConnection
@@ -109,7 +109,11 @@ class _Head:
 
     def parse(self, data: bytes) -> RequestHead:
         """The head that *data* is. Raise BadMessage if it must not be passed on."""
-        RequestParser(self, self._limits).feed(data)
+        parser = RequestParser(self, self._limits)
+        try:
+            parser.feed(data)
+        finally:
+            parser.close()
         if self._head is None:
             raise BadMessage("malformed request")
         return self._head

@@ -14,7 +14,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, cast
 
 from sidecar.observe.stats import ListenerStats
 from sidecar.upstream import own
@@ -108,6 +108,7 @@ class Tunnel:
             self._loop.remove_writer(way.source)
         for way in self._ways:
             way.source.close()
+        self._ways = cast("Any", ())  # each refers to this tunnel
         self._stats.passing -= 1
         self._on_end(self)
 

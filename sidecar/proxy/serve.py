@@ -8,7 +8,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Final
 
-from sidecar.errors import CallerLeft, CallError, CutOff, TimedOut
+from sidecar.errors import CallerLeft, CallError, CutOff, TimedOut, forget_frames
 from sidecar.llm.request import asked
 from sidecar.observe.trace import receive
 from sidecar.proxy.reply import ReplyWriter, send_error
@@ -131,6 +131,7 @@ def _end(call: Call, recorder: Recorder) -> None:
         if not call.body.complete:
             call.close = True
         send_error(call, error)
+    forget_frames(error)
     now = time.monotonic()
     recorder.record(call, now)
     call.downstream.finished(call, now)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from sidecar.errors import BadReply, CallError, Reset, Truncated
 from sidecar.http.message import ResponseSink
-from sidecar.http.parser import ResponseParser
+from sidecar.http.response_parser import ResponseParser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchange: Exchange | None = None
         self.take_chunk: Callable[[bytes], bool] | None = None
         """What gets a read first, between two chunks: true if it took it, as a chunk."""
-        self.parser = ResponseParser(cast("Exchange", None))
+        self.parser = cast("ResponseParser", None)
+        """There from the moment that the connection is made: many are never."""
         self.born = time.monotonic()
         self.idle_since = 0.0
         self.idle_limit = float("inf")
@@ -116,6 +117,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Nobody waits for it any more: close it, if it came so far, without a word to the pool."""
         self.closed = True
         if self.transport is not None:
+            self.parser.close()
             self.transport.abort()
 
     # -- asyncio.Protocol --
@@ -123,6 +125,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the transport and where it goes."""
         self.transport = cast("asyncio.Transport", transport)
+        self.parser = ResponseParser(cast("Exchange", None))
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else str(peer)
 
@@ -206,6 +209,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _gone(self) -> None:
         self.closed = True
+        self.parser.close()
         if self._timer is not None:
             self._timer.cancel()
         self.pool.discard(self)

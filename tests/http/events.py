@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import Header, RequestHead, ResponseHead
-from sidecar.http.parser import RequestParser, ResponseParser
+from sidecar.http.request_parser import RequestParser
+from sidecar.http.response_parser import ResponseParser
 from sidecar.http.whole import plain_chunk
 
 Pair = tuple[bytes, bytes]
@@ -84,8 +85,16 @@ def requests(*reads: bytes, limits: HeadLimits | None = None) -> list[Message]:
     log = Log()
     parser = RequestParser(log, limits or HeadLimits())
     for read in reads:
-        parser.feed(read)
+        feed_all(parser, read)
     return log.messages
+
+
+def feed_all(parser: RequestParser, read: bytes) -> None:
+    """All requests of *read*, as the connection feeds them: each when the one before is over."""
+    at = 0
+    while at < len(read):
+        before, at = at, parser.feed(read, at)
+        assert before < at <= len(read)
 
 
 def feed(parser: ResponseParser, read: bytes) -> None:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from sidecar.errors import BadMessage, BadReply
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import UNTIL_CLOSE
-from sidecar.http.parser import RequestParser, ResponseParser
+from sidecar.http.request_parser import RequestParser
+from sidecar.http.response_parser import ResponseParser
 from sidecar.http.target import split_absolute
-from tests.http.events import Log, Message, Pair
+from tests.http.events import Log, Message, Pair, feed_all
 from tests.http.mutations import near_replies, near_requests
 
 JUSTIFIED = [
@@ -103,7 +104,7 @@ def test_requests() -> None:
     def compare(raw: bytes) -> None:
         log, refused = Log(), False
         try:
-            RequestParser(log, HeadLimits()).feed(raw)
+            feed_all(RequestParser(log, HeadLimits()), raw)
         except BadMessage:
             refused = True
         # A later request's refusal says nothing of the first, which is complete.

@@ -7,7 +7,8 @@ import pytest
 from sidecar.http import headers
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import Header, RequestHead, ResponseHead
-from sidecar.http.parser import RequestParser, ResponseParser
+from sidecar.http.request_parser import RequestParser
+from sidecar.http.response_parser import ResponseParser
 from sidecar.http.whole import whole_response
 from tests.http.events import Log, requests
 

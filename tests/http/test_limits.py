@@ -6,7 +6,8 @@ import pytest
 
 from sidecar.errors import BadMessage, BadReply
 from sidecar.http.limits import REPLY_LIMITS, HeadLimits
-from sidecar.http.parser import RequestParser, ResponseParser
+from sidecar.http.request_parser import RequestParser
+from sidecar.http.response_parser import ResponseParser
 from tests.http.events import Log, bytewise, reply, requests
 
 LIMITS = HeadLimits(request_line=100, header=60, headers=150, header_count=5)

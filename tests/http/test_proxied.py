@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import Header, RequestHead
-from sidecar.http.parser import RequestParser
 from sidecar.http.proxied import MAX_HEAD, Asked, Form, passed_on_head, read_asked
+from sidecar.http.request_parser import RequestParser
 
 OTHER = Asked(Form.OTHER)
 

@@ -4,7 +4,7 @@ import pytest
 
 from sidecar.errors import BadReply
 from sidecar.http.message import CHUNKED, NO_BODY, UNTIL_CLOSE, Header
-from sidecar.http.parser import ResponseParser
+from sidecar.http.response_parser import ResponseParser
 from tests.http.events import Log, Message, bytewise, reply
 
 OK = b"HTTP/1.1 200 OK\r\n"

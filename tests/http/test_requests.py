@@ -3,8 +3,10 @@
 import pytest
 
 from sidecar.errors import BadMessage
+from sidecar.http.limits import HeadLimits
 from sidecar.http.message import CHUNKED
-from tests.http.events import bytewise, requests
+from sidecar.http.request_parser import RequestParser
+from tests.http.events import Log, bytewise, requests
 
 HOST = b"Host: a\r\n"
 
@@ -29,7 +31,7 @@ def get(headers: bytes = HOST, line: bytes = b"GET / HTTP/1.1") -> bytes:
     [
         (b"GET / HTTP/2.0", 505),
         (b"GET / HTTP/0.9", 505),
-        (b"GET /", 505),
+        (b"GET /", 400),
         (b"GET / HTTP/1.2", 400),
         (b"GET / HTTP/1.10", 400),
         (b"GET / http/1.1", 400),
@@ -204,6 +206,49 @@ def test_a_chunked_body_with_extensions_and_trailers() -> None:
         (request,) = requests(*reads)
         assert (request.framing, request.body) == (CHUNKED, b"abc0123456789")
         assert request.trailers == [(b"T", b"1"), (b"T", b"2")]
+
+
+@pytest.mark.parametrize("count", [0, 1, 8])
+def test_a_few_empty_lines_before_a_request_are_skipped(count: int) -> None:
+    data = b"\r\n" * count + get() + b"\r\n" * count + get()
+    assert len(requests(data)) == len(requests(*bytewise(data))) == 2
+
+
+@pytest.mark.parametrize(
+    "blank", [b"\r\n" * 9, b"\n", b"\r", b"\r\r\n", b"\r\n\n", b"\n\r\n", b"\r\n\r"]
+)
+def test_other_line_ends_before_a_request_are_refused(blank: bytes) -> None:
+    assert refusal(blank + get()) == 400
+
+
+def test_an_empty_line_begins_a_request() -> None:
+    parser = RequestParser(Log(), HeadLimits())
+    assert not parser.begun
+    parser.feed(b"\r\n")
+    assert parser.begun
+    parser.feed(get()[:10])
+    assert parser.begun
+    parser.feed(get()[10:])
+    assert not parser.begun
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        get(),
+        get(HOST + b"Content-Length: 2\r\n", b"POST / HTTP/1.1") + b"hi",
+        get(HOST + b"Transfer-Encoding: chunked\r\n", b"POST / HTTP/1.1")
+        + b"8\r\na\r\n\r\n\r\nb\r\n0\r\nT: 1\r\n\r\n",
+    ],
+)
+def test_one_request_is_parsed_at_a_time(first: bytes) -> None:
+    log = Log()
+    parser = RequestParser(log, HeadLimits())
+    data = first + get() * 1000
+    assert parser.feed(data) == len(first)
+    assert len(log.messages) == 1
+    assert parser.feed(data, len(first)) == len(first) + len(get())
+    assert len(log.messages) == 2
 
 
 def test_pipelined_requests_in_one_read() -> None:

@@ -7,8 +7,9 @@ from sidecar.errors import BadMessage, BadReply
 from sidecar.http import headers
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import CHUNKED, Header, RequestHead, ResponseHead
-from sidecar.http.parser import RequestParser, ResponseParser
-from tests.http.events import Log, Message, Pair, reply, requests
+from sidecar.http.request_parser import RequestParser
+from sidecar.http.response_parser import ResponseParser
+from tests.http.events import Log, Message, Pair, feed_all, reply, requests
 from tests.http.messages import LURE, Exchange, cut, exchanges, pipelines
 
 
@@ -16,7 +17,7 @@ def request_log(reads: list[bytes]) -> Log:
     log = Log()
     parser = RequestParser(log, HeadLimits())
     for read in reads:
-        parser.feed(read)
+        feed_all(parser, read)
     return log
 
 
@@ -140,7 +141,7 @@ def test_garbage_means_the_same_however_it_is_split(
         parser = RequestParser(log, HeadLimits())
         try:
             for read in reads:
-                parser.feed(read)
+                feed_all(parser, read)
         except BadMessage as error:
             log.messages.append(Message((error.status, error.code), []))
         logs.append(log.messages)

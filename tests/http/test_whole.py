@@ -12,7 +12,8 @@ from sidecar.errors import BadReply
 from sidecar.http.headers import request_lines, response_lines
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import Head, RequestHead, ResponseHead
-from sidecar.http.parser import RequestParser, ResponseParser
+from sidecar.http.request_parser import RequestParser
+from sidecar.http.response_parser import ResponseParser
 from sidecar.http.whole import plain_chunk, whole_request, whole_response
 from tests.http.events import Log, Message, feed
 from tests.http.messages import exchanges, requests_built

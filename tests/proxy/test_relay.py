@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.http.parser import ResponseParser
+from sidecar.http.response_parser import ResponseParser
 from sidecar.http.sse import Boundary
 from sidecar.proxy.relay import Relay
 from tests.http.events import Log

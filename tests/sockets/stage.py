@@ -7,20 +7,40 @@ whatever went wrong in it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from sidecar.config.load import load
 from sidecar.control.serving import Serving
+from sidecar.http.request_parser import RequestParser
+from sidecar.http.response_parser import ResponseParser
+from sidecar.listen.downstream import DownstreamConnection
 from sidecar.listen.listener import Listener
+from sidecar.listen.tunnel import Tunnel
 from sidecar.observe.stats import EndpointStats, RouteStats, Stats
+from sidecar.proxy.body import RequestBody
+from sidecar.proxy.call import Call
+from sidecar.proxy.exchange import Exchange
+from sidecar.upstream.connection import UpstreamConnection
 from sidecar.upstream.endpoint import Endpoint
 from tests.sockets.peers import GET, OK, WAIT, Peer, Server
 
+FREED: Final = (
+    Call,
+    DownstreamConnection,
+    Exchange,
+    RequestBody,
+    RequestParser,
+    ResponseParser,
+    Tunnel,
+    UpstreamConnection,
+)
+"""What must be freed as soon as it is over, without the garbage collector."""
 T = TypeVar("T")
 Section = Mapping[str, object]
 
@@ -69,6 +89,8 @@ class Stage:
         self.tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
+        gc.disable()
+        gc.freeze()
         asyncio.get_running_loop().set_exception_handler(
             lambda _, context: self.errors.append(repr(context))
         )
@@ -90,7 +112,11 @@ class Stage:
         try:
             if kind is None:
                 await self.is_empty()
+                await asyncio.sleep(0)  # what a callback of this step still holds is let go of
+                assert not (garbage := _garbage()), garbage
         finally:
+            gc.unfreeze()
+            gc.enable()
             await self.serving.drain(0)
         assert kind is not None or not self.errors, self.errors
 
@@ -215,6 +241,17 @@ class Stage:
             opened = {k: v.open for k, v in self.stats.endpoints.items()}
             assert time.monotonic() < end, f"held: {self.busy}, {listeners}, {opened}"
             await asyncio.sleep(0.002)
+
+
+def _garbage() -> list[str]:
+    """What only the garbage collector can free of what calls and connections are made of."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        return [repr(found) for found in gc.garbage if isinstance(found, FREED)]
+    finally:
+        gc.garbage.clear()
+        gc.set_debug(0)
 
 
 async def fails(stage: Stage, client: Peer, status: int, code: str) -> None:

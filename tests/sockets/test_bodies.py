@@ -220,6 +220,20 @@ async def test_a_caller_waits_for_a_connection() -> None:
         await server.head()
 
 
+async def test_pipelined_requests_stay_bytes_until_their_turn() -> None:
+    """A read full of requests costs its own size while it waits, not that of thousands of calls."""
+    async with Stage() as stage:
+        client, server = await stage.call()
+        async with flat(2 * MIB):
+            await client.sends(GET * (2**18 // len(GET)))
+            await asyncio.sleep(0.05)
+        for _ in range(3):
+            await server.sends(OK)
+            assert (await client.reply()).body == b"ok"
+            await server.head()
+        assert stage.route.statuses == {200: 3}
+
+
 async def test_calls_wait_for_the_one_before_them() -> None:
     async with Stage() as stage:
         client, server = await stage.call()

@@ -219,6 +219,16 @@ async def test_pipelined_calls_are_answered_in_order() -> None:
         assert bodies == [b"first", b"second", b"third"]
 
 
+async def test_what_is_wrong_behind_a_request_is_told_after_its_reply() -> None:
+    async with Stage() as stage:
+        client, server = await stage.call(GET + b"GET / HTTP/1.1\r\n\r\n" + GET)
+        await server.sends(OK)
+        assert (await client.reply()).body == b"ok"
+        assert (await client.reply()).status == 400
+        await client.ends()
+        assert stage.endpoint.attempts == {200: 1}
+
+
 async def test_a_caller_that_says_close_is_closed_after_its_reply() -> None:
     async with Stage() as stage:
         client, server = await stage.call(

@@ -165,6 +165,65 @@ async def test_half_a_connection_is_a_caller_that_left() -> None:
         await stage.is_empty()
 
 
+SERVING = {"half_close": "serve"}
+
+
+@pytest.mark.parametrize("request_", [GET, post(5000) + bytes(5000)])
+async def test_half_a_connection_is_served_where_the_listener_says_so(request_: bytes) -> None:
+    async with Stage(listener=SERVING) as stage:
+        client = await stage.client()
+        await client.sends(request_)
+        client.half_closes()
+        server = await stage.accepts()
+        await server.until(request_[-4:])
+        await server.sends(OK)
+        assert (await client.reply()).body == b"ok"
+        await client.ends()
+        assert stage.route.statuses == {200: 1}
+
+
+async def test_requests_before_half_a_close_are_all_served() -> None:
+    async with Stage(listener=SERVING) as stage:
+        client = await stage.client()
+        await client.sends(GET + GET)
+        client.half_closes()
+        server = await stage.accepts()
+        for _ in range(2):
+            await server.head()
+            await server.sends(OK)
+            assert (await client.reply()).body == b"ok"
+        await client.ends()
+
+
+async def test_half_a_request_and_half_a_close_is_a_caller_that_left() -> None:
+    async with Stage(listener=SERVING, policy={"hold": "1KiB"}) as stage:
+        client, server = await stage.call(post(5000) + bytes(2000))
+        client.half_closes()
+        await server.is_cut()
+        await stage.is_empty()
+
+
+@leaving
+async def test_the_rest_of_a_half_closed_connection_goes(leave: Leave) -> None:
+    """The caller closed its side, still takes its stream, and then goes: a write tells."""
+    async with Stage(listener=SERVING) as stage:
+        client, server = await stage.call()
+        client.half_closes()
+        await server.sends(EVENTS + chunk(b"data: 1\n\n"))
+        await client.until(b"data: 1\n\n")
+        leave(client)
+        await server.talks(lambda: chunk(b"data: 2\n\n"), pace=0.01)
+        await stage.is_empty()
+
+
+async def test_idle_connections_that_half_close_are_closed() -> None:
+    async with Stage(listener=SERVING) as stage:
+        client = await stage.client()
+        await stage.answered(client)
+        client.half_closes()
+        await client.ends()
+
+
 # -- it stays, but takes nothing --
 
 
@@ -196,6 +255,26 @@ async def test_a_slow_caller_is_not_given_up() -> None:
         await sending
         await stage.is_at_rest()
         assert stage.route.errors == {}
+
+
+@pytest.mark.parametrize("begin", [b"", b"\r\n", GET[:10]])
+async def test_a_connection_without_a_head_is_closed(begin: bytes) -> None:
+    """Whoever opens connections and sends nothing must not fill the listener for an hour."""
+    async with Stage(listener={"head_timeout": "100ms"}) as stage:
+        client = await stage.client()
+        await client.sends(begin)
+        if begin:
+            assert (await client.reply()).status == 408
+        await client.ends()  # one that sent nothing expects no reply
+        assert not stage.route.statuses
+
+
+async def test_empty_lines_hold_no_connection_open() -> None:
+    async with Stage(listener={"head_timeout": "300ms"}) as stage:
+        client = await stage.client()
+        await stage.answered(client)
+        await client.talks(lambda: b"\r\n", pace=0.1)
+        assert (await client.reply()).status in (400, 408)
 
 
 async def test_a_connection_at_rest_is_closed_in_the_end() -> None:

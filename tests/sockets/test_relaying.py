@@ -80,6 +80,7 @@ def test_they_never_go_to_the_call_before() -> None:
     exchange = SimpleNamespace(ended=False, on_response=lambda head: None, on_read=lambda: None)
     exchange.on_body = events.append
     connection = UpstreamConnection(cast("Any", pool))
+    connection.connection_made(cast("Any", SimpleNamespace(get_extra_info=lambda name: None)))
     connection.begin(cast("Any", exchange), b"GET", False)
     connection.take_chunk = Relay(taken.append, Boundary()).take
     connection.end(reusable=True)

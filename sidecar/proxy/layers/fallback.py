@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sidecar.errors import AttemptError
+from sidecar.errors import AttemptError, forget_frames
 from sidecar.llm.request import with_model
 from sidecar.policy.retry import condition_of
 from sidecar.policy.split import choose
@@ -88,6 +88,7 @@ class Fallback:
             except AttemptError as error:
                 if not self._worth(error) or not _may_go_on(call):
                     raise
+                forget_frames(error)
             call.fallback += 1
             call.final = False
             self._stats.fallbacks[target.upstream] += 1

@@ -11,7 +11,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from sidecar.errors import TimedOut
+from sidecar.errors import TimedOut, forget_frames
 
 if TYPE_CHECKING:
     from sidecar.observe.stats import RouteStats
@@ -115,5 +115,7 @@ async def _end(tasks: list[asyncio.Task[Exchange]]) -> None:
     for task in tasks:
         task.cancel()
     for ended in await asyncio.gather(*tasks, return_exceptions=True):
-        if not isinstance(ended, BaseException):
+        if isinstance(ended, BaseException):
+            forget_frames(ended)
+        else:
             ended.abandon()

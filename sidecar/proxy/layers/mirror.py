@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING, Final, cast
 
 from sidecar.config.model import Trust
-from sidecar.errors import CallError
+from sidecar.errors import CallError, forget_frames
 from sidecar.proxy.body import RequestBody
 from sidecar.proxy.call import Call
 
@@ -61,9 +61,11 @@ class Mirror:
             self._stats.mirrored[str(exchange.head.status)] += 1
         except (CallError, TimeoutError) as error:
             self._stats.mirrored[getattr(error, "code", "timeout")] += 1
+            forget_frames(error)
         finally:
             if copy.exchange is not None:
                 copy.exchange.abandon()
+                copy.exchange = None  # it refers to the copy
 
 
 class Discard:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from sidecar.errors import AttemptError
+from sidecar.errors import AttemptError, forget_frames
 from sidecar.policy.retry import RetrySettings, condition_of, wait_before
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Retry:
                 if wait is None:
                     raise
                 reason = error.code
+                forget_frames(error)
             self._stats.retries[reason] += 1
             retry += 1
             await asyncio.sleep(wait)
