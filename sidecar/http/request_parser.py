@@ -3,8 +3,8 @@
 llhttp is strict about syntax but leaves much to its user. `guard`, this file and `response_parser`
 add the rest, each rule with a test: limits on every size (it has none), rules for Host and target,
 versions, protocols and transfer codings that we do not speak, `Upgrade` with a body (it would parse
-the body as a new request), one request at a time (it parses all that it is fed), and a bound on what
-chunked framing may carry besides data.
+the body as a new request), one request at a time (it parses all that it is fed), and a bound on
+what chunked framing may carry besides data.
 
 Size limits are exact when a head ends. While it is unfinished they are checked after each `feed`,
 so that what is held may pass them by two reads of the socket: the one that a head began in, and the

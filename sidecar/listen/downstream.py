@@ -61,6 +61,8 @@ class DownstreamConnection(asyncio.Protocol):
         self._at = 0
         """How much of `_unparsed` was parsed."""
         self._blocks = 0
+        self._refused = False
+        """What came can't be forwarded. No more is read, and the call under way is the last."""
         self._closing = False
         self._ended = False
         self._lingering: asyncio.TimerHandle | None = None
@@ -81,7 +83,7 @@ class DownstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse one request, or more of the body that is being received; keep what lies behind."""
-        if self._closing:
+        if self._closing or self._refused:
             return  # lingering: what still comes is read, so that our reply is not lost
         if self._unparsed or not self._may_parse():
             self._unparsed = self._unparsed[self._at :] + data
@@ -170,7 +172,7 @@ class DownstreamConnection(asyncio.Protocol):
         self.since = now
         if self._closing:
             return
-        if call.close:
+        if call.close or self._refused:
             self._close()
         else:
             self._next()
@@ -202,12 +204,12 @@ class DownstreamConnection(asyncio.Protocol):
     def stray_pauses(self) -> int:
         """Reasons of a pause whose owner is gone, so that nothing would end it: a bug of ours.
 
-        A pipelined request's owner is the queue, a held body's is the body, and that of a full send
-        buffer upstream is the call whose body streams into it.
+        A pipelined request owns one, a held body owns one, and a call whose body streams owns that
+        of a full send buffer upstream.
         """
-        if not self._blocks or self._closing or self._last_error is not None:
+        if not self._blocks or self._closing or self._refused:
             return 0
-        owned = _QUEUE if self._queue else 0
+        owned = _PIPELINED if self._unparsed else 0
         if self._body is not None:
             owned |= BODY_FULL
         if self._call is not None and self._call.body.streamed:
@@ -297,6 +299,7 @@ class DownstreamConnection(asyncio.Protocol):
         Where they belong to a call that is being served, that call tells its caller.
         """
         self.listener.stats.refused[error.status] += 1
+        self._refused = True
         self._unparsed = b""
         body, self._body = self._body, None
         if body is not None and self._call is not None:

@@ -7,7 +7,7 @@ import time
 from math import inf
 from typing import TYPE_CHECKING, Protocol, cast
 
-from sidecar.errors import BadReply, CallError, Reset, Truncated
+from sidecar.errors import BadReply, CallError, Reset, Truncated, forget_frames
 from sidecar.http.message import ResponseSink
 from sidecar.http.response_parser import ResponseParser
 
@@ -142,6 +142,7 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             self.parser.feed(data)
         except BadReply as error:
+            forget_frames(error)
             if not exchange.ended:
                 self._fail(error)
                 return

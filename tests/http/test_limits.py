@@ -72,7 +72,7 @@ ENDLESS = {
 
 
 def fed_until_refused(
-    feed: Callable[[bytes], None], reads: Iterator[bytes]
+    feed: Callable[[bytes], object], reads: Iterator[bytes]
 ) -> tuple[int, BadMessage | BadReply]:
     """How many bytes were taken, and the refusal."""
     taken = 0

@@ -223,13 +223,11 @@ def test_other_line_ends_before_a_request_are_refused(blank: bytes) -> None:
 
 def test_an_empty_line_begins_a_request() -> None:
     parser = RequestParser(Log(), HeadLimits())
-    assert not parser.begun
-    parser.feed(b"\r\n")
-    assert parser.begun
-    parser.feed(get()[:10])
-    assert parser.begun
-    parser.feed(get()[10:])
-    assert not parser.begun
+    begun = []
+    for read in (b"", b"\r\n", get()[:10], get()[10:]):
+        parser.feed(read)
+        begun.append(parser.begun)
+    assert begun == [False, True, True, False]
 
 
 @pytest.mark.parametrize(
