@@ -33,7 +33,9 @@ class Balance(Section, frozen=True):
         Share,
         Meta(
             description="With `ip_hash` and `prefix`: an endpoint that has more than this share of "
-            "its fair part of the calls in flight is passed over. 100% to 1000%."
+            "its fair part of the calls in flight, and more than chance explains, is passed over. "
+            "A key that alone makes more calls than this gets less room for chance. "
+            "100% to 1000%."
         ),
     ] = Share("125%")
     prefix: Annotated[Size, Meta(description="How much of a prompt's start `prefix` looks at.")] = (

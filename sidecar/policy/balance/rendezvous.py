@@ -54,7 +54,7 @@ class Rendezvous:
         ranked = self._ranked.get(slot)
         if ranked is None:
             ranked = self._ranked[slot] = self._rank(slot)
-        self._bound.measure(now)
+        self._bound.measure(key, now)
         for member in ranked:
             if member not in avoid and self._bound.admits(member, now):
                 return member

@@ -55,7 +55,7 @@ class Ring:
         """The first on the ring after *key* that is not full; when all are, the first."""
         at = bisect(self._points, key) % len(self._owners)
         first = self._owners[at]
-        self._bound.measure(now)
+        self._bound.measure(key, now)
         if first not in avoid and self._bound.admits(first, now):
             return first
         return self._beyond(at, now, avoid)
