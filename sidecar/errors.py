@@ -63,6 +63,13 @@ class NotRouted(CallError):
     status = 404
 
 
+class BadPath(CallError):
+    """Servers read the path in different ways, so that routes would not hold what they promise."""
+
+    code = "bad_path"
+    status = 400
+
+
 class Forbidden(CallError):
     """A forward proxy does not do this for everybody."""
 

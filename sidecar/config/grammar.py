@@ -11,6 +11,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from sidecar.http.paths import as_read, has_dot_segment
+
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110, section 5.6.2."""
 _FIELD_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?")
@@ -255,7 +257,7 @@ def _plain_path(text: str) -> str | None:
         return "must start with /"
     if not _PATH.fullmatch(text):
         return "expected a path, without query or fragment; %xx for other characters"
-    if "//" in text or any(part in (".", "..") for part in text.split("/")):
+    if "//" in text or has_dot_segment(as_read(text)):
         return "must not have empty, . or .. segments"
     return None
 

@@ -24,6 +24,18 @@ def persists(head: ResponseHead) -> bool:
     return b"close" not in tokens and (head.minor == 1 or b"keep-alive" in tokens)
 
 
+def keep_alive_limit(hint: bytes) -> float:
+    """Seconds that a server with this Keep-Alive field keeps an idle connection, less one.
+
+    The one is for the way there. inf where it does not say.
+    """
+    for parameter in hint.lower().split(b","):
+        name, _, value = parameter.strip().partition(b"=")
+        if name == b"timeout" and value.isdigit() and len(value) < 10:
+            return max(0.0, int(value) - 1.0)
+    return float("inf")
+
+
 def is_websocket(head: RequestHead) -> bool:
     """RFC 6455, section 4.1, of a head that asks for some upgrade. It may not carry a body."""
     return (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from sidecar.errors import BadMessage, BadReply, CallError, CallerStalled, TimedOut
 from sidecar.http.headers import chunk, request_end, response_lines, status_line
 from sidecar.http.message import CHUNKED, Header, ResponseHead
+from sidecar.http.semantics import keep_alive_limit
 from sidecar.policy.outcome import endpoint_failed
 from sidecar.policy.timeouts import Timers, first_byte, within
 from sidecar.proxy.backlog import unsent
@@ -371,7 +372,7 @@ class Exchange:
         self._settle()
         head, connection = self.head, self.connection
         if b"keep-alive" in head.fields:
-            connection.idle_limit = _keep_alive_limit(head.fields[b"keep-alive"])
+            connection.idle_limit = keep_alive_limit(head.fields[b"keep-alive"])
         connection.end(head.keep_alive and head.status != 101)
 
     def _settle(self) -> None:
@@ -397,12 +398,3 @@ class Exchange:
             self._place.release()
         for release in self._releases:
             release()
-
-
-def _keep_alive_limit(hint: bytes) -> float:
-    """Seconds that the server keeps an idle connection, less one for the way there."""
-    for parameter in hint.lower().split(b","):
-        name, _, value = parameter.strip().partition(b"=")
-        if name == b"timeout" and value.isdigit() and len(value) < 10:
-            return max(0.0, int(value) - 1.0)
-    return float("inf")

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from fnmatch import translate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sidecar.errors import NotRouted
+from sidecar.errors import BadPath, NotRouted
+from sidecar.http.paths import as_read, has_dot_segment, plain
 from sidecar.http.target import host_name
 
 if TYPE_CHECKING:
@@ -63,11 +64,14 @@ class Rule:
         self._method = match.method.encode() if match.method else None
         self._host = _host_pattern(match.host) if match.host else None
         self._path = _path_pattern(match.path) if match.path else None
+        self._path_read = _path_pattern(as_read(match.path)) if match.path else None
         self._rewrite = None if rewrite is None else rewrite.rstrip("/").encode()
         self._headers = tuple(
             (name.lower().encode(), _glob(glob)) for name, glob in match.headers.items()
         )
         self._model = _glob(match.model) if match.model else None
+        self.unconditional = not self._headers and self._model is None
+        """It asks for nothing but host, path and method."""
 
     def candidate(self, host: str, path: str, method: bytes) -> Candidate | None:
         """What becomes of the route for these, or None if it does not take them."""
@@ -91,6 +95,14 @@ class Rule:
             sent = self._rewrite + path[end:].encode("latin-1") or b"/"
         return Candidate(self.route, self._headers, self._model, captured, sent)
 
+    def takes_as_read(self, host: str, path: str, method: bytes) -> bool:
+        """Whether it takes a call whose path is *path* in the freest reading."""
+        return (
+            self._method in (None, method)
+            and (self._host is None or self._host.fullmatch(host) is not None)
+            and (self._path_read is None or self._path_read.match(path) is not None)
+        )
+
 
 class Router:
     """The routes of one configuration, in order."""
@@ -100,7 +112,10 @@ class Router:
         self._remembered: dict[tuple[bytes, bytes, bytes], tuple[Candidate, ...]] = {}
 
     def candidates(self, host: bytes, path: bytes, method: bytes) -> tuple[Candidate, ...]:
-        """The routes that may take a call, in order. Raise NotRouted when there is none."""
+        """The routes that may take a call, in order.
+
+        Raise NotRouted when there is none, BadPath where it depends on who reads the path.
+        """
         key = (host, path, method)
         found = self._remembered.get(key)
         if found is None:
@@ -118,8 +133,33 @@ class Router:
 
     def _match(self, host: bytes, path: bytes, method: bytes) -> tuple[Candidate, ...]:
         name, text = host_name(host).decode("latin-1"), path.decode("latin-1")
-        tried = (rule.candidate(name, text, method) for rule in self.rules)
+        tried = [rule.candidate(name, text, method) for rule in self.rules]
+        if not plain(text):
+            self._check(name, text, method, [candidate is not None for candidate in tried])
         return tuple(candidate for candidate in tried if candidate is not None)
+
+    def _check(self, host: str, path: str, method: bytes, written: list[bool]) -> None:
+        """Refuse a *path* that a server may take for another than the routes do.
+
+        *written*: which routes take it as it is written. Where all readings lead to the same
+        routes, it passes as it is: `/v1/models/org%2Fmodel` is a name.
+        """
+        read = as_read(path)
+        if has_dot_segment(read):
+            raise BadPath("the path has a segment . or .., plain or encoded")
+        others = [rule.takes_as_read(host, read, method) for rule in self.rules]
+        if any(written) and self._decisive(written) != self._decisive(others):
+            raise BadPath("the path has empty segments or encodings that hide which route it is of")
+
+    def _decisive(self, taken: list[bool]) -> list[int]:
+        """The routes that may take a call, up to the first that takes it in any case."""
+        found = []
+        for index, rule in enumerate(self.rules):
+            if taken[index]:
+                found.append(index)
+                if rule.unconditional:
+                    break
+        return found
 
 
 def choose(

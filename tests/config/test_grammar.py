@@ -48,7 +48,8 @@ BAD: dict[Callable[[str], str | None], list[str]] = {
     grammar.url: [
         "", "api.openai.com", "ftp://x", "https://", "https:///v1", "https://x:0", "https://x:65536",
         "https://x:", "https://x:y", "https://u:p@x", "https://u@x", "https://x/?q=1", "https://x#f",
-        "https://x/a b", "https://x/../y", "https://x//y", "https://{a}{b}.x", "https://{A}.x",
+        "https://x/a b", "https://x/../y", "https://x//y", "https://x/%2E./y", "https://x/..%2fy",
+        "https://{a}{b}.x", "https://{A}.x",
         "https://{a.x", "https://x\n", "https://x/\r\n", "https://[::1", "https://[x]:1",
         "https://x:{port}", "https://-x", "https://x..y", "https://ex%61mple.com",
     ],

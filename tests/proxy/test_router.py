@@ -1,11 +1,17 @@
 """Which route takes a call: tables of routes, calls, and who gets them."""
 
+import posixpath
+import re
+from collections.abc import Callable
 from typing import Any, cast
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.config.model import Match
-from sidecar.errors import NotRouted
+from sidecar.errors import BadPath, NotRouted
 from sidecar.proxy.router import Candidate, Route, Router, Rule, choose
 
 
@@ -205,3 +211,95 @@ def test_nobody_takes_it() -> None:
         pick(router(Match(path="/v1")), b"/v2")
     with pytest.raises(NotRouted, match="model gpt"):
         pick(router(Match(model="glm-*")), model="gpt")
+
+
+FILES = router(Match(path="/v1/files"), Match(path="/v1/"), Match(host="*.x.com"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/v1/chat/../files/secret", b"/v1/chat/%2e%2e/files", b"/v1/./chat", b"/v1/..%2fadmin",
+        b"/v1/chat/..\\..\\admin", b"/v1/..;/admin", b"/..", b"/v1/chat/..",
+    ],
+)  # fmt: skip
+def test_no_path_with_dot_segments_is_routed(path: bytes) -> None:
+    for routes in (FILES, router(Match())):
+        with pytest.raises(BadPath, match="segment"):
+            pick(routes, path, host=b"a.x.com")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/v1//files/secret", b"/v1/%66iles/secret", b"/v1/files%2Fsecret", b"/v1%2ffiles",
+        b"/v1/\\files", b"//v1/files", b"/v1//files", b"/v1\\files",
+    ],
+)  # fmt: skip
+def test_a_path_that_other_servers_read_as_another_routes_is_refused(path: bytes) -> None:
+    with pytest.raises((BadPath, NotRouted)):  # the latter where none takes it as it is written
+        pick(FILES, path)
+    with pytest.raises(BadPath, match="hide which route"):
+        pick(FILES, path, host=b"a.x.com")
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        (b"/v1/models/org%2Fmodel", "1"),
+        (b"/v1/models//x", "1"),
+        (b"/v1/files/a%20b.json", "0"),
+        (b"/v1/files//", "0"),
+        (b"/v1/.well-known/...", "1"),
+        (b"/v1/a..b/c.", "1"),
+        (b"/v1/proxy/https://example.com/x", "1"),
+    ],
+)
+def test_what_all_readings_agree_on_passes_as_it_is(path: bytes, route: str) -> None:
+    found = pick(FILES, path)
+    assert (found.route.name, found.path) == (route, None)
+
+
+def test_a_route_may_be_written_with_encoded_characters() -> None:
+    routes = router(Match(path="/v1/%7Euser/a%2Fb"), rewrite="/x")
+    assert pick(routes, b"/v1/%7Euser/a%2Fb/c").path == b"/x/c"
+    with pytest.raises(NotRouted):
+        pick(routes, b"/v1/~user/a/b%2Fc")
+
+
+def test_what_stands_behind_a_route_that_takes_all_does_not_matter() -> None:
+    routes = router(Match(host="a"), Match(path="/v1/files"))
+    assert pick(routes, b"/v1//files").route.name == "0"
+    asks = router(Match(host="a", model="glm"), Match(path="/v1/files"))
+    with pytest.raises((BadPath, NotRouted)):
+        pick(asks, b"/v1//files", model="glm")
+
+
+def test_a_path_that_was_refused_is_refused_again() -> None:
+    for _ in range(2):
+        with pytest.raises(BadPath):
+            pick(FILES, b"/v1//files")
+
+
+def test_a_path_with_a_second_reading_that_no_route_takes() -> None:
+    with pytest.raises(NotRouted):
+        pick(FILES, b"/v2/a%2Fb")
+
+
+SERVER_READS = st.sampled_from([str, unquote, lambda path: re.sub("/+", "/", unquote(path))])
+PATHS = st.lists(
+    st.sampled_from(["/", "/", "..", ".", "%2e%2E", "%2f", "\\", "a", "%61", "b", ";", "v1"])
+).map(lambda parts: "/v1/" + "".join(parts))
+
+
+@given(PATHS, SERVER_READS)
+def test_no_accepted_path_leaves_its_prefix_or_the_endpoints_base(
+    path: str, read: Callable[[str], str]
+) -> None:
+    try:
+        found = pick(router(Match(path="/v1/"), rewrite="/api"), path.encode())
+    except (BadPath, NotRouted):
+        return
+    assert found.path is not None
+    resolved = posixpath.normpath(read("/base" + found.path.decode()).replace("\\", "/"))
+    assert f"{resolved}/".startswith("/base/api/")

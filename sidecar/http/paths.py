@@ -1,0 +1,36 @@
+"""What servers may take a path for, beside what it says.
+
+RFC 3986 calls paths equivalent that differ in needless percent-encoding (6.2.2.2) or in dot
+segments (6.2.2.3). Many servers go further: they decode `%2F`, merge slashes, take `\\` for `/` or
+cut parameters off a segment, each before it looks for a resource. So `/v1/chat/..%2Ffiles` may be
+`/v1/files` there.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote
+
+_PLAIN: Final = re.compile(r"(?:/[^/%\\.]+[^/%\\]*+)*+/?|\*")
+"""A path that has one reading: whole segments that do not begin with a dot, nothing encoded."""
+_SLASHES: Final = re.compile(r"/{2,}")
+
+
+def plain(path: str) -> bool:
+    """Whether every server reads *path* as it is written."""
+    return _PLAIN.fullmatch(path) is not None
+
+
+def as_read(path: str) -> str:
+    """*path* as the freest server reads it: decoded once, backslashes as slashes, slashes merged.
+
+    Once, as RFC 3986, section 2.4 demands. Dot segments stay: see `has_dot_segment`.
+    """
+    decoded = unquote(path, encoding="latin-1")
+    return _SLASHES.sub("/", decoded.replace("\\", "/"))
+
+
+def has_dot_segment(path: str) -> bool:
+    """Whether *path*, which was read, has a segment `.` or `..`, with parameters or without."""
+    return any(part.partition(";")[0] in (".", "..") for part in path.split("/"))
