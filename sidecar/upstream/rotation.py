@@ -239,6 +239,8 @@ class Rotation:
         self._matching = len(choices)
         if not usable:
             raise self._empty()
-        untried = [endpoint for endpoint in usable if endpoint.load not in avoid] or usable
+        if avoid:  # a retry must not move the turn: it would keep time with it
+            untried = [endpoint for endpoint in usable if endpoint.load not in avoid] or usable
+            return untried[int(_random() * len(untried))]
         self._turn += 1
-        return untried[self._turn % len(untried)]
+        return usable[self._turn % len(usable)]

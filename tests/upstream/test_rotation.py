@@ -122,6 +122,18 @@ async def test_all_in_turn(clock: Clock) -> None:
     assert counts(Fleet(A, B, C).rotation, 12) == {A: 4, B: 4, C: 4}
 
 
+@pytest.mark.parametrize("urls", [(A, B), ("http://{name}-a", "http://{name}-b")])
+async def test_a_retry_does_not_keep_time_with_the_turns(urls: tuple[str, str]) -> None:
+    """Each call's first attempt fails and is followed by one elsewhere."""
+    rotation, firsts = Fleet(*urls).rotation, set()
+    for _ in range(4):
+        first = rotation.reserve(captured={"name": "x"})
+        second = rotation.reserve(avoid=(first.endpoint.load,), captured={"name": "x"})
+        assert first.endpoint is not second.endpoint
+        firsts.add(first.endpoint.name)
+    assert len(firsts) == 2
+
+
 async def test_an_open_breaker_ejects(clock: Clock) -> None:
     fleet = Fleet(A, B, C)
     fleet.fail(B)

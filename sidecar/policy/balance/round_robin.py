@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Collection, Iterable, Sequence
-from heapq import heapify, heappop, heappush, heapreplace
-from itertools import cycle, islice
+from heapq import heapify, heapreplace
+from itertools import accumulate, cycle, islice
 from math import inf
 from typing import Final
 
@@ -33,6 +34,8 @@ class RoundRobin:
         self._next: Callable[[], Load]
         self._heap: list[tuple[float, int, float, Load]] = []
         """Deadlines, with the step to the next; the number keeps loads from being compared."""
+        self._weighted: Sequence[tuple[Load, float]] = ()
+        """Members with their weights, where these differ."""
 
     def update(self, members: Sequence[Load], now: float) -> None:
         """Take members and weights; whose turn it was goes on."""
@@ -45,15 +48,20 @@ class RoundRobin:
         """The next in turn."""
         if now >= self._due:
             self._arrange(now, random)
-        if self._heap:
-            return self._earliest(avoid)
-        member = self._next()
         if avoid:
-            for _ in self._members:
-                if member not in avoid:
-                    break
-                member = self._next()
-        return member
+            return self._another(avoid, random)
+        return self._earliest() if self._heap else self._next()
+
+    def _another(self, avoid: Collection[Load], random: Random) -> Load:
+        """Any that is not avoided, by weight. Whose turn it is stays as it was.
+
+        Were the turn moved on by retries, it would keep time with them: of two endpoints, the one
+        that fails would get every first attempt of a caller that makes one call after another.
+        """
+        all_of_them = self._weighted or [(member, 1.0) for member in self._members]
+        found = [each for each in all_of_them if each[0] not in avoid] or all_of_them
+        marks = list(accumulate(weight for _, weight in found))
+        return found[bisect(marks, random() * marks[-1], 0, len(found) - 1)][0]
 
     def _arrange(self, now: float, random: Random) -> None:
         weights = self._weights.of(self._members, now)
@@ -70,6 +78,7 @@ class RoundRobin:
         known = (places[member] for member in turns if member in places)
         first = next(known, int(random() * len(members)))
         self._heap = []
+        self._weighted = []
         self._turns = cycle([*members[first:], *members[:first]])
         self._next = self._turns.__next__
 
@@ -78,22 +87,15 @@ class RoundRobin:
         start = min(before.values(), default=0.0)
         phase = random()
         self._heap = []
-        for number, (member, weight) in enumerate(zip(self._members, weights, strict=True)):
+        self._weighted = list(zip(self._members, weights, strict=True))
+        for number, (member, weight) in enumerate(self._weighted):
             step = 1.0 / weight
             phase = (phase + _GOLDEN) % 1.0
             deadline = min(before.get(member, start + phase * step), start + step)
             self._heap.append((deadline, number, step, member))
         heapify(self._heap)
 
-    def _earliest(self, avoid: Collection[Load]) -> Load:
-        heap = self._heap
-        passed = []
-        while avoid and len(heap) > 1 and heap[0][3] in avoid:
-            passed.append(heappop(heap))
-        if passed and heap[0][3] in avoid:  # everybody is
-            heappush(heap, passed.pop(0))
-        deadline, number, step, member = heap[0]
-        heapreplace(heap, (deadline + step, number, step, member))
-        for entry in passed:
-            heappush(heap, entry)
+    def _earliest(self) -> Load:
+        deadline, number, step, member = self._heap[0]
+        heapreplace(self._heap, (deadline + step, number, step, member))
         return member

@@ -28,6 +28,21 @@ def test_everybody_in_turn() -> None:
     assert "".join(turns(picker, 6)) in "012012012"
 
 
+@pytest.mark.parametrize("weights", [(1.0,) * 3, (1.0, 2.0, 5.0)])
+def test_a_retry_goes_by_the_weights_and_moves_no_turn(weights: tuple[float, ...]) -> None:
+    members = fleet(weights)
+    made, undisturbed = (Picker(balancer("round_robin", members)) for _ in range(2))
+    retried: Counter[Load] = Counter()
+    for number in range(3000):
+        first = made.balancer.pick(0, 0.0, lambda: 0.3)
+        assert first is undisturbed.balancer.pick(0, 0.0, lambda: 0.3)
+        avoid = members[number % 3]
+        retried[made.pick(avoid=(avoid,))] += avoid is members[0]
+    assert retried[members[0]] == 0
+    share = weights[1] / (weights[1] + weights[2])
+    assert abs(retried[members[1]] / 1000 - share) < 0.06
+
+
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("seed", range(5))
 def test_turns_are_exactly_as_many_as_the_weights_say(weights: tuple[int, ...], seed: int) -> None:
