@@ -91,6 +91,12 @@ class Tunnel:
         if self.on_server_first is not None and way is self._ways[1] and not self._ways[0].begun:
             self.on_server_first()
 
+    def _refused(self, way: _Way) -> None:
+        """The sink of *way* takes no more. What it said before that goes on, as without us."""
+        back = self._ways[1] if way is self._ways[0] else self._ways[0]
+        back.empty()
+        self.cut()
+
     def _passed(self, way: _Way, count: int) -> None:
         if way is self._ways[0]:
             self._stats.passed_out += count
@@ -142,7 +148,6 @@ class _Way:
         tunnel = self._tunnel
         try:
             count = self.source.recv_into(_buffer)
-            sent = self._send(_buffer[:count]) if count else 0
         except BlockingIOError:
             return
         except OSError:
@@ -156,11 +161,27 @@ class _Way:
         if not self.begun:
             tunnel._begins(self)
             self.begun = True
+        try:
+            sent = self._send(_buffer[:count])
+        except OSError:
+            tunnel._refused(self)
+            return
         tunnel._passed(self, sent)
         if sent < count:
             self._held = memoryview(bytes(_buffer[sent:count]))
             tunnel._loop.remove_reader(self.source)
             tunnel._loop.add_writer(self.sink, self._writable)
+
+    def empty(self) -> None:
+        """Hand on what came and what the sink takes at once, as the last thing."""
+        if self._held is not None:
+            return
+        with contextlib.suppress(OSError):
+            while count := self.source.recv_into(_buffer):
+                sent = self.sink.send(_buffer[:count])
+                self._tunnel._passed(self, sent)
+                if sent < count:
+                    return
 
     def is_broken(self) -> bool:
         """Whether the source was reset without our noticing.
@@ -183,7 +204,7 @@ class _Way:
         try:
             sent = self._send(held)
         except OSError:
-            self._tunnel.cut()
+            self._tunnel._refused(self)
             return
         self._tunnel._passed(self, sent)
         if sent < len(held):

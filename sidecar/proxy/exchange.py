@@ -100,6 +100,7 @@ class Exchange:
             self.connection.transport.write(head)
             self._all_sent()
         else:
+            self.connection.keep_last_words()
             self.connection.transport.write(head)
             self._last = time.monotonic()
             self._arm(self._timers.idle, "idle")

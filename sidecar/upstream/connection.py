@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from math import inf
 from typing import TYPE_CHECKING, Protocol, cast
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from sidecar.errors import BadReply, CallError, Reset, Truncated, forget_frames
 from sidecar.http.message import ResponseSink
 from sidecar.http.response_parser import ResponseParser
+from sidecar.upstream.last_words import LastWords
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +62,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.writable = True
         self.closed = False
         self._stray = False
+        self._last_words: LastWords | None = None
+        """There while the request's body streams."""
         self.peer = ""
         self._wake_at = inf
         self._timer: asyncio.TimerHandle | None = None
@@ -76,6 +80,11 @@ class UpstreamConnection(asyncio.Protocol):
         self.uses += 1
         self.parser.sink = exchange
         self.parser.expect(method, upgrade)
+
+    def keep_last_words(self) -> None:
+        """The request will take a while to send: the server may answer it and close meanwhile."""
+        with contextlib.suppress(OSError):  # no descriptor is left: then it goes without
+            self._last_words = LastWords(self.transport)
 
     def wake_at(self, when: float) -> None:
         """Call the exchange's `on_time` at *when* (monotonic seconds) instead of when it was to be.
@@ -161,6 +170,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the exchange that was not complete."""
+        if self._last_words is not None and exc is not None:
+            self._hear(self._last_words)
         reason = f": {exc}" if exc else ""
         if self.answered:
             self._fail(Truncated(f"the server closed the connection within its reply{reason}"))
@@ -178,6 +189,14 @@ class UpstreamConnection(asyncio.Protocol):
         self.writable = True
         if self.exchange is not None:
             self.exchange.on_writable(True)
+
+    def _hear(self, last_words: LastWords) -> None:
+        """Take what the server said before a write of ours failed."""
+        data = last_words.read()
+        if data:
+            self.data_received(data)
+        if last_words.ended:
+            self.eof_received()
 
     def _fail(self, error: CallError) -> None:
         exchange = self.exchange
@@ -207,6 +226,9 @@ class UpstreamConnection(asyncio.Protocol):
         """An idle connection must not keep the exchange, with its call and body, alive."""
         self.exchange = self.parser.sink = cast("Exchange", None)
         self.take_chunk = None
+        if self._last_words is not None:
+            self._last_words.close()
+            self._last_words = None
 
     def _gone(self) -> None:
         self.closed = True

@@ -1,26 +1,21 @@
-"""Transports without sockets, whose every event a test brings about itself."""
+"""Transports whose every event a test brings about itself. Nothing goes through their sockets."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+import socket
+from typing import Any
 
 HIGH = 65536
 """Bytes unsent at which a protocol is told to pause writing."""
-
-
-class Socket:
-    """Enough of one for who sets options."""
-
-    def setsockopt(self, *_: object) -> None:
-        pass
 
 
 class Transport(asyncio.Transport):
     """As uvloop's: it writes what it can at once, and tells of its end in a later step."""
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
-        super().__init__({"peername": ("127.0.0.1", 1), "socket": Socket()})
+        self._sockets = socket.socketpair()
+        super().__init__({"peername": ("127.0.0.1", 1), "socket": self._sockets[0]})
         self.protocol = protocol
         self.takes = True
         """Whether the other side takes what is written."""
@@ -102,5 +97,9 @@ class Transport(asyncio.Transport):
         self.closing, self.reading = True, False
         if not self.lost:
             self.lost = True
-            loop = asyncio.get_running_loop()
-            loop.call_soon(cast(Any, self.protocol).connection_lost, error)
+            asyncio.get_running_loop().call_soon(self._tell, error)
+
+    def _tell(self, error: Exception | None) -> None:
+        self.protocol.connection_lost(error)
+        for sock in self._sockets:
+            sock.close()

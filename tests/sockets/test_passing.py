@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import random
+import socket
 
 import pytest
 
@@ -139,6 +140,22 @@ async def test_what_was_sent_before_the_end_arrives_before_it() -> None:
         server.half_closes()
         await client.drains(sent, step=100_000)
         await client.ends()
+
+
+async def test_what_the_server_said_before_it_broke_off_arrives() -> None:
+    """Though the next thing that happens is that it does not take what the client sends."""
+    async with proxy() as stage:
+        client, server = await tunnel(stage)
+        await client.sends(b"a long upload")
+        await server.gets(b"a long")  # and no more: to close with something unread is to reset
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.sock.send(b", which goes on")
+        server.sock.send(b"refused")
+        server.closes()
+        (passed,) = stage.listener().tunnels
+        passed._ways[0].readable()
+        assert await client.is_reset() == b"refused"
+        await stage.is_empty()
 
 
 async def test_nobody_listens() -> None:
