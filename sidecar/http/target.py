@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _HOST: Final = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+(?:%25[\w.~-]+)?\]|[A-Za-z0-9\-._~!$&'()*+;=%]+)(?::\d{0,5})?"
 )
-_ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*+)([^#]*+)", re.IGNORECASE)
 _known: Final[dict[bytes, bytes]] = {}
 """Hosts that were valid, with their lower-case form: callers send the same few. Bounded."""
 
