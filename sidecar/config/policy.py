@@ -38,7 +38,7 @@ class Timeouts(Section, frozen=True):
 class Breaker(Section, frozen=True):
     """Takes an endpoint out of rotation while too many of its calls fail or are slow.
 
-    Failures are what the endpoint causes: no connection, no or a broken reply, 408, 429 and 5xx.
+    Failures are what the endpoint causes: no connection, no or a broken reply, 408 and 5xx.
     """
 
     failure_rate: Annotated[

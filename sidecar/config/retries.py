@@ -65,7 +65,7 @@ class Retry(Section, frozen=True):
         Duration,
         Meta(
             description="Longest wait that a reply may ask for (`retry-after`). One that asks for "
-            "more is handed on instead."
+            "more is handed on instead; to an SDK that obeys it by itself, any is."
         ),
     ] = Duration("2s")
     methods: Annotated[

@@ -12,6 +12,8 @@ from collections import deque
 from typing import Final, NamedTuple
 
 _BUCKETS: Final = 10
+_MOST_EXCUSED: Final = 1000
+"""Some are never used: not every SDK comes back."""
 
 
 class BudgetSettings(NamedTuple):
@@ -31,12 +33,12 @@ class Budget:
     as is said, and within the time that is said retries never pass what that window allows.
     """
 
-    __slots__ = ("_calls", "_ends", "_marks", "_retries", "_settings", "_width")
+    __slots__ = ("_calls", "_ends", "_excused", "_marks", "_retries", "_settings", "_width")
 
     def __init__(self, settings: BudgetSettings) -> None:
         self._settings = settings
         self._width = settings.window / _BUCKETS
-        self._calls = self._retries = 0
+        self._calls = self._retries = self._excused = 0
         self._ends = -math.inf
         self._marks = deque([(0, 0)] * (_BUCKETS + 1), _BUCKETS + 1)
 
@@ -71,8 +73,15 @@ class Budget:
         self._retries += 1
         return True
 
+    def excuse(self) -> None:
+        """One of those that `charge` would count is none of ours to count: it was asked for."""
+        self._excused = min(self._excused + 1, _MOST_EXCUSED)
+
     def charge(self, now: float) -> None:
         """A retry that somebody else decided on, the caller's SDK say: it may overdraw."""
+        if self._excused:
+            self._excused -= 1
+            return
         if now >= self._ends:
             self._rotate(now)
         self._retries += 1

@@ -26,20 +26,23 @@ class Report(NamedTuple):
 
 
 class Total:
-    """Calls in flight at all endpoints of an upstream."""
+    """What all endpoints of an upstream come to."""
 
-    __slots__ = ("in_flight",)
+    __slots__ = ("cool_until", "in_flight")
 
     def __init__(self) -> None:
         self.in_flight = 0
+        """Calls."""
+        self.cool_until = -inf
+        """When the last of them may be asked again without a second thought."""
 
 
 class Load:
     """One endpoint's; what balancers read. Times are seconds on the monotonic clock."""
 
     __slots__ = (
-        "busy", "errors", "in_flight", "latency", "name", "reported", "reported_at", "seen_at",
-        "since", "total", "used", "weight",
+        "busy", "cool_until", "errors", "in_flight", "latency", "name", "reported", "reported_at",
+        "seen_at", "since", "total", "used", "weight",
     )  # fmt: skip
 
     def __init__(self, name: str, weight: float, now: float, total: Total | None = None) -> None:
@@ -61,6 +64,8 @@ class Load:
         self.seen_at = now
         """When its last result came."""
         self.reported_at = -inf
+        self.cool_until = -inf
+        """Until when it wants to be asked no more: another one is taken, if there is one."""
 
     def begin(self) -> None:
         """An attempt takes a place."""
@@ -93,6 +98,16 @@ class Load:
         else:
             self.latency = self.latency * kept + seconds * (1 - kept)
 
+    def limit(self, now: float) -> None:
+        """It refused a call because a quota is used up: a failure to who called, but no verdict."""
+        self.seen_at = now
+        self.errors += _ERRORS * (1.0 - self.errors)
+
+    def cool(self, until: float) -> None:
+        """It has said when it wants to be asked again."""
+        self.cool_until = max(self.cool_until, until)
+        self.total.cool_until = max(self.total.cool_until, until)
+
     def report(self, report: Report, now: float) -> None:
         """The endpoint said something of itself."""
         self.reported = report
@@ -106,6 +121,8 @@ class Load:
             "latency_ms": round(self.latency * 1e3, 3),
             "errors": round(self.errors, 3),
         }
+        if self.cool_until > now:
+            shown["avoided_s"] = round(self.cool_until - now, 3)
         if self.reported is not None:
             age = round(now - self.reported_at, 3)
             shown["reported"] = {**self.reported._asdict(), "age_s": age}

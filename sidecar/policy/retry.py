@@ -31,6 +31,9 @@ _CONDITIONS: Final = {
 CONDITIONS: Final = tuple(dict.fromkeys(_CONDITIONS.values()))
 _CLASS: Final = re.compile(r"[45]xx")
 _STATUS: Final = re.compile(r"[45][0-9][0-9]")
+_SPREAD: Final = 0.5
+_UNNAMED_LIMIT: Final = 0.5
+"""Seconds, before the first retry, where a rate limit names no time: as the SDKs have it."""
 _NUMBER: Final = re.compile(rb"[0-9]+(?:\.[0-9]*)?")
 
 
@@ -79,6 +82,11 @@ def backoff(settings: RetrySettings, retry: int, random: Callable[[], float]) ->
     return random() * min(settings.cap, settings.base * 2.0**retry)
 
 
+def seconds_of(text: bytes) -> float | None:
+    """*text* as seconds; None where it is no plain number."""
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
 def retry_after(fields: Mapping[bytes, bytes], unix_now: float) -> float | None:
     """Seconds until the server wants to be asked again; None: it names no time that makes sense.
 
@@ -91,8 +99,9 @@ def retry_after(fields: Mapping[bytes, bytes], unix_now: float) -> float | None:
     value = fields.get(b"retry-after")
     if value is None:
         return None
-    if _NUMBER.fullmatch(value):
-        return float(value)
+    named = seconds_of(value)
+    if named is not None:
+        return named
     seconds = _date(value) - unix_now
     return seconds if seconds >= 0 else None
 
@@ -100,21 +109,26 @@ def retry_after(fields: Mapping[bytes, bytes], unix_now: float) -> float | None:
 def wait_before(
     settings: RetrySettings,
     retry: int,
-    fields: Mapping[bytes, bytes] | None,
+    said: Mapping[bytes, bytes] | None,
+    limited: bool,
     unix_now: float,
     random: Callable[[], float],
 ) -> float | None:
-    """Seconds to wait before the retry number *retry*, from 0; None: hand the reply on.
+    """Seconds to wait before the same endpoints are asked again; None: hand the reply on.
 
-    *fields* are those of the reply; None when there was none. The server's own wait is never cut
-    short, and the backoff comes on top: all who were told the same come back one by one.
+    *retry* counts from 0. *said* are the fields of the reply; None when there was none. *limited*:
+    a rate limit was reached, which backing off for milliseconds can't clear. The server's own wait
+    is never cut short, but stretched by up to a half: all who were told the same come back one by
+    one (Envoy spreads them as wide, `rate_limited_retry_back_off`).
     """
-    named = retry_after(fields, unix_now) if fields else None
+    named = retry_after(said, unix_now) if said else None
     if named is None:
-        return backoff(settings, retry, random)
+        if not limited:
+            return backoff(settings, retry, random)
+        named = _UNNAMED_LIMIT * 2.0**retry
     if named > settings.retry_after_cap:
         return None
-    return named + backoff(settings, retry, random)
+    return named * (1.0 + _SPREAD * random()) + backoff(settings, retry, random)
 
 
 def _date(value: bytes) -> float:

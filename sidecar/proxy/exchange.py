@@ -16,7 +16,6 @@ from sidecar.errors import BadMessage, BadReply, CallError, CallerStalled, Timed
 from sidecar.http.headers import chunk, request_end, response_lines, status_line
 from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.http.semantics import keep_alive_limit
-from sidecar.policy.outcome import endpoint_failed
 from sidecar.policy.timeouts import Timers, first_byte, within
 from sidecar.proxy.backlog import unsent
 from sidecar.proxy.body import UPSTREAM_FULL
@@ -232,7 +231,7 @@ class Exchange:
         """Take the head, which is also the endpoint's result: its body may be long in coming."""
         self.head = head
         self._answered = True
-        self._place.tell(endpoint_failed(head.status), time.monotonic())
+        self._place.answered(head, time.monotonic())
 
     def on_body(self, data: bytes) -> None:
         """Take some of the body."""

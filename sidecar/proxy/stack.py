@@ -10,6 +10,7 @@ from sidecar.observe.stats import RouteStats, Stats
 from sidecar.policy.admission import Admission as AdmissionPolicy
 from sidecar.policy.admission import AdmissionSettings
 from sidecar.policy.budget import Budget
+from sidecar.policy.outage import Outage
 from sidecar.policy.quantile import Quantile
 from sidecar.policy.retry import parse_on
 from sidecar.proxy import settings
@@ -20,7 +21,7 @@ from sidecar.proxy.layers.credentials import Credentials
 from sidecar.proxy.layers.fallback import Fallback, Split, Target
 from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
 from sidecar.proxy.layers.mirror import Mirror
-from sidecar.proxy.layers.retry import Retry
+from sidecar.proxy.layers.retry import Others, Retry
 from sidecar.proxy.limiters import limited
 from sidecar.upstream.rotation import Rotation, Selection
 
@@ -56,7 +57,7 @@ def build(parts: Parts) -> Layer:
     """The stack of a route, from the inside out. A policy that is absent is no layer at all."""
     route = parts.route
     # What is asked of one upstream, under the policy between it and the route.
-    stack = _upstream(parts, route.upstream, route.labels)
+    stack = _upstream(parts, route.upstream, route.labels, spare=bool(route.fallback))
     if route.split or route.fallback or route.model is not None:
         stack = Target(route.upstream, stack, route.model)
     # Canaries take their share before anything is tried, so that each is judged by all its calls.
@@ -64,8 +65,13 @@ def build(parts: Parts) -> Layer:
         stack = _split(parts, stack)
     # Around the attempts of one upstream: another is asked when this one's retries are used up.
     if route.fallback:
+        last = route.fallback[-1]
         others = [
-            Target(other.upstream, _upstream(parts, other.upstream, {}), other.model)
+            Target(
+                other.upstream,
+                _upstream(parts, other.upstream, {}, spare=other is not last),
+                other.model,
+            )
             for other in route.fallback
         ]
         stack = Fallback(stack, others, *parse_on(route.fallback_on), parts.stats)
@@ -83,12 +89,13 @@ def build(parts: Parts) -> Layer:
     return limited(stack, policy.limits, parts.name, parts.draft, parts.stats.count_limited)
 
 
-def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str]) -> Layer:
-    """The part of the stack that belongs to one upstream."""
+def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: bool) -> Layer:
+    """The part of the stack that belongs to one upstream. *spare*: another is left after it."""
     policy = parts.effective(upstream).policy
     config = parts.configs[upstream]
     # An endpoint is picked, connected to and asked: everything else is about when, and how often.
-    stack = _attempt(parts, upstream, labels)
+    attempt = _attempt(parts, upstream, labels)
+    stack: Layer = attempt
     # Two attempts side by side are one try: they fail together or not at all.
     if policy.hedge is not None:
         stack = _hedge(parts, upstream, policy, stack)
@@ -98,7 +105,9 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str]) -> Layer:
             stack,
             settings.retry(policy.retry),
             _budget(parts, "retry", upstream, policy.retry.budget),
+            parts.draft.get(("outage", upstream), Outage),
             parts.stats,
+            Others(attempt.elsewhere, _spare(parts) if spare else frozenset()),
         )
     # A call keeps its place while it is retried: letting go of it would favour those who just came.
     if config.admission is not None:
@@ -107,12 +116,16 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str]) -> Layer:
     return _authenticated(parts, upstream, stack)
 
 
+def _spare(parts: Parts) -> frozenset[int]:
+    return parse_on(parts.route.fallback_on)[1]
+
+
 def _authenticated(parts: Parts, upstream: str, stack: Layer) -> Layer:
     credentials = parts.configs[upstream].credentials
     return stack if credentials is None else Credentials(stack, credentials)
 
 
-def _attempt(parts: Parts, upstream: str, labels: Mapping[str, str]) -> Layer:
+def _attempt(parts: Parts, upstream: str, labels: Mapping[str, str]) -> Attempt:
     found = parts.effective(upstream)
     config = parts.configs[upstream]
     balance = settings.balance_of(found.policy, config)
@@ -171,7 +184,11 @@ def _set_admission(policy: AdmissionPolicy, wanted: AdmissionSettings) -> None:
 def _split(parts: Parts, primary: Layer) -> Layer:
     route = parts.route
     targets = [
-        Target(each.upstream, _upstream(parts, each.upstream, {}), each.model)
+        Target(
+            each.upstream,
+            _upstream(parts, each.upstream, {}, spare=bool(route.fallback)),
+            each.model,
+        )
         for each in route.split
     ]
     shares = [float(each.share) for each in route.split]

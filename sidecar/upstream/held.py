@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from sidecar.policy.outcome import RATE_LIMITED, cooldown, endpoint_failed
+
 if TYPE_CHECKING:
+    from sidecar.http.message import ResponseHead
     from sidecar.policy.breaker import Breaker, Permit
     from sidecar.upstream.endpoint import Endpoint
 
@@ -41,8 +45,27 @@ class Held:
         self._released = False
         endpoint.load.begin()
 
+    def answered(self, head: ResponseHead, now: float) -> None:
+        """The endpoint has answered."""
+        status = head.status
+        if status == RATE_LIMITED:
+            self._limited(now)
+        else:
+            self.tell(endpoint_failed(status), now)
+        if status >= RATE_LIMITED:
+            seconds = cooldown(status, head.fields, time.time())
+            if seconds:
+                self.endpoint.load.cool(now + seconds)
+
+    def _limited(self, now: float) -> None:
+        """The endpoint is well, but a quota is used up: that speaks neither for nor against it."""
+        if self._failed is None:
+            self._failed = False
+            self._cancel()
+            self.endpoint.load.limit(now)
+
     def tell(self, failed: bool, now: float) -> None:
-        """The endpoint has answered with a head, or has failed to."""
+        """How the attempt went, as far as the endpoint is to be judged by it."""
         if self._failed is not None:
             return
         self._failed = failed
@@ -69,6 +92,10 @@ class Held:
             return
         self._released = True
         self.endpoint.load.end()
-        if self._failed is None and self._permit is not None and self.breaker is not None:
+        if self._failed is None:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        if self._permit is not None and self.breaker is not None:
             self.breaker.cancel(self._permit)
             self._permit = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import AttemptError
@@ -109,14 +109,34 @@ class Rotation:
         """
         now = time.monotonic()
         if self.upstream.templated:
-            return self._hold_only(self._rendered(captured, avoid), now)
-        if self._seen != self.upstream.version.value or now >= self._recheck:
-            self._rebuild(now)
+            return self._hold_only(self._rendered(captured, avoid, now), now)
+        self._look(now)
         if self._only is not None:
             return self._hold_only(self._only, now)
         if not self._ready:
             raise self._empty()
+        if now < self.upstream.version.total.cool_until:
+            avoid = self._without_cooling(avoid, now)
         return self._pick(key, now, avoid)
+
+    def elsewhere(self, tried: Sequence[Load], captured: Mapping[str, str] = {}) -> bool:
+        """Whether there is another endpoint than the last *tried* that wants calls now."""
+        now = time.monotonic()
+        if self.upstream.templated:
+            loads = [each.load for each in self.upstream.rendered(captured) if each.usable]
+        else:
+            self._look(now)
+            loads = list(self._ready)
+        return any(load.cool_until <= now and load not in tried[-1:] for load in loads)
+
+    def _without_cooling(self, avoid: Collection[Load], now: float) -> Collection[Load]:
+        """Who is to be avoided: who wants no calls now as well, unless that leaves nobody."""
+        ready = self._ready
+        cooling = {load for load in ready if now < load.cool_until}
+        if len(cooling) == len(ready):
+            return avoid
+        both = cooling.union(avoid)
+        return cooling if both >= ready.keys() else both
 
     def _pick(self, key: int, now: float, avoid: Collection[Load]) -> Held:
         """The balancer's choice; another one, where a half-open breaker lets no more in."""
@@ -159,6 +179,11 @@ class Rotation:
         return breaker or endpoint.new_breaker(scope, settings, _random)
 
     # -- who is in --
+
+    def _look(self, now: float) -> None:
+        """Work out who is in, if that may have changed."""
+        if self._seen != self.upstream.version.value or now >= self._recheck:
+            self._rebuild(now)
 
     def _rebuild(self, now: float) -> None:
         self._seen = self.upstream.version.value
@@ -232,13 +257,16 @@ class Rotation:
 
     # -- templates --
 
-    def _rendered(self, captured: Mapping[str, str], avoid: Collection[Load]) -> Endpoint:
+    def _rendered(
+        self, captured: Mapping[str, str], avoid: Collection[Load], now: float
+    ) -> Endpoint:
         """The endpoint of the next source in turn: what exists depends on the call."""
         choices = self.upstream.rendered(captured)
         usable = [endpoint for endpoint in choices if endpoint.usable]
         self._matching = len(choices)
         if not usable:
             raise self._empty()
+        usable = [each for each in usable if each.load.cool_until <= now] or usable
         if avoid:  # a retry must not move the turn: it would keep time with it
             untried = [endpoint for endpoint in usable if endpoint.load not in avoid] or usable
             return untried[int(_random() * len(untried))]

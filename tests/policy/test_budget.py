@@ -46,6 +46,26 @@ def test_what_others_retry_overdraws() -> None:
     assert budget.balance(16.1) == 10
 
 
+def test_what_was_asked_for_is_not_counted_once() -> None:
+    budget = Budget(BudgetSettings(0.0, 1.0, 10.0))
+    for _ in range(3):
+        budget.excuse()
+    for _ in range(4):
+        budget.charge(5)
+    assert budget.balance(5) == 9
+
+
+def test_excuses_pay_for_no_retry_of_ours() -> None:
+    budget = Budget(BudgetSettings(0.0, 0.1, 10.0))
+    for _ in range(5000):
+        budget.excuse()
+    assert budget.spend(5)
+    assert not budget.spend(5)
+    for _ in range(1001):  # as many as are remembered, and one
+        budget.charge(5)
+    assert budget.balance(5) == -1
+
+
 def test_looking_takes_nothing() -> None:
     budget = Budget(USUAL)
     assert all(budget.allows(1) for _ in range(100))

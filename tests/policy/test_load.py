@@ -72,6 +72,23 @@ def test_a_failure_never_makes_it_look_better(
     assert made.errors >= errors
 
 
+def test_a_limit_costs_a_call_but_tells_no_latency() -> None:
+    made = load((0.4, False, 1.0))
+    made.limit(2.0)
+    assert (made.latency, made.errors, made.seen_at) == (0.4, 0.1, 2.0)
+
+
+def test_who_asks_for_peace_gets_it_until_the_last_time_that_it_named() -> None:
+    total = Total()
+    one, other = Load("a", 1.0, 0.0, total), Load("b", 1.0, 0.0, total)
+    one.cool(5.0)
+    one.cool(3.0)
+    other.cool(4.0)
+    assert (one.cool_until, other.cool_until, total.cool_until) == (5.0, 4.0, 5.0)
+    assert one.snapshot(3.5)["avoided_s"] == 1.5
+    assert "avoided_s" not in one.snapshot(5.0)
+
+
 @pytest.mark.parametrize(
     ("report", "busy", "used"),
     [

@@ -14,6 +14,7 @@ from sidecar.policy.retry import (
     condition_of,
     parse_on,
     retry_after,
+    seconds_of,
     wait_before,
 )
 
@@ -129,19 +130,36 @@ def test_any_bytes_are_a_time_or_say_nothing(value: bytes) -> None:
 
 
 @pytest.mark.parametrize("named", [b"0", b"1", b"2"])
-def test_a_server_is_never_asked_early_nor_by_all_at_once(named: bytes) -> None:
-    random = Random(1).random
-    waits = [wait_before(USUAL, 0, {b"retry-after": named}, NOON, random) for _ in range(50)]
-    assert all(wait is not None and 0 <= wait - int(named) < 0.025 for wait in waits)
+@pytest.mark.parametrize("limited", [True, False])
+def test_a_server_is_never_asked_early_nor_by_all_at_once(named: bytes, limited: bool) -> None:
+    random, seconds = Random(1).random, int(named)
+    waits = [
+        wait_before(USUAL, 0, {b"retry-after": named}, limited, NOON, random) for _ in range(50)
+    ]
+    assert all(wait is not None and 0 <= wait - seconds < 0.5 * seconds + 0.025 for wait in waits)
     assert len(set(waits)) == 50
+    assert not seconds or max(wait or 0 for wait in waits) > 1.4 * seconds
 
 
 def test_a_longer_wait_is_for_the_caller() -> None:
-    assert wait_before(USUAL, 0, {b"retry-after": b"2"}, NOON, never) == 2
-    assert wait_before(USUAL, 0, {b"retry-after": b"2.1"}, NOON, never) is None
-    assert wait_before(USUAL, 0, {b"retry-after": b"9" * 400}, NOON, never) is None
+    assert wait_before(USUAL, 0, {b"retry-after": b"2"}, True, NOON, never) == 2
+    assert wait_before(USUAL, 0, {b"retry-after": b"2.1"}, True, NOON, never) is None
+    assert wait_before(USUAL, 0, {b"retry-after": b"9" * 400}, True, NOON, never) is None
 
 
 @pytest.mark.parametrize("fields", [None, {}, {b"retry-after": b"-3"}])
 def test_without_a_word_of_the_server_it_is_backoff(fields: dict[bytes, bytes] | None) -> None:
-    assert wait_before(USUAL, 1, fields, NOON, lambda: 0.5) == 0.025
+    assert wait_before(USUAL, 1, fields, False, NOON, lambda: 0.5) == 0.025
+
+
+def test_a_limit_that_names_no_time_takes_longer_to_clear() -> None:
+    waits = [wait_before(USUAL, retry, {}, True, NOON, never) for retry in range(4)]
+    assert waits == [0.5, 1.0, 2.0, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [(b"600", 600.0), (b"1.5", 1.5), (b"0", 0.0), (b"", None), (b"None", None), (b"-1", None)],
+)
+def test_seconds_as_text(text: bytes, seconds: float | None) -> None:
+    assert seconds_of(text) == seconds

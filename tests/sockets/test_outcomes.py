@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.sockets.peers import CHUNKED_OK, EVENTS, OK, chunk, until
@@ -19,7 +21,6 @@ END = b"0\r\n\r\n"
         (EVENTS + chunk(b"data: 1\n\n") + END, 0),
         (status(404), 0),
         (status(500), 1),
-        (status(429), 1),
         (b"HTTP/1.1 503 X\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"no") + END, 1),
         ("reset", 1),
         ("hang", 1),
@@ -41,6 +42,20 @@ async def test_it_is_counted_once(act: Act, failures: int) -> None:
         assert endpoint.load.latency > 0 or failures  # a failure tells no latency
         assert (endpoint.load.errors > 0) == bool(failures)
         assert endpoint.load.in_flight == endpoint.load.total.in_flight == 0
+
+
+@pytest.mark.parametrize("said", [b"Retry-After: 9", b"X: y"])
+async def test_a_rate_limit_is_no_verdict(said: bytes) -> None:
+    """The endpoint is well. It is avoided for as long as it says."""
+    one = Scripted("one", status(429, said))
+    async with Fleet(one, policy={"retry": {"max": 0}}) as fleet:
+        assert (await fleet.gets(chat()))[0] == 429
+        endpoint = fleet.endpoints[0]
+        assert len(endpoint.breakers["default"].window) == 0
+        assert endpoint.load.latency == 0
+        assert endpoint.load.errors > 0
+        assert 0 < endpoint.load.cool_until - time.monotonic() <= 9
+        assert (endpoint.load.cool_until - time.monotonic() > 1) == (b"9" in said)
 
 
 async def test_a_head_is_counted_before_its_body() -> None:

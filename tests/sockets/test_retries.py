@@ -197,7 +197,7 @@ async def test_a_failing_upstream_sees_a_fifth_more() -> None:
         assert {reply.status for reply in replies} == {500}
         assert one.calls == 120
         told = [reply["x-should-retry"] for reply in replies]
-        assert set(told) == {"false"}
+        assert set(told[24:]) == {"false"}  # by then it is known that all of it fails
         assert fleet.route.budget_exhausted == 100
 
 
@@ -206,21 +206,126 @@ async def test_the_sdks_own_retries_are_counted() -> None:
     policy = {"retry": {"max": 1, "budget": {"ratio": "100%", "min_per_second": 0}}}
     async with Fleet(one, policy=policy | {"breaker": None}) as fleet:
         client = await fleet.client()
-        first = (await fleet.gets(chat(), client))[2]
-        assert (one.calls, first["x-should-retry"]) == (2, "")
-        again = (await fleet.gets(chat("m", b"x-stainless-retry-count: 1"), client))[2]
-        assert (one.calls, again["x-should-retry"]) == (3, "false")
-        begun = (await fleet.gets(chat("m", b"x-stainless-retry-count: 0"), client))[2]
-        assert (one.calls, begun["x-should-retry"]) == (5, "")
+        await fleet.gets(chat(), client)
+        assert one.calls == 2
+        await fleet.gets(chat("m", b"x-stainless-retry-count: 1"), client)
+        assert one.calls == 3
+        await fleet.gets(chat("m", b"x-stainless-retry-count: 0"), client)
+        assert one.calls == 5
 
 
-async def test_what_we_fail_ourselves_tells_the_sdk_too() -> None:
-    one = Scripted("one", always="reset")
-    policy = {"retry": {"budget": {"ratio": "0%", "min_per_second": 0}}}
+FAILS: list[tuple[Act, str]] = [(status(500), ""), ("reset", "upstream_reset")]
+
+
+@pytest.mark.parametrize(("act", "code"), FAILS)
+async def test_in_a_storm_the_sdk_is_told_not_to_try_again(act: Act, code: str) -> None:
+    one = Scripted("one", always=act)
+    policy = {"retry": {"budget": {"ratio": "0%", "min_per_second": 0}}, "breaker": None}
     async with Fleet(one, policy=policy) as fleet:
-        reply = (await fleet.gets(chat()))[2]
-        assert (reply.code, reply["x-should-retry"]) == ("upstream_reset", "false")
-        assert json.loads(reply.body)["error"]["code"] == "upstream_reset"
+        replies = [(await fleet.gets(chat()))[2] for _ in range(30)]
+        told = [reply["x-should-retry"] for reply in replies]
+        assert told == [""] * 23 + ["false"] * 7  # 24 failures are no chance
+        assert {reply.code for reply in replies} == {code}
+        if code:
+            assert json.loads(replies[0].body)["error"]["code"] == code
+
+
+async def test_a_service_that_fails_now_and_then_is_worth_the_sdks_retry() -> None:
+    one = Scripted("one")
+    policy = {"retry": {"budget": {"ratio": "0%", "min_per_second": 0}}, "breaker": None}
+    async with Fleet(one, policy=policy) as fleet:
+        for _ in range(60):
+            one.acts = [status(500), status(200)]
+            assert not (await fleet.gets(chat()))[2]["x-should-retry"]
+            assert (await fleet.gets(chat()))[0] == 200
+
+
+async def test_a_rate_limit_never_forbids_a_retry() -> None:
+    one = Scripted("one", always=status(429, b"Retry-After: 20"))
+    policy = {"retry": {"budget": {"ratio": "0%", "min_per_second": 0}}, "breaker": None}
+    async with Fleet(one, policy=policy) as fleet:
+        for count in range(60):
+            request = chat("m", b"x-stainless-retry-count: %d" % (count % 3))
+            got, _, reply = await fleet.gets(request)
+            assert (got, reply["retry-after"], reply["x-should-retry"]) == (429, "20", "")
+
+
+# -- rate limits --
+
+LIMITED = status(429, b"Retry-After: 1")
+SDK = chat("m", b"x-stainless-retry-count: 0", b"x-stainless-read-timeout: 600")
+
+
+async def test_another_endpoint_takes_it_at_once() -> None:
+    one, two = Scripted("one"), Scripted("two")
+    async with Fleet(one, two) as fleet:
+        one.always = two.always = LIMITED
+        one.acts, two.acts = [status(200)], [status(200)]  # one call each: it is their turn again
+        for _ in range(2):
+            await fleet.gets(SDK)
+        one.always = None
+        assert {(await fleet.gets(SDK))[:2] for _ in range(6)} == {(200, b"one")}
+        assert two.calls <= 2  # it asked for a second of peace
+
+
+async def test_an_sdk_that_obeys_by_itself_is_not_held_back() -> None:
+    one = Scripted("one", always=LIMITED)
+    async with Fleet(one) as fleet:
+        got, _, reply = await fleet.gets(SDK)
+        assert (got, reply["retry-after"], reply["x-should-retry"]) == (429, "1", "")
+        assert one.calls == 1
+
+
+async def test_what_all_endpoints_refuse_is_handed_on_too() -> None:
+    one, two = Scripted("one", always=LIMITED), Scripted("two", always=LIMITED)
+    async with Fleet(one, two) as fleet:
+        assert (await fleet.gets(SDK))[0] == 429
+        assert one.calls == two.calls == 1
+        assert (await fleet.gets(SDK))[0] == 429
+        assert one.calls + two.calls == 3
+
+
+async def test_a_trusted_caller_that_asks_for_retries_gets_them() -> None:
+    one = Scripted("one", status(429, b"Retry-After: 0.1"))
+    trusted = {"trust": {"headers": True}}
+    async with Fleet(one, listener=trusted) as fleet:
+        request = chat("m", b"x-stainless-retry-count: 0", b"x-sidecar-retries: 1")
+        assert (await fleet.gets(request))[:2] == (200, b"one")
+
+
+async def test_a_wait_beyond_the_sdks_patience_is_not_begun() -> None:
+    one = Scripted("one", always=status(503, b"Retry-After: 1"))
+    trusted = {"trust": {"headers": True}}
+    async with Fleet(one, listener=trusted) as fleet:
+        lines = b"x-stainless-read-timeout: 0.9", b"x-sidecar-retries: 2"
+        assert (await fleet.gets(chat("m", *lines)))[0] == 503
+        assert one.calls == 1
+
+
+async def test_another_upstream_takes_it_at_once() -> None:
+    one, two = Scripted("one", always=LIMITED), Scripted("two")
+    async with Fleet(
+        one,
+        upstreams={each.name: {"endpoints": [{"url": each.url}]} for each in (one, two)},
+        routes=[{"name": "r", "upstream": "one", "fallback": [{"upstream": "two"}]}],
+    ).beside(two) as fleet:
+        assert (await fleet.gets(chat()))[:2] == (200, b"two")
+        assert one.calls == 1
+
+
+async def test_the_retries_that_a_limit_asks_for_cost_no_budget() -> None:
+    one = Scripted("one", always=LIMITED)
+    policy = {"retry": {"max": 1, "budget": {"ratio": "100%", "min_per_second": 0}}}
+    async with Fleet(one, policy=policy | {"breaker": None}) as fleet:
+        client = await fleet.client()
+        for count in range(3):
+            request = chat("m", b"x-stainless-retry-count: %d" % count)
+            assert (await fleet.gets(request, client))[0] == 429
+        one.always = status(500)
+        for _ in range(3):  # as many as there were calls
+            before = one.calls
+            assert (await fleet.gets(chat(), client))[0] == 500
+            assert one.calls == before + 2
 
 
 async def test_the_budget_outlives_a_reload() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from sidecar.errors import AttemptError
+from sidecar.http.message import ResponseHead
 from sidecar.observe.stats import Stats, UpstreamStats
-from sidecar.policy.balance import BalanceSettings
+from sidecar.policy.balance import BalanceSettings, stable_hash
 from sidecar.policy.breaker import BreakerSettings
 from sidecar.policy.ejection import EjectionSettings
 from sidecar.upstream.endpoint import Endpoint
@@ -213,6 +214,91 @@ async def test_without_panic_none_is(clock: Clock) -> None:
     )  # fmt: skip
     clock.now += 1.0  # a breaker's time ends without anybody's word
     assert fleet.picked() == {A}
+
+
+# -- who wants no calls now --
+
+
+def limited(fleet: Fleet, name: str, said: bytes = b"5") -> None:
+    """Have it answer a call with 429."""
+    held, head = fleet.hold(name), ResponseHead()
+    head.status, head.fields = 429, {b"retry-after": said}
+    held.answered(head, time.monotonic())
+    held.release()
+
+
+@pytest.mark.parametrize("method", ["round_robin", "least_conn", "dynamic", "ip_hash", "prefix"])
+async def test_who_asks_for_peace_gets_it_while_there_are_others(clock: Clock, method: str) -> None:
+    fleet = Fleet(A, B, C, method=method)
+    every = fleet.endpoint(A).load, fleet.endpoint(B).load, fleet.endpoint(C).load
+    keys = [stable_hash(b"%d" % number) for number in range(40)]
+    every[0].cool(clock.now + 5.0)
+    every[1].cool(clock.now + 3.0)
+    assert {fleet.rotation.reserve(key).endpoint.name for key in keys} == {C}
+    clock.now += 3.0
+    assert {fleet.rotation.reserve(key).endpoint.name for key in keys} <= {B, C}
+    clock.now += 2.0
+    for load in every:
+        load.in_flight = 0
+    assert A in {fleet.rotation.reserve(key).endpoint.name for key in keys}
+
+
+async def test_when_all_ask_for_it_none_gets_it(clock: Clock) -> None:
+    fleet = Fleet(A, B)
+    limited(fleet, A)
+    limited(fleet, B)
+    assert fleet.picked() == {A, B}
+    assert not fleet.rotation.panic
+    assert not fleet.stats.panic["default"]
+    assert fleet.ejected() == []
+
+
+async def test_a_limit_is_no_matter_of_breakers(clock: Clock) -> None:
+    fleet = Fleet(A, B)
+    for _ in range(50):
+        clock.now += 10.0
+        limited(fleet, A)
+    assert fleet.endpoint(A).breakers["default"].status == "closed"
+    assert len(fleet.endpoint(A).breakers["default"].window) == 0
+
+
+async def test_a_trial_that_meets_a_limit_gives_its_place_back(clock: Clock) -> None:
+    fleet = Fleet(A, B)
+    fleet.fail(A)
+    clock.now += 1.0
+    for _ in range(5):  # more than there are places for trials
+        limited(fleet, A, b"0")
+    assert fleet.endpoint(A).breakers["default"].status == "half_open"
+    fleet.hold(A).tell(False, clock.now)
+
+
+async def test_what_was_tried_comes_before_who_asks_for_peace(clock: Clock) -> None:
+    fleet = Fleet(A, B, C)
+    a, b, c = (fleet.endpoint(name).load for name in (A, B, C))
+    c.cool(clock.now + 5.0)
+    assert fleet.picked(avoid=(a,)) == {B}
+    assert fleet.picked(avoid=(a, b)) == {A, B}
+
+
+@pytest.mark.parametrize("urls", [(A, B), ("http://{name}-a", "http://{name}-b")])
+async def test_whether_there_is_somebody_else(clock: Clock, urls: tuple[str, str]) -> None:
+    rotation, captured = Fleet(*urls).rotation, {"name": "x"}
+    one, two = (rotation.reserve(captured=captured).endpoint.load for _ in range(2))
+    assert rotation.elsewhere((), captured)
+    assert rotation.elsewhere((one,), captured)
+    assert rotation.elsewhere((one, two), captured)
+    two.cool(clock.now + 5.0)
+    assert not rotation.elsewhere((one,), captured)
+    assert rotation.elsewhere((one, two), captured)
+    assert {rotation.reserve(captured=captured).endpoint.load for _ in range(4)} == {one}
+    clock.now += 5.0
+    assert rotation.elsewhere((one,), captured)
+
+
+async def test_nobody_else_is_there(clock: Clock) -> None:
+    fleet = Fleet(A, B)
+    fleet.fail(B)
+    assert not fleet.rotation.elsewhere((fleet.endpoint(A).load,))
 
 
 # -- back again --

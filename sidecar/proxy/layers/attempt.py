@@ -49,9 +49,7 @@ class Attempt:
 
     async def __call__(self, call: Call) -> Exchange:
         """Return the exchange once its head is here; close what was begun if none comes."""
-        rotation = self._rotation
-        if call.labels is not None:
-            rotation = rotation.narrowed(call.labels)
+        rotation = self._rotation_of(call)
         upstream = rotation.upstream
         if upstream.names and upstream.unresolved:
             await self._in_time(call, self._timers, upstream.resolve())
@@ -75,6 +73,14 @@ class Attempt:
         if self._reads_reports and _REPORT in exchange.head.fields:
             self._read_report(exchange, held)
         return exchange
+
+    def elsewhere(self, call: Call) -> bool:
+        """Whether another endpoint than the one that was tried last may take the call now."""
+        return self._rotation_of(call).elsewhere(call.tried, call.captured)
+
+    def _rotation_of(self, call: Call) -> Rotation:
+        rotation = self._rotation
+        return rotation if call.labels is None else rotation.narrowed(call.labels)
 
     async def _send(self, call: Call, held: Held) -> Exchange:
         """Send it; once more, on a new connection, where the one that was taken had died."""

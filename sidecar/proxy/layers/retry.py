@@ -1,9 +1,15 @@
 """Try again what failed before a byte of it went downstream, within a budget.
 
-The budget counts the retries that the SDK makes by itself as well (it says so in
-`x-stainless-retry-count`). Where it is used up, the caller gets what the upstream said, and is told
-not to try again: a service that fails wholly then sees a fifth more calls, not several times as
-many (Google, "Site Reliability Engineering", chapter 21: retry budgets).
+Another endpoint is asked at once. Where there is none, a reply that names a time, or says that a
+rate limit is reached, is the upstream's own pacing. A caller whose SDK obeys that by itself gets
+the reply: were it held back and tried again here too, three calls of the SDK would become nine, and
+its timer might run out meanwhile. For other callers the wait is kept here.
+
+The budget counts the retries that SDKs make by themselves as well (they say so in
+`x-stainless-retry-count`). Where it is used up and the service fails as a whole, the SDK is told
+not to try again: a service that is down then sees a fifth more calls, not several times as many
+(Google, "Site Reliability Engineering", chapter 21: retry budgets). A service that fails now and
+then is worth another try of the SDK's, and so is a rate limit.
 """
 
 from __future__ import annotations
@@ -11,35 +17,64 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecar.errors import AttemptError, forget_frames
-from sidecar.policy.retry import RetrySettings, condition_of, wait_before
+from sidecar.policy.outcome import RATE_LIMITED
+from sidecar.policy.retry import (
+    RetrySettings,
+    backoff,
+    condition_of,
+    retry_after,
+    seconds_of,
+    wait_before,
+)
 
 if TYPE_CHECKING:
+    from sidecar.http.message import ResponseHead
     from sidecar.observe.stats import RouteStats
     from sidecar.policy.budget import Budget
+    from sidecar.policy.outage import Outage
     from sidecar.proxy.call import Call
     from sidecar.proxy.exchange import Exchange
     from sidecar.proxy.layer import Layer
 
 SDK_RETRY: Final = b"x-stainless-retry-count"
+PATIENCE: Final = b"x-stainless-read-timeout"
+"""Seconds that the SDK waits for the reply to begin."""
 SHOULD_RETRY: Final = b"x-should-retry"
 """By which the upstream itself says whether a retry has a point, as the SDKs read it."""
 _FIRST: Final = (None, b"0")
 
 
+class Others(NamedTuple):
+    """Who else can take a call that failed."""
+
+    elsewhere: Callable[[Call], bool]
+    """Whether another endpoint can, now."""
+    fallback_on: frozenset[int]
+    """Statuses on which the route goes on to another upstream; empty where none is left."""
+
+
 class Retry:
-    """Around the attempt. *budget* is shared by all calls to the upstream."""
+    """Around the attempt. *budget* and *outage* are shared by all calls to the upstream."""
 
     def __init__(
-        self, inner: Layer, settings: RetrySettings, budget: Budget, stats: RouteStats
+        self,
+        inner: Layer,
+        settings: RetrySettings,
+        budget: Budget,
+        outage: Outage,
+        stats: RouteStats,
+        others: Others,
     ) -> None:
         self._inner = inner
         self._settings = settings
         self._budget = budget
+        self._outage = outage
         self._stats = stats
+        self._others = others
 
     async def __call__(self, call: Call) -> Exchange:
         """Return the first reply that is good enough, or the last one."""
@@ -51,8 +86,9 @@ class Retry:
             try:
                 exchange = await self._inner(call)
                 if exchange.head.status not in self._settings.statuses:
+                    self._outage.observe(False)
                     return exchange
-                wait = self._wait(call, retry, exchange.head.fields)
+                wait = self._after_reply(call, retry, exchange.head)
                 if wait is None:
                     return exchange
                 exchange.abandon()
@@ -60,7 +96,7 @@ class Retry:
             except AttemptError as error:
                 if condition_of(error.code) not in self._settings.conditions:
                     raise
-                wait = self._wait(call, retry, None)
+                wait = self._after_error(call, retry, error)
                 if wait is None:
                     raise
                 reason = error.code
@@ -69,20 +105,73 @@ class Retry:
             retry += 1
             await asyncio.sleep(wait)
 
-    def _wait(self, call: Call, retry: int, fields: Mapping[bytes, bytes] | None) -> float | None:
+    def _after_error(self, call: Call, retry: int, error: AttemptError) -> float | None:
         """Seconds until the next attempt; None if there must be none."""
+        self._outage.observe(error.endpoint_failed)
+        wait = self._wait(call, retry, None)
+        if wait is None:
+            call.final = self._hopeless(call)
+        return wait
+
+    def _after_reply(self, call: Call, retry: int, head: ResponseHead) -> float | None:
+        """The same after a reply that is not good enough."""
+        limited = head.status == RATE_LIMITED
+        if not limited:
+            self._outage.observe(True)
+        wait = None
+        if head.fields.get(SHOULD_RETRY) != b"false":
+            wait = self._wait(call, retry, head)
+        if wait is None:
+            call.final = not limited and self._hopeless(call)
+            if limited and SDK_RETRY in call.head.fields:
+                self._budget.excuse()  # the retry that the SDK will make of it
+        return wait
+
+    def _wait(self, call: Call, retry: int, head: ResponseHead | None) -> float | None:
         settings = self._settings
-        if fields is not None and fields.get(SHOULD_RETRY) == b"false":
-            return None
         most = settings.max if call.retries is None else call.retries
         if retry >= most or call.body.streamed or call.head.method not in settings.methods:
             return None
-        wait = wait_before(settings, retry, fields, time.time(), random.random)
+        wait = self._pace(call, retry, head)
         now = time.monotonic()
-        if wait is None or (call.deadline is not None and now + wait >= call.deadline):
+        if wait is None or not _waits_until(call, now + wait):
             return None
         if not self._budget.spend(now):
             self._stats.budget_exhausted += 1
-            call.final = True
             return None
         return wait
+
+    def _pace(self, call: Call, retry: int, head: ResponseHead | None) -> float | None:
+        """Seconds that the upstream, or backing off, asks for; None: hand the reply on."""
+        settings = self._settings
+        if head is None or self._others.elsewhere(call):
+            return backoff(settings, retry, random.random)
+        limited, now = head.status == RATE_LIMITED, time.time()
+        if limited or retry_after(head.fields, now) is not None:
+            obeys = SDK_RETRY in call.head.fields and call.retries is None
+            if obeys or head.status in self._others.fallback_on:
+                return None
+        return wait_before(settings, retry, head.fields, limited, now, random.random)
+
+    def _hopeless(self, call: Call) -> bool:
+        """Whether another try of the SDK's would only add to a storm.
+
+        If not, the budget pays for it now: before it comes, many more calls will ask the same.
+        """
+        if not self._outage.total:
+            return False
+        if SDK_RETRY not in call.head.fields:
+            return not self._budget.allows(time.monotonic())
+        if not self._budget.spend(time.monotonic()):
+            return True
+        self._budget.excuse()
+        return False
+
+
+def _waits_until(call: Call, when: float) -> bool:
+    """Whether the caller is still there *when* the next attempt begins."""
+    if call.deadline is not None and when >= call.deadline:
+        return False
+    said = call.head.fields.get(PATIENCE)
+    patience = None if said is None else seconds_of(said)
+    return patience is None or when < call.arrived + patience
