@@ -59,6 +59,11 @@ class RequestParser(Guard):
         """Whether a head is being received. An empty line before it is its beginning."""
         return self.in_head or self._empty_lines > 0
 
+    @property
+    def to_head(self) -> bool:
+        """Whether the request that is being received is known to be a HEAD."""
+        return not self._between and self._head.method == b"HEAD"
+
     def feed(self, data: bytes, at: int = 0) -> int:
         """Parse *data* from *at* to the end of one request; return the position behind it.
 
@@ -148,7 +153,7 @@ class RequestParser(Guard):
         if isinstance(error, httptools.HttpParserCallbackError):
             raise error.__context__ or error
         if isinstance(error, httptools.HttpParserInvalidMethodError):
-            self._refuse("the method is unknown", 501, "bad_request")
+            raise BadMessage("the method is unknown", status=501, code="bad_request") from None
         self._refuse(f"malformed request: {error}", 400, "bad_request")
 
     def _after_upgrade(self) -> None:
@@ -174,6 +179,8 @@ class RequestParser(Guard):
             self._refuse_headers()
 
     def _refuse(self, message: str, status: int, code: str) -> NoReturn:
+        if self.in_head and not self._head.method:
+            self._head.method = self._parser.get_method()
         raise BadMessage(message, status=status, code=code)
 
     def _refuse_line(self) -> NoReturn:

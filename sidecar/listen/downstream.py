@@ -305,7 +305,7 @@ class DownstreamConnection(asyncio.Protocol):
         if body is not None and self._call is not None:
             body.fail(error)
         else:
-            self.transport.write(refusal(error))
+            self.transport.write(refusal(error, self._parser.to_head))
             self._close()
 
     def _serves_half_closed(self, call: Call | None) -> bool:

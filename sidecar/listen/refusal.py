@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 _getrandbits: Final = random.Random().getrandbits
 
 
-def refusal(error: CallError) -> bytes:
-    """A whole reply, after which the connection closes. No dialect is known: OpenAI's serves."""
+def refusal(error: CallError, to_head: bool = False) -> bytes:
+    """A whole reply, after which the connection closes. No dialect is known: OpenAI's serves.
+
+    A reply *to_head* has no body (RFC 9110, section 9.3.2).
+    """
     request_id = new_trace_id(_getrandbits)
     body = error_body("openai", error.status, error.code, error.message, request_id.decode())
     lines = b"\r\nx-request-id: %b\r\nConnection: close\r\n\r\n" % request_id
-    return error_head(error, len(body)) + lines + body
+    return error_head(error, len(body)) + lines + (b"" if to_head else body)

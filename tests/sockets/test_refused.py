@@ -48,6 +48,42 @@ async def test_refused(request_: bytes, status: int, more: bytes) -> None:
         await stage.answered(await stage.client())  # a new connection works
 
 
+HEADS = [
+    b"HEAD / HTTP/1.1\r\nHost: a b\r\n\r\n",
+    b"HEAD / HTTP/1.1\r\nHost: a\r\nA: \x01\r\n\r\n",
+    b"HEAD x://a HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"HEAD / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+]
+
+
+@pytest.mark.parametrize("request_", HEADS)
+async def test_a_refused_head_gets_no_body(request_: bytes) -> None:
+    async with Stage() as stage:
+        client = await stage.client()
+        await client.sends(request_)
+        reply = await client.reply("HEAD")
+        assert (reply.status, reply["connection"]) == (400, "close")
+        assert int(reply["content-length"]) > 0
+        await client.ends()
+
+
+@pytest.mark.parametrize(("behind", "status"), [(b"\r\r", 400), (b"\0", 501), (b"BREW /", 501)])
+async def test_what_follows_a_head_is_refused_with_a_body(behind: bytes, status: int) -> None:
+    async with Stage() as stage:
+        client = await stage.client()
+        await client.sends(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" + behind)
+        server = await stage.accepts()
+        await server.head()
+        await server.sends(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        assert (await client.reply("HEAD")).status == 200
+        reply = await client.reply()
+        assert (reply.status, reply.code) == (status, "bad_request")
+        assert reply.body
+        await client.ends()
+
+
 async def test_a_body_over_its_limit_without_a_length() -> None:
     async with Stage(listener={"limits": {"body": "64KiB"}}) as stage:
         reply = await refusal(stage, CHUNKED + chunk(b"x" * 65_537) + FLOOD)
