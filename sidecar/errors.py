@@ -114,11 +114,20 @@ class AttemptError(CallError):
     status = 502
 
 
-class Overloaded(AttemptError):
-    """Too many calls wait for a connection to the endpoint."""
+class LocalFailure(AttemptError):
+    """An attempt that failed by a fault of ours or our machine's, and never reached the endpoint.
+
+    It says nothing about the endpoint, and another attempt costs the upstream nothing.
+    """
+
+    code = "out_of_resources"
+    status = 503
+
+
+class Overloaded(LocalFailure):
+    """Too many calls wait for a connection to the endpoint, or this one has waited too long."""
 
     code = "pool_overflow"
-    status = 503
 
 
 class Shed(AttemptError):
@@ -129,7 +138,7 @@ class Shed(AttemptError):
 
 
 class ConnectFailed(AttemptError):
-    """The name did not resolve, nothing listened, or TLS could not be agreed."""
+    """The name does not exist, nothing listened, or TLS could not be agreed."""
 
     code = "connect_failed"
     endpoint_failed = True
@@ -140,6 +149,13 @@ class TimedOut(AttemptError):
 
     status = 504
     endpoint_failed = True
+
+
+class DeadlineExceeded(TimedOut):
+    """The call's own total time is over: how long an endpoint may take, it does not say."""
+
+    code = "total_timeout"
+    endpoint_failed = False
 
 
 class Reset(AttemptError):
@@ -153,6 +169,7 @@ class Stale(Reset):
     """A reused connection had died: the server closed it before it saw the request."""
 
     code = "stale_connection"
+    endpoint_failed = False
 
 
 class BadReply(AttemptError):

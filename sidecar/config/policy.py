@@ -18,9 +18,9 @@ Priority = Literal["high", "normal", "low"]
 class Timeouts(Section, frozen=True):
     """The four timers. Each names itself in the error that it causes."""
 
-    connect: Annotated[
-        Duration, Meta(description="To connect, TLS included, and to wait for a place in the pool.")
-    ] = Duration("5s")
+    connect: Annotated[Duration, Meta(description="To connect: name, TCP and TLS.")] = Duration(
+        "5s"
+    )
     first_byte: Annotated[
         Duration | UnsetType,
         Meta(

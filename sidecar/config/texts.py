@@ -60,6 +60,7 @@ _IN_UPSTREAMS: Final[tuple[tuple[str, Rule], ...]] = (
     ("pool.lifetime", grammar.positive),
     ("pool.idle_timeout", grammar.positive),
     ("dns_refresh", grammar.positive),
+    ("dns_max_stale", grammar.positive),
     ("health.path", grammar.probe_path),
     ("health.expect.*", grammar.status),
     ("health.interval", grammar.positive),

@@ -56,10 +56,24 @@ class Pool(Section, frozen=True):
 
     max_open: Annotated[
         int, Meta(ge=1, le=100_000, description="Connections at once; calls beyond wait in line.")
-    ] = 50
-    max_idle: Annotated[int, Meta(ge=0, le=100_000, description="Idle connections kept.")] = 10
+    ] = 1024
+    max_idle: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="Idle connections kept; more are closed when they were not needed for 5 s. "
+            "`0`: none is kept, not even as long.",
+        ),
+    ] = 10
     max_waiting: Annotated[
-        int, Meta(ge=0, le=1_000_000, description="Calls waiting for a connection; more get 503.")
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Calls waiting for a connection, each for `timeouts.first_byte` at most; "
+            "more get 503.",
+        ),
     ] = 1024
     lifetime: Annotated[
         Duration, Meta(description="A connection is not used again after this.")
@@ -156,6 +170,13 @@ class Upstream(Section, frozen=True):
     dns_refresh: Annotated[Duration, Meta(description="How often names are resolved again.")] = (
         Duration("30s")
     )
+    dns_max_stale: Annotated[
+        Duration,
+        Meta(
+            description="How long the last addresses of a name serve while the resolver fails. "
+            "When it says twice that there is no such name, they serve no longer."
+        ),
+    ] = Duration("24h")
     health: Annotated[Health | None, Meta(description="Active checks. `null`: none.")] = None
     load: Annotated[
         LoadReport | None, Meta(description="Where endpoints report load. `null`: nowhere.")

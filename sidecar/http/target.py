@@ -17,7 +17,11 @@ _known: Final[dict[bytes, bytes]] = {}
 
 
 def normal_host(host: bytes) -> bytes | None:
-    """Lower-case form of a valid `host[:port]`, or None."""
+    """Lower-case form of a valid `host[:port]`, without a dot at the name's end, or None.
+
+    The dot only keeps a resolver from trying its search list (RFC 1034, section 3.1): with it and
+    without, it is the same host.
+    """
     found = _known.get(host)
     if found is not None:
         return found
@@ -25,7 +29,8 @@ def normal_host(host: bytes) -> bytes | None:
         return None
     if len(_known) >= 1024:
         _known.clear()
-    lower = _known[host] = host.lower()
+    name, colon, port = host.lower().partition(b":")
+    lower = _known[host] = (name.removesuffix(b".") or name) + colon + port
     return lower
 
 

@@ -12,9 +12,8 @@ from sidecar.listen.original import original_target
 from sidecar.upstream.own import is_own
 
 if TYPE_CHECKING:
-    from aiohappyeyeballs import AddrInfoType
-
     from sidecar.listen.original import Target
+    from sidecar.upstream.lookup import AddrInfo
 
 
 class Capture(Interceptor):
@@ -33,7 +32,7 @@ class Capture(Interceptor):
         else:
             await self.consider(sock, peer, target)
 
-    async def addresses(self, target: Target) -> list[AddrInfoType]:
+    async def addresses(self, target: Target) -> list[AddrInfo]:
         """The one that the kernel told."""
         if ":" in target.host:
             return [(socket.AF_INET6, socket.SOCK_STREAM, 0, "", (target.host, target.port, 0, 0))]

@@ -4,49 +4,60 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-import aiohappyeyeballs
-
-from sidecar.errors import ConnectFailed, TimedOut
-from sidecar.upstream.own import own_socket
+from sidecar.errors import CallError, ConnectFailed, LocalFailure, TimedOut
+from sidecar.upstream.connect import connect, local_reason
+from sidecar.upstream.lookup import AddrInfo, literal, says_no, with_port
 
 if TYPE_CHECKING:
-    from aiohappyeyeballs import AddrInfoType
-
     from sidecar.listen.original import Target
 
-_NEXT_ADDRESS_AFTER: Final = 0.25
-"""Seconds (RFC 8305, section 8)."""
 _WITHIN: Final = 10.0
-"""Seconds for the name and the connection; a kernel would try for two minutes."""
+"""Seconds for the name, and for the connection; a kernel would try for two minutes."""
 
 
-async def resolve(target: Target) -> list[AddrInfoType]:
-    """The addresses of *target*. Raise ConnectFailed if it has none."""
-    loop = asyncio.get_running_loop()
+async def resolve(
+    target: Target, find: Callable[[str], Awaitable[list[AddrInfo]]]
+) -> list[AddrInfo]:
+    """The addresses of *target*, which *find* asks a resolver for if it is a name.
+
+    Raise ConnectFailed if there is no such name, LocalFailure if the resolver does not answer.
+    """
+    known = literal(target.host, target.port)
+    if known is not None:
+        return known
     try:
         async with asyncio.timeout(_WITHIN):
-            return list(await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM))
-    except (OSError, UnicodeError):  # a timeout, too
-        raise ConnectFailed(
-            f"the name {target.host} does not resolve", code="resolve_failed"
-        ) from None
+            return with_port(await find(target.host), target.port)
+    except (OSError, UnicodeError) as error:  # a timeout, too
+        raise _unresolved(target, error) from None
 
 
-async def dial(target: Target, addresses: list[AddrInfoType]) -> socket.socket:
-    """A connection to *target* at one of *addresses*. Raise ConnectFailed or TimedOut."""
+def _unresolved(target: Target, error: Exception) -> CallError:
+    if says_no(error):
+        return ConnectFailed(f"the name {target.host} does not resolve", code="resolve_failed")
+    return LocalFailure(
+        f"the resolver does not answer for {target.host}: {error}".removesuffix(": "),
+        code="resolver_failed",
+    )
+
+
+async def dial(target: Target, addresses: list[AddrInfo]) -> socket.socket:
+    """A connection to *target* at one of *addresses*.
+
+    Raise ConnectFailed or TimedOut, or LocalFailure if our machine has no means for it.
+    """
+    timer = asyncio.timeout(_WITHIN)
     try:
-        async with asyncio.timeout(_WITHIN):
-            return await aiohappyeyeballs.start_connection(
-                addresses,
-                happy_eyeballs_delay=_NEXT_ADDRESS_AFTER,
-                interleave=1,
-                socket_factory=own_socket,
-            )
-    except TimeoutError:
-        raise TimedOut(
-            f"no connection to {target} in {_WITHIN:g} s", code="connect_timeout"
-        ) from None
+        async with timer:
+            return await connect(addresses)
     except OSError as error:
-        raise ConnectFailed(f"can't connect to {target}: {error}") from error
+        if timer.expired():
+            message = f"no connection to {target} in {_WITHIN:g} s"
+            raise TimedOut(message, code="connect_timeout") from None
+        missing = local_reason(error)
+        if missing is not None:
+            raise LocalFailure(f"no connection to {target}: {missing}") from error
+        raise ConnectFailed(f"can't connect to {target}: {error.strerror or error}") from error

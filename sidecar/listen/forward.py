@@ -23,8 +23,7 @@ from sidecar.listen.peek import peek
 from sidecar.listen.refusal import refusal
 
 if TYPE_CHECKING:
-    from aiohappyeyeballs import AddrInfoType
-
+    from sidecar.upstream.lookup import AddrInfo
 _ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _LINGER: Final = 2.0
 """Seconds that a client gets to close its side, once it was refused."""
@@ -76,9 +75,9 @@ class Forward(Interceptor):
         self.count(Decision.NOT_ROUTED)
         self.tunnel(sock, peer, far, str(target), (passed_on_head(head), b""))
 
-    async def addresses(self, target: Target) -> list[AddrInfoType]:
+    async def addresses(self, target: Target) -> list[AddrInfo]:
         """Those of *target* that may be reached from here."""
-        rules, found = self.rules, await resolve(target)
+        rules, found = self.rules, await resolve(target, self.shared.lookups.find)
         allowed = [info for info in found if rules.reach.allows(target.host, str(info[4][0]))]
         if not allowed:
             raise Forbidden(f"{target.host} is not public, and not in `intercept.allow`")

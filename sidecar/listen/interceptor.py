@@ -19,21 +19,24 @@ from sidecar.listen.intercepted import TlsConnection
 from sidecar.listen.leaves import Leaves
 from sidecar.listen.peek import peek
 from sidecar.listen.rules import Rules
+from sidecar.upstream.lookup import Lookups
 
 if TYPE_CHECKING:
     import ssl
-
-    from aiohappyeyeballs import AddrInfoType
 
     from sidecar.config.model import Listener as Config
     from sidecar.listen.listener import Current
     from sidecar.listen.original import Target
     from sidecar.observe.stats import ListenerStats
     from sidecar.proxy.recorder import Recorder
+    from sidecar.upstream.lookup import AddrInfo
 
 _log: Final = logging.getLogger(__name__)
 _QUIET: Final = 60.0
 """Seconds between two warnings of one kind."""
+_LOOKUPS: Final = 32
+"""Threads for the names that clients ask for, whichever they are: none of them is one that looks up
+names of endpoints, so that a client's names hold up other clients' at most."""
 
 
 class Shared:
@@ -43,6 +46,7 @@ class Shared:
         self.memory = Memory()
         self.leaves = Leaves()
         self.warned: dict[Decision, float] = {}
+        self.lookups = Lookups(_LOOKUPS)
 
 
 class Interceptor(Gate):
@@ -89,7 +93,7 @@ class Interceptor(Gate):
         """What became of a connection."""
         self.stats.decisions[decision.value] += 1
 
-    async def addresses(self, target: Target) -> list[AddrInfoType]:
+    async def addresses(self, target: Target) -> list[AddrInfo]:
         """Where connections to *target* may be passed on to. Raise CallError if nowhere."""
         raise NotImplementedError
 

@@ -105,7 +105,7 @@ class EndpointStats:
         self.up = True
         """What its health probes say."""
         self.probes: defaultdict[str, int] = defaultdict(int)
-        """Health probes, by result."""
+        """Health probes, by result: `ok`, `failed`, or `unknown` where we could not ask."""
         self.breakers: dict[str, str] = {}
         """State by scope; a breaker is made by the first attempt."""
         self.transitions: defaultdict[str, int] = defaultdict(int)

@@ -26,6 +26,21 @@ class Due(NamedTuple):
     name: str
 
 
+class Patience(NamedTuple):
+    """How long a call waits for a connection: in seconds, but `deadline` on the monotonic clock."""
+
+    connect: float
+    """For the name, TCP and TLS."""
+    queue: float
+    """For another call's connection to fall free, where there can't be one more."""
+    deadline: float | None = None
+    """When the whole call is over, whatever it waits for."""
+
+    def less(self, seconds: float) -> Patience:
+        """What is left of it after *seconds* in the queue."""
+        return self._replace(queue=max(0.0, self.queue - seconds))
+
+
 def first_byte(timers: Timers, stream: bool) -> float:
     """Seconds to wait for a reply's head."""
     if timers.first_byte is not None:

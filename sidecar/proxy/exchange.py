@@ -12,7 +12,14 @@ import time
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from sidecar.errors import BadMessage, BadReply, CallError, CallerStalled, TimedOut
+from sidecar.errors import (
+    BadMessage,
+    BadReply,
+    CallError,
+    CallerStalled,
+    DeadlineExceeded,
+    TimedOut,
+)
 from sidecar.http.headers import chunk, request_end, response_lines, status_line
 from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.http.semantics import keep_alive_limit
@@ -351,7 +358,7 @@ class Exchange:
 
     def _timed_out(self, name: str, seconds: float) -> CallError:
         if name == "total":
-            return TimedOut("the call's total time is over", code="total_timeout")
+            return DeadlineExceeded("the call's total time is over")
         if name == "first_byte":
             message = f"{self.endpoint.name} sent no reply within {seconds:g} s"
             return TimedOut(message, code="first_byte_timeout")

@@ -8,7 +8,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Final
 
-from sidecar.errors import CallerLeft, CallError, CutOff, TimedOut, forget_frames
+from sidecar.errors import CallerLeft, CallError, CutOff, DeadlineExceeded, forget_frames
 from sidecar.llm.request import asked
 from sidecar.observe.trace import receive
 from sidecar.proxy.reply import ReplyWriter, send_error
@@ -76,7 +76,7 @@ async def _receive(call: Call, candidates: tuple[Candidate, ...]) -> None:
         async with asyncio.timeout(None if None in totals else max(t or 0 for t in totals)):
             await call.body.hold(max(c.route.hold for c in candidates), _BODY_IDLE)
     except TimeoutError:
-        raise TimedOut("the call's total time is over", code="total_timeout") from None
+        raise DeadlineExceeded("the call's total time is over") from None
 
 
 def _route(call: Call, candidates: tuple[Candidate, ...]) -> Route:

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
-import aiohappyeyeballs
-
-from sidecar.errors import ConnectFailed
 from sidecar.policy.breaker import Breaker
 from sidecar.policy.load import Load
-from sidecar.upstream.connection import UpstreamConnection
+from sidecar.upstream.dialer import Dialer
 from sidecar.upstream.overrides import Override
-from sidecar.upstream.own import own_socket
 from sidecar.upstream.pool import Pool
-from sidecar.upstream.resolve import Name
 
 if TYPE_CHECKING:
+    import ssl
+
     from sidecar.config.model import Pool as PoolConfig
     from sidecar.observe.stats import EndpointStats
     from sidecar.policy.breaker import BreakerSettings
     from sidecar.policy.load import Total
+    from sidecar.upstream.resolve import Name
 
 _log: Final = logging.getLogger("sidecar.upstream")
-_NEXT_ADDRESS_AFTER: Final = 0.25
-"""Seconds until the next address of a name is tried as well (RFC 8305, section 8)."""
 
 
 class Place(NamedTuple):
@@ -63,9 +56,9 @@ class Endpoint:
         place: Place,
         pool: PoolConfig,
         stats: EndpointStats,
+        resolved: Name,
         context: ssl.SSLContext | None = None,
         server_name: str | None = None,
-        refresh: float = 30.0,
         changed: Callable[[], None] = lambda: None,
         total: Total | None = None,
     ) -> None:
@@ -74,11 +67,12 @@ class Endpoint:
         """How logs and metrics call it: its URL, or URL and address."""
         self.place = place
         self.stats = stats
-        self.pool = Pool(pool, stats, self._dial)
-        self._context = context if place.secure else None
-        self._server_name = server_name or urlsplit(f"//{place.authority.decode()}").hostname
-        self._name = Name(place.host, place.port, refresh)
-        self._refreshing: asyncio.TimerHandle | None = None
+        server_name = server_name or urlsplit(f"//{place.authority.decode()}").hostname
+        self.dial = Dialer(name, resolved, context if place.secure else None, server_name)
+        self.pool = Pool(pool, stats, self.dial)
+        self.resolved = resolved
+        """Its name, or its address."""
+        resolved.on_change = self._moved
         self.load = Load(name, 1.0, time.monotonic(), total)
         self.labels: Mapping[str, str] = {}
         self.breakers: dict[str, Breaker] = {}
@@ -109,6 +103,11 @@ class Endpoint:
         """Whether it may get attempts at all, however it fares."""
         override = self._override
         return not override.drained and self.load.weight > 0 and override.breaker != "open"
+
+    @property
+    def reachable(self) -> bool:
+        """Whether an address of it is known."""
+        return bool(self.resolved.found)
 
     @property
     def override(self) -> Override:
@@ -161,63 +160,9 @@ class Endpoint:
     def retire(self) -> None:
         """No new calls come: idle connections are closed, the others after their call."""
         self.pool.retire()
-        if self._refreshing is not None:
-            self._refreshing.cancel()
+        self.resolved.stop()
 
-    async def _dial(self, pool: Pool) -> UpstreamConnection:
-        infos = await self._name.get()
-        connection = UpstreamConnection(pool)
-        try:
-            await self._connect(connection, infos)
-        except asyncio.CancelledError:
-            connection.orphan()
-            raise
-        except ssl.SSLError as error:
-            reason = getattr(error, "verify_message", "") or error.reason or str(error)
-            raise ConnectFailed(f"TLS with {self.name}: {reason}", code="tls_failed") from error
-        except OSError as error:
-            raise ConnectFailed(f"can't connect to {self.name}: {error}") from error
-        self._watch_name()
-        return connection
-
-    async def _connect(
-        self, connection: UpstreamConnection, infos: list[aiohappyeyeballs.AddrInfoType]
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        sock = await aiohappyeyeballs.start_connection(
-            infos,
-            happy_eyeballs_delay=_NEXT_ADDRESS_AFTER,
-            interleave=1,
-            loop=loop,
-            socket_factory=own_socket,
-        )
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            await loop.create_connection(
-                lambda: connection,
-                sock=sock,
-                ssl=self._context,
-                server_hostname=self._server_name if self._context else None,
-            )
-        except BaseException:
-            # uvloop closes the descriptor itself. Where TLS breaks off at once, that was before it
-            # knew of `sock`, which would close the number again: another connection's by then.
-            sock.detach()
-            raise
-
-    def _watch_name(self) -> None:
-        """While connections are open, ask again, and close idle ones to addresses that are gone."""
-        if self._refreshing is None and not self.pool.retired:
-            loop = asyncio.get_running_loop()
-            self._refreshing = loop.call_later(self._name.refresh, self._refresh)
-
-    def _refresh(self) -> None:
-        self._refreshing = None
-        if self.pool.open and not self.pool.retired:
-            self._refresh_task = asyncio.create_task(self._ask_again())
-
-    async def _ask_again(self) -> None:
-        await self._name.get()
-        addresses = self._name.addresses
-        self.pool.close_idle(lambda connection: connection.peer not in addresses)
-        self._watch_name()
+    def _moved(self) -> None:
+        """Its name has other addresses now, or none."""
+        self.pool.move(self.resolved.addresses)
+        self._changed()

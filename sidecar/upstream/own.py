@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from aiohappyeyeballs import AddrInfoType
+    from sidecar.upstream.lookup import AddrInfo
 
 _sockets: Final[WeakSet[socket.socket]] = WeakSet()
 """Those that connect, and those in pools: few. Of a socket that is closed nothing is left here."""
@@ -18,7 +18,7 @@ _kept: Final[set[tuple[str, int]]] = set()
 """Ends of those that may be many, which their owner takes back."""
 
 
-def own_socket(info: AddrInfoType) -> socket.socket:
+def own_socket(info: AddrInfo) -> socket.socket:
     """A socket for *info* that `is_own` knows, from before it is connected."""
     sock = socket.socket(*info[:3])
     sock.setblocking(False)

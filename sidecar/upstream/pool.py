@@ -4,6 +4,10 @@ State: `_idle` (a stack: the last used is the warmest), `_open` (all of ours, th
 too) and `_waiting` (callers in the order in which they came). Every change is one synchronous step;
 connecting happens after it. A place that falls free goes to the first who waits, never past the
 queue.
+
+Waiting in the queue is no failure of the endpoint's: it has a time of its own, and ends with errors
+that no breaker and no retry budget counts. Where this machine has no descriptor or port left for
+one more connection, calls wait for those that are there.
 """
 
 from __future__ import annotations
@@ -12,31 +16,53 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sidecar.errors import Overloaded
+from sidecar.errors import DeadlineExceeded, LocalFailure, Overloaded
+from sidecar.policy.timeouts import Due, Patience, within
 
 if TYPE_CHECKING:
     from sidecar.config.model import Pool as PoolConfig
     from sidecar.observe.stats import EndpointStats
     from sidecar.upstream.connection import UpstreamConnection
 
-Dial = Callable[["Pool"], Awaitable["UpstreamConnection"]]
+Dial = Callable[["Pool", Due], Awaitable["UpstreamConnection"]]
+
+_UNNEEDED: Final = 5.0
+"""Seconds. A connection beyond `max_idle` that rested as long was not needed: closing it at once
+would only have the next burst connect again."""
+_TRY_AGAIN: Final = 0.5
+"""Seconds until a connection is tried again that this machine had no means for."""
 
 
 class Pool:
-    """At most `config.max_open` connections, made by *dial*. `config` may be replaced any time."""
+    """At most `config.max_open` connections, made by *dial*. `configure` replaces `config`."""
 
     def __init__(self, config: PoolConfig, stats: EndpointStats, dial: Dial) -> None:
         self.config = config
         self.stats = stats
         self.retired = False
         self.loop = asyncio.get_running_loop()
+        self.addresses: frozenset[str] | None = None
+        """Of the endpoint's name, as it was last answered: no connection goes back to others. None:
+        any, since the endpoint has no name."""
         self._dial = dial
         self._idle: list[UpstreamConnection] = []
         self._open = 0
         self._waiting: deque[asyncio.Future[UpstreamConnection | None]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
+        self._hurried = False
+        """Whether the sweep looks after connections beyond `max_idle`, which must not wait long."""
+        self._starved: asyncio.TimerHandle | None = None
+        """Calls wait though there may be more connections: this machine had no means for them."""
+
+    def configure(self, config: PoolConfig) -> None:
+        """Go by *config* from now on: who waits gets what there is more room for."""
+        self.config = config
+        while self._let_one_connect():
+            pass
+        if self._idle:
+            self._arm_sweep()
 
     def take(self) -> UpstreamConnection | None:
         """An idle connection that is still good, or None. Never waits."""
@@ -51,10 +77,11 @@ class Pool:
             connection.abort()
         return None
 
-    async def acquire(self, *, reuse: bool = True) -> UpstreamConnection:
+    async def acquire(self, patience: Patience, *, reuse: bool = True) -> UpstreamConnection:
         """A connection: an idle one if *reuse*, a new one, or the next that falls free.
 
-        Raise Overloaded when too many wait already, ConnectFailed when connecting does not succeed.
+        Raise Overloaded when too many wait already, or after *patience*; ConnectFailed or TimedOut
+        when connecting does not succeed; LocalFailure when it is our own machine that can't.
         """
         connection = self.take() if reuse else None
         if connection is not None:
@@ -63,23 +90,28 @@ class Pool:
             self._close_one_idle()
         if self._open < self.config.max_open and not self._waiting:
             self._count_open(1)
-            return await self._connect()
-        return await self._wait()
+            return await self._connect(patience)
+        return await self._wait(patience)
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection that can be used again."""
         now = time.monotonic()
-        if self.retired or now - connection.born > self.config.lifetime:
+        config, idle = self.config, self._idle
+        if (
+            self.retired
+            or now - connection.born > config.lifetime
+            or (self.addresses is not None and self._moved(connection))
+        ):
             connection.abort()
         elif self._waiting and (waiter := self._next_waiter()) is not None:
             waiter.set_result(connection)
-        elif len(self._idle) >= self.config.max_idle:
+        elif not config.max_idle:
             connection.abort()
         else:
             connection.idle_since = now
-            self._idle.append(connection)
+            idle.append(connection)
             self.stats.idle += 1
-            if self._sweep is None:
+            if self._sweep is None or (not self._hurried and len(idle) > config.max_idle):
                 self._arm_sweep()
 
     def discard(self, connection: UpstreamConnection) -> None:
@@ -93,6 +125,11 @@ class Pool:
         """The endpoint is gone: close what is idle now, and the rest after use."""
         self.retired = True
         self.close_idle(lambda _: True)
+
+    def move(self, addresses: frozenset[str]) -> None:
+        """The name has these *addresses* now: connections to others end, busy ones after use."""
+        self.addresses = addresses
+        self.close_idle(self._moved)
 
     def close_idle(self, gone: Callable[[UpstreamConnection], bool]) -> None:
         """Close the idle connections for which *gone* says so."""
@@ -116,6 +153,14 @@ class Pool:
             and not connection.closed
         )
 
+    def _moved(self, connection: UpstreamConnection) -> bool:
+        """Whether *connection* goes to an address that the endpoint's name no longer has."""
+        return self.addresses is not None and connection.peer not in self.addresses
+
+    def _surplus(self) -> int:
+        """How many more are idle than shall be."""
+        return max(0, len(self._idle) - self.config.max_idle)
+
     def _close_one_idle(self) -> None:
         if self._idle:
             self._idle[0].abort()
@@ -135,15 +180,36 @@ class Pool:
     def _free_place(self) -> None:
         """One connection less: the first who waits may open another in its place."""
         self._count_open(-1)
-        if self._open < self.config.max_open and (waiter := self._next_waiter()) is not None:
-            self._count_open(1)
-            waiter.set_result(None)
+        self._let_one_connect()
 
-    async def _connect(self) -> UpstreamConnection:
+    def _let_one_connect(self) -> bool:
+        """Have the first who waits, if there is room, open a connection. False if nobody does."""
+        if self._open >= self.config.max_open or (waiter := self._next_waiter()) is None:
+            return False
+        self._count_open(1)
+        waiter.set_result(None)
+        return True
+
+    def _try_again(self) -> None:
+        """See whether this machine has the means for one more connection now."""
+        self._starved = None
+        self._let_one_connect()
+
+    async def _connect(self, patience: Patience) -> UpstreamConnection:
         """Connect in a place that was counted already."""
         started = time.monotonic()
+        due = within(patience.connect, "connect", patience.deadline, started)
         try:
-            connection = await self._dial(self)
+            connection = await self._dial(self, due)
+        except LocalFailure:
+            self.stats.connect_errors += 1
+            if self._open > 1:  # another connection will fall free, and nobody need fail
+                self._count_open(-1)
+                if self._starved is None:
+                    self._starved = self.loop.call_later(_TRY_AGAIN, self._try_again)
+                return await self._wait(patience.less(time.monotonic() - started))
+            self._free_place()
+            raise
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError):
                 self.stats.connect_errors += 1
@@ -151,24 +217,36 @@ class Pool:
             raise
         self.stats.connects += 1
         self.stats.connect.observe(time.monotonic() - started)
+        if self._waiting:  # they were starved: what this one could, the next can
+            self._let_one_connect()
         return connection
 
-    async def _wait(self) -> UpstreamConnection:
+    async def _wait(self, patience: Patience) -> UpstreamConnection:
         if len(self._waiting) >= self.config.max_waiting:
             raise Overloaded(f"{len(self._waiting)} calls wait for a connection already")
         waiter: asyncio.Future[UpstreamConnection | None]
         waiter = self.loop.create_future()
         self._waiting.append(waiter)
         self.stats.waiting += 1
+        began = time.monotonic()
+        due = within(patience.queue, "queue", patience.deadline, began)
         try:
-            granted = await waiter
+            async with asyncio.timeout(due.seconds):
+                granted = await waiter
         except asyncio.CancelledError:
             self._leave(waiter)
             raise
+        except TimeoutError:
+            self._leave(waiter)
+            if due.name == "total":
+                raise DeadlineExceeded("the call's total time is over") from None
+            message = f"no connection fell free within {due.seconds:g} s"
+            raise Overloaded(message, code="pool_timeout") from None
+        patience = patience.less(time.monotonic() - began)
         if granted is None:
-            return await self._connect()
+            return await self._connect(patience)
         if granted.closed:  # it died between its release and now; its place is free again
-            return await self.acquire()
+            return await self.acquire(patience)
         return granted
 
     def _leave(self, waiter: asyncio.Future[UpstreamConnection | None]) -> None:
@@ -187,11 +265,19 @@ class Pool:
     # -- idle connections --
 
     def _arm_sweep(self) -> None:
-        self._sweep = self.loop.call_later(max(0.05, self.config.idle_timeout / 4), self._swept)
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._hurried = self._surplus() > 0
+        rest = self.config.idle_timeout / 4
+        seconds = max(0.05, min(rest, _UNNEEDED / 2) if self._hurried else rest)
+        self._sweep = self.loop.call_later(seconds, self._swept)
 
     def _swept(self) -> None:
         self._sweep = None
         now = time.monotonic()
+        for connection in self._idle[: self._surplus()]:  # the first were needed least of late
+            if now - connection.idle_since >= _UNNEEDED:
+                connection.abort()
         self.close_idle(lambda connection: not self._fresh(connection, now))
         if self._idle:
             self._arm_sweep()

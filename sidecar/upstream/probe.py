@@ -14,6 +14,7 @@ from sidecar.config.units import Duration
 from sidecar.errors import CallError, Reset
 from sidecar.http.headers import CLOSE_LINE
 from sidecar.observe.stats import EndpointStats
+from sidecar.policy.timeouts import Patience
 from sidecar.upstream.pool import Pool
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Probe:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._pool = Pool(_POOL, EndpointStats(), endpoint._dial)
+        self._pool = Pool(_POOL, EndpointStats(), endpoint.dial)
         self._exchange: _Exchange | None = None
 
     async def get(self, path: str, seconds: float, lines: bytes = b"", *, keep: bool) -> Answer:
@@ -64,7 +65,7 @@ class Probe:
         request = b"GET %b HTTP/1.1\r\nHost: %b%b\r\n\r\n" % (target, place.authority, lines)
         try:
             async with asyncio.timeout(seconds):
-                return await self._get(request, keep)
+                return await self._get(request, seconds, keep)
         except TimeoutError:
             raise self._timed_out(seconds) from None
 
@@ -72,7 +73,7 @@ class Probe:
         """Connect (with TLS, where the endpoint has it) and close. Raise CallError if it fails."""
         try:
             async with asyncio.timeout(seconds):
-                connection = await self._pool.acquire(reuse=False)
+                connection = await self._acquire(seconds, reuse=False)
         except TimeoutError:
             raise self._timed_out(seconds) from None
         connection.abort()
@@ -88,8 +89,8 @@ class Probe:
         """Connections that are open, or still connecting."""
         return self._pool.open
 
-    async def _get(self, request: bytes, keep: bool) -> Answer:
-        connection = await self._pool.acquire(reuse=keep)
+    async def _get(self, request: bytes, seconds: float, keep: bool) -> Answer:
+        connection = await self._acquire(seconds, reuse=keep)
         reused = connection.uses > 0
         try:
             return await self._ask(connection, request, keep)
@@ -97,7 +98,10 @@ class Probe:
             if not reused:
                 raise
         # The server had closed it in the meantime: that says nothing about the server.
-        return await self._ask(await self._pool.acquire(reuse=False), request, keep)
+        return await self._ask(await self._acquire(seconds, reuse=False), request, keep)
+
+    async def _acquire(self, seconds: float, *, reuse: bool) -> UpstreamConnection:
+        return await self._pool.acquire(Patience(seconds, seconds), reuse=reuse)
 
     async def _ask(self, connection: UpstreamConnection, request: bytes, keep: bool) -> Answer:
         self._exchange = exchange = _Exchange(connection, keep)
@@ -112,7 +116,9 @@ class Probe:
             raise exchange.error
         return Answer(exchange.status, bytes(exchange.body))
 
-    def _timed_out(self, seconds: float) -> ProbeFailed:
+    def _timed_out(self, seconds: float) -> CallError:
+        if not self.endpoint.reachable:
+            return self.endpoint.resolved.silent()
         return ProbeFailed(f"{self.endpoint.name} gave no whole answer within {seconds:g} s")
 
 

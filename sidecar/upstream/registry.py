@@ -10,11 +10,12 @@ import ssl
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecar.observe.stats import EndpointStats, Stats
 from sidecar.upstream.attendance import Attendance
 from sidecar.upstream.endpoint import Endpoint, Place
+from sidecar.upstream.lookup import Lookups
 from sidecar.upstream.overrides import Override, Overrides
 from sidecar.upstream.resolve import Name
 from sidecar.upstream.tls import client_context
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from sidecar.config.model import Upstream as UpstreamConfig
 
 Kept = Endpoint | Template | DnsGroup
+_LOOKUPS: Final = 64
+"""Threads that look up names of endpoints. Each takes some 60 KB while it asks."""
 
 
 class Key(NamedTuple):
@@ -36,6 +39,7 @@ class Key(NamedTuple):
     url: str
     tls: str
     refresh: float
+    max_stale: float
 
 
 class Binding(NamedTuple):
@@ -60,6 +64,7 @@ class Registry:
         self._entries: dict[Key, EndpointConfig] = {}
         """What the file says of the endpoints that serve."""
         self._overrides = Overrides()
+        self._lookups = Lookups(_LOOKUPS)
 
     def bind(self, configs: dict[str, UpstreamConfig]) -> Binding:
         """Upstreams for *configs*, with what exists already. Raise OSError for bad TLS files."""
@@ -87,6 +92,8 @@ class Registry:
             else:
                 old.retire()
         for key, kept in binding.kept.items():
+            if isinstance(kept, DnsGroup):
+                kept.start()
             for endpoint in _endpoints(kept):
                 self._configure(key, endpoint)
 
@@ -141,7 +148,7 @@ class Registry:
         for endpoint in config.endpoints:
             url = endpoint.url or endpoint.dns or ""
             kind = "dns" if endpoint.dns else "template" if "{" in url else "url"
-            key = Key(name, kind, url, digest, config.dns_refresh)
+            key = Key(name, kind, url, digest, config.dns_refresh, config.dns_max_stale)
             source = kept.get(key) or self._kept.get(key) or self._make(key, config)
             kept[key] = source
             entries[key] = endpoint
@@ -159,9 +166,10 @@ class Registry:
             return make(key.url, None)
         if key.kind == "template":
             return Template(key.url, make, self._drop)
-        place = Place.of(key.url)
-        name = Name(place.host, place.port, key.refresh)
-        return DnsGroup(key.url, name, make, self._drop, version)
+        return DnsGroup(key.url, self._name(key, Place.of(key.url)), make, self._drop, version)
+
+    def _name(self, key: Key, place: Place) -> Name:
+        return Name(place.host, place.port, key.refresh, self._lookups.find, key.max_stale)
 
     def _endpoint(
         self,
@@ -174,15 +182,16 @@ class Registry:
     ) -> Endpoint:
         name = f"{url}@{address}" if address else url
         stats = self._stats.endpoints.setdefault((key.upstream, name), EndpointStats())
+        place = Place.of(url, address)
         endpoint = Endpoint(
             key.upstream,
             name,
-            Place.of(url, address),
+            place,
             config.pool,
             stats,
+            self._name(key, place),
             context,
             config.tls.server_name,
-            key.refresh,
             version.change,
             version.total,
         )
@@ -192,7 +201,7 @@ class Registry:
 
     def _configure(self, key: Key, endpoint: Endpoint) -> None:
         entry, config = self._entries[key], self._configs[key.upstream]
-        endpoint.pool.config = config.pool
+        endpoint.pool.configure(config.pool)
         self._attendance.attend(endpoint, config)
         override = self._overrides.get(key.upstream, endpoint.name)
         endpoint.configure(entry.weight, entry.labels, override)

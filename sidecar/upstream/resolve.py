@@ -1,53 +1,163 @@
-"""Names to addresses, asked again as they change; a failing server leaves the last good answer."""
+"""The addresses of a name, kept fresh behind the calls that use them.
+
+States: unknown (never answered, or answered with "no such name") and known (`found` has addresses);
+in either a look-up may be under way (`_asking`). A call waits only while the name is unknown.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import Final
 
-from sidecar.errors import ConnectFailed
+from sidecar.errors import AttemptError, ConnectFailed, LocalFailure
+from sidecar.upstream.lookup import SILENT, AddrInfo, literal, says_no, with_port
 
-if TYPE_CHECKING:
-    from aiohappyeyeballs import AddrInfoType
+Find = Callable[[str], Awaitable[list[AddrInfo]]]
+"""Asks a resolver, as `Lookups.find` does."""
+
+_CONFIRM: Final = 1.0
+"""Seconds until a first "no such name" is asked about again: servers that start may say it once."""
+_UNANSWERED: Final = 2.0
+"""Seconds until a resolver that gave no answer is asked again."""
+_NEGATIVE: Final = 5.0
+"""Seconds for which "no such name" is remembered: long enough to spare the resolver, short enough
+for a service that is just being made (RFC 2308 leaves it to the zone; Kubernetes' DNS says 5 s)."""
 
 
 class Name:
-    """A host and port, resolved at most every *refresh* seconds, once for all who ask."""
+    """*host* and *port*, looked up with *find* every *refresh* seconds from the first use on.
 
-    def __init__(self, host: str, port: int, refresh: float) -> None:
+    A last good answer serves while the resolver fails, for *max_stale* seconds at most (RFC 8767).
+    *on_change* is called when the addresses have changed. Where *host* is an address, there is
+    nothing to look up.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        refresh: float,
+        find: Find,
+        max_stale: float = 86400.0,
+        on_change: Callable[[], None] | None = None,
+    ) -> None:
         self.host = host
         self.port = port
+        self.found: list[AddrInfo] = literal(host, port) or []
+        """What it resolves to; empty while it is unknown."""
+        self.fixed = bool(self.found)
+        """Whether it is an address, which never changes."""
         self.refresh = refresh
-        self._found: list[AddrInfoType] = []
-        self._asked = float("-inf")
+        self.addresses = _addresses(self.found)
+        self.on_change = on_change
+        self._find = find
+        self._max_stale = max_stale
+        self._failure: AttemptError | None = None
+        """Why it is unknown, once that was tried."""
+        self._refused = 0
+        """How often in a row the answer was that there is no such name."""
+        self._answered = 0.0
+        self._began = 0.0
         self._asking: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopped = False
 
-    @property
-    def addresses(self) -> frozenset[str]:
-        """The addresses of the last good answer."""
-        return frozenset(str(info[4][0]) for info in self._found)
+    def beside(self, host: str, port: int) -> Name:
+        """Another name that is looked up in the same way."""
+        return Name(host, port, self.refresh, self._find, self._max_stale)
 
-    async def get(self) -> list[AddrInfoType]:
-        """Its addresses. Raise ConnectFailed when there never was an answer."""
-        if time.monotonic() - self._asked >= self.refresh:
-            if self._asking is None:
-                self._asking = asyncio.create_task(self._ask())
-            await asyncio.shield(self._asking)
-        if not self._found:
-            raise ConnectFailed(f"the name {self.host} does not resolve", code="resolve_failed")
-        return self._found
+    async def get(self) -> list[AddrInfo]:
+        """Its addresses, waiting for them only while it is unknown.
 
-    async def _ask(self) -> None:
-        loop = asyncio.get_running_loop()
+        Raise ConnectFailed if there is no such name, and LocalFailure if the resolver does not
+        answer: at once, where that is known already.
+        """
+        if not self.found:
+            self.ask()
+            left = self._began + SILENT - time.monotonic()
+            if self._asking is not None and left > 0:
+                await asyncio.wait((self._asking,), timeout=left)
+        if not self.found:
+            raise self._failure or self.silent()
+        return self.found
+
+    def ask(self) -> None:
+        """Begin to look it up, and keep it fresh from then on, unless that was begun before."""
+        if self._asking is None and self._timer is None and not self.fixed:
+            self._ask()
+
+    def ask_soon(self) -> None:
+        """Look it up before its time: an address of it did not work."""
+        if self._timer is not None and time.monotonic() - self._answered > _CONFIRM:
+            self._timer.cancel()
+            self._ask()
+
+    def stop(self) -> None:
+        """Keep it fresh no longer. Who still needs it may ask, and is answered."""
+        self._stopped = True
+        self.on_change = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ask(self) -> None:
+        self._timer = None
+        self._began = time.monotonic()
+        self._asking = asyncio.create_task(self._look_up())
+
+    async def _look_up(self) -> None:
         try:
-            self._found = list(
-                await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+            infos = with_port(await self._find(self.host), self.port)
+        except (OSError, UnicodeError) as error:
+            wait = self._failed(error)
+        else:
+            wait = self._took(infos)
+        self._asking = None
+        if not self._stopped:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(wait, self._ask)
+
+    def _took(self, infos: list[AddrInfo]) -> float:
+        """Use a good answer. Return the seconds until the next look-up."""
+        self._refused = 0
+        self._failure = None
+        self._answered = time.monotonic()
+        self._use(infos)
+        return self.refresh
+
+    def _failed(self, error: Exception) -> float:
+        """Take that there was no good answer. Return the seconds until the next look-up."""
+        if says_no(error):
+            self._refused += 1
+            self._failure = ConnectFailed(
+                f"the name {self.host} does not resolve", code="resolve_failed"
             )
-            self._asked = time.monotonic()
-        except (OSError, UnicodeError):
-            if self._found:  # ask again soon, meanwhile the old ones may serve
-                self._asked = time.monotonic() - self.refresh * 0.9
-        finally:
-            self._asking = None
+            if self.found and self._refused < 2:
+                return min(_CONFIRM, self.refresh)
+            self._use([])
+            return min(_NEGATIVE, self.refresh)
+        self._refused = 0
+        if self._failure is None or isinstance(self._failure, LocalFailure):
+            self._failure = self.silent(error)
+        if time.monotonic() - self._answered > self._max_stale:
+            self._use([])
+        return min(_UNANSWERED, self.refresh)
+
+    def _use(self, infos: list[AddrInfo]) -> None:
+        before, self.found = self.addresses, infos
+        self.addresses = _addresses(infos)
+        if self.addresses != before and self.on_change is not None:
+            self.on_change()
+
+    def silent(self, error: Exception | None = None) -> LocalFailure:
+        """Say that nothing was answered, for the reason in *error* if there is one."""
+        reason = f": {error}" if error is not None else ""
+        return LocalFailure(
+            f"the resolver does not answer for {self.host}{reason}", code="resolver_failed"
+        )
+
+
+def _addresses(infos: list[AddrInfo]) -> frozenset[str]:
+    return frozenset(str(info[4][0]) for info in infos)

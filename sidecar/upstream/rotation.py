@@ -189,6 +189,8 @@ class Rotation:
         self._seen = self.upstream.version.value
         members = self._members(self.upstream.endpoints())
         usable = [endpoint for endpoint in members if endpoint.usable]
+        # Where no address is known yet, a call would wait for the resolver.
+        usable = [endpoint for endpoint in usable if endpoint.reachable] or usable
         opened = [self._out_since(endpoint, now) for endpoint in usable]
         found = rotation(opened, self.selection.ejection)
         self._tell_panic(found.panic)

@@ -7,13 +7,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Union
 
-from sidecar.errors import ConnectFailed
+from sidecar.errors import AttemptError, ConnectFailed
 from sidecar.policy.load import Total
-from sidecar.upstream.resolve import Name
 
 if TYPE_CHECKING:
     from sidecar.config.model import Dialect
     from sidecar.upstream.endpoint import Endpoint
+    from sidecar.upstream.resolve import Name
 
 _MAX_RENDERED: Final = 256
 """Endpoints that one template keeps; the least used goes first."""
@@ -75,25 +75,33 @@ class DnsGroup:
     def __init__(
         self,
         url: str,
-        name: Name,
+        resolved: Name,
         make: MakeEndpoint,
         drop: Callable[[Endpoint], None],
         version: Version,
     ) -> None:
         self.url = url
-        self.name = name
+        self.resolved = resolved
         self.endpoints: dict[str, Endpoint] = {}
         self._make = make
         self._drop = drop
         self._version = version
-        self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
         self._retired = False
+        resolved.on_change = self.follow
 
-    async def resolve(self) -> None:
-        """Ask for the addresses, and again in a while. Raise ConnectFailed if there are none."""
-        await self.name.get()
-        addresses = self.name.addresses
+    def start(self) -> None:
+        """Have the name looked up, now and from then on: it serves."""
+        self.follow()
+        self.resolved.ask()
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the name has any address."""
+        return bool(self.endpoints)
+
+    def follow(self) -> None:
+        """Have an endpoint for each address that the name has now, and no others."""
+        addresses = self.resolved.addresses
         if addresses != self.endpoints.keys():
             self._version.change()
         for gone in self.endpoints.keys() - addresses:
@@ -102,23 +110,15 @@ class DnsGroup:
             self.endpoints[new] = self._make(self.url, new)
             if self._retired:  # for a call that began before
                 self._drop(self.endpoints[new])
-        if self._timer is None and not self._retired:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self.name.refresh, self._again)
-
-    def _again(self) -> None:
-        self._timer = None
-        self._task = asyncio.create_task(self.resolve())
 
     def retire(self) -> None:
         """The name is gone from the configuration, and its endpoints with it."""
         self._retired = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.resolved.stop()
         for endpoint in self.endpoints.values():
             self._drop(endpoint)
         self.endpoints.clear()
+        self._version.change()
 
 
 class Upstream:
@@ -131,22 +131,58 @@ class Upstream:
         self.dialect = dialect
         self.sources = sources
         self.version = version
-        self.names = [source for source in sources if isinstance(source, DnsGroup)]
         self.templated = any(isinstance(source, Template) for source in sources)
         """Which endpoints there are depends on what a call's route captured."""
-
-    async def resolve(self) -> None:
-        """Wait until every `dns` name has an answer. Raise ConnectFailed when none has."""
-        pending = [name for name in self.names if not name.endpoints]
-        results = await asyncio.gather(*(n.resolve() for n in pending), return_exceptions=True)
-        failures = [result for result in results if isinstance(result, ConnectFailed)]
-        if failures and len(failures) == len(self.sources):
-            raise failures[0]
+        self._named = [
+            source
+            for source in sources
+            if not isinstance(source, Template) and not source.resolved.fixed
+        ]
+        self._seen = -1
 
     @property
     def unresolved(self) -> bool:
-        """Whether a `dns` name has never been answered."""
-        return any(not name.endpoints for name in self.names)
+        """Whether a call has to wait for a name: no endpoint has an address yet.
+
+        Names that were never looked up are, from the first call on: those that are slow to be
+        answered hold up no call that another endpoint can take.
+        """
+        if not self._named or self._seen == self.version.value:
+            return False
+        for source in self._named:
+            source.resolved.ask()
+        if not self._reachable():
+            return True
+        self._seen = self.version.value
+        return False
+
+    async def resolve(self) -> None:
+        """Wait until one of the names has an answer.
+
+        Raise AttemptError when none has, and there is no endpoint that could be tried all the same.
+        """
+        asking = {asyncio.create_task(_answer(source)) for source in self._named}
+        failures: list[BaseException] = []
+        try:
+            while asking and not self._reachable():
+                done, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+                failures += [error for task in done if (error := task.exception()) is not None]
+        finally:
+            for task in asking:
+                task.cancel()
+        if failures and not self.endpoints():
+            raise self._nothing(failures[0])
+
+    def _nothing(self, error: BaseException) -> BaseException:
+        """What a call is told while no name has an address, *error* being what one of them says."""
+        if not isinstance(error, ConnectFailed):
+            return error
+        message = f"upstream {self.name} has no endpoint: {error.message}"
+        return AttemptError(message, code="no_endpoint", status=503)
+
+    def _reachable(self) -> bool:
+        """Whether any endpoint has an address. A template's have, as far as is known before."""
+        return any(isinstance(source, Template) or source.reachable for source in self.sources)
 
     def endpoints(self) -> list[Endpoint]:
         """Those that exist now."""
@@ -169,3 +205,10 @@ class Upstream:
             else:
                 found.append(source.render(captured) if isinstance(source, Template) else source)
         return found
+
+
+async def _answer(source: Endpoint | DnsGroup) -> None:
+    """Wait until *source* has an address. Raise AttemptError if there is none to be had."""
+    await source.resolved.get()
+    if isinstance(source, DnsGroup):  # one that is retired is told of no changes
+        source.follow()

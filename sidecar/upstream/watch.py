@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from sidecar.config.model import Pool as PoolConfig
 from sidecar.config.model import Tls
-from sidecar.errors import CallError
+from sidecar.errors import CallError, LocalFailure
 from sidecar.llm.models import lists
 from sidecar.llm.report import parse_metrics
 from sidecar.observe.stats import EndpointStats
@@ -159,6 +159,10 @@ class HealthWatch(_Watch[HealthChecks]):
         settings = self._settings
         try:
             self.problem = await self._check(settings)
+        except LocalFailure as error:  # we could not ask: that says nothing about the endpoint
+            self.problem = self.endpoint.problem = error.message
+            self.endpoint.stats.probes["unknown"] += 1
+            return
         except CallError as error:
             self.problem = error.message
         self.endpoint.problem = self.problem
@@ -255,7 +259,8 @@ def exporter_url(template: str, place: Place) -> str:
 def _exporter(endpoint: Endpoint, url: str) -> Endpoint:
     place = Place.of(url)
     context: ssl.SSLContext | None = client_context(Tls()) if place.secure else None
-    return Endpoint(endpoint.upstream, url, place, PoolConfig(), EndpointStats(), context)
+    name = endpoint.resolved.beside(place.host, place.port)
+    return Endpoint(endpoint.upstream, url, place, PoolConfig(), EndpointStats(), name, context)
 
 
 def _expected(status: int, expect: tuple[str, ...]) -> bool:

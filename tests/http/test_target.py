@@ -17,6 +17,9 @@ from sidecar.http.target import host_name, normal_host, split_absolute
         (b"[::ffff:127.0.0.1]:1", b"[::ffff:127.0.0.1]:1", b"::ffff:127.0.0.1"),
         (b"under_score-1.x", b"under_score-1.x", b"under_score-1.x"),
         (b"a%2Db", b"a%2db", b"a%2db"),
+        (b"API.example.", b"api.example", b"api.example"),
+        (b"api.example.:443", b"api.example:443", b"api.example"),
+        (b".", b".", b"."),
         (b"a" * 261, b"a" * 261, b"a" * 261),
     ],
 )

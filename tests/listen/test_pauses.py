@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from sidecar.errors import TimedOut
 from sidecar.listen.downstream import DownstreamConnection
+from sidecar.policy.timeouts import Due
 from sidecar.upstream.connection import UpstreamConnection
 from sidecar.upstream.pool import Pool
 from tests.listen.transports import HIGH, Transport
@@ -55,7 +56,7 @@ class Act:
         self.protocol = DownstreamConnection(stage.listener())
         self.caller = Transport(self.protocol)
 
-    async def _dial(self, pool: Pool) -> UpstreamConnection:
+    async def _dial(self, pool: Pool, _: Due) -> UpstreamConnection:
         connection = UpstreamConnection(pool)
         transport = Transport(connection)
         transport.takes = self.taking

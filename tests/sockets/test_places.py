@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from tests.sockets.peers import GET, OK, Peer, Reply, Server, ok, until
-from tests.sockets.stage import Section, Stage
+from tests.sockets.stage import Section, Stage, fails
 from tests.upstream.names import Names
 
 
@@ -70,6 +70,13 @@ async def test_by_a_header() -> None:
     async with Stage(**two({"headers": {"X-Tier": "gold*"}})) as stage:
         assert await goes_to(stage, chat("m", b"x-tier: golden")) == 0
         assert await goes_to(stage, chat("m", b"x-tier: silver")) == 1
+
+
+async def test_by_a_host_with_a_dot_at_its_end() -> None:
+    async with Stage(**two({"host": "api.example"})) as stage:
+        assert await goes_to(stage, GET.replace(b"Host: a", b"Host: API.example.")) == 0
+        assert await goes_to(stage, GET.replace(b"Host: a", b"Host: api.example.:80")) == 0
+        assert await goes_to(stage, GET) == 1
 
 
 async def test_by_host_path_and_method() -> None:
@@ -137,7 +144,83 @@ async def test_a_name_that_is_not_known() -> None:
         client = await stage.client()
         await client.sends(GET)
         reply = await client.reply()
-        assert (reply.status, reply.code) == (502, "resolve_failed")
+        assert (reply.status, reply.code) == (503, "no_endpoint")
+
+
+async def test_a_url_whose_name_is_not_known() -> None:
+    Names()
+    async with Stage(upstream={"endpoints": [{"url": "http://nowhere:80"}]}) as stage:
+        client = await stage.client()
+        await client.sends(GET)
+        await fails(stage, client, 502, "resolve_failed")
+
+
+async def test_a_name_that_has_no_address_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its addresses may be other servers' by now: nothing goes there, busy connections end."""
+    monkeypatch.setattr("sidecar.upstream.resolve._CONFIRM", 0.001)
+    names = Names(glm=["127.0.0.1"])
+    server = Server()
+    upstream = {"endpoints": [{"url": f"http://glm:{server.port}"}], "dns_refresh": "20ms"}
+    async with Stage(servers=[server], upstream=upstream) as stage:
+        client, peer = await stage.call()
+        names.answers.clear()
+        await until(lambda: not stage.endpoints[0].reachable)
+        await peer.sends(OK)
+        assert (await client.reply()).body == b"ok"
+        await peer.ends()
+        await client.sends(GET)
+        assert (await client.reply()).code == "resolve_failed"
+
+
+async def test_a_busy_connection_to_an_address_that_is_gone_ends_with_its_call() -> None:
+    names = Names(glm=["127.0.0.1"])
+    server = Server()
+    upstream = {"endpoints": [{"url": f"http://glm:{server.port}"}], "dns_refresh": "20ms"}
+    async with Stage(servers=[server], upstream=upstream) as stage:
+        client, peer = await stage.call()
+        names.answers["glm"] = ["127.0.0.2"]
+        await until(lambda: stage.endpoints[0].resolved.addresses == {"127.0.0.2"})
+        await peer.sends(OK)
+        assert (await client.reply()).body == b"ok"
+        await peer.ends()
+
+
+@pytest.mark.parametrize("kind", ["url", "dns"])
+async def test_a_name_without_an_answer_holds_up_no_call_beside_another(kind: str) -> None:
+    names, server = Names(), Server()
+    names.gate.clear()
+    endpoints = [{"url": server.url}, {kind: "http://silent:80"}]
+    async with Stage(servers=[server], upstream={"endpoints": endpoints}) as stage:
+        client = await stage.client()
+        peer = await stage.answered(client)
+        for _ in range(5):
+            await stage.answered_again(client, peer)
+        assert names.asked == 1
+        names.answers["silent"] = ["127.0.0.1"]  # and then it takes its part
+        names.gate.set()
+        await until(lambda: all(endpoint.reachable for endpoint in stage.endpoints))
+        await until(lambda: len(stage.endpoints) == 2)
+
+
+async def test_a_resolver_that_is_silent_costs_neither_breaker_nor_budget() -> None:
+    names = Names()
+    names.gate.clear()
+    policy = {
+        "retry": {"max": 2, "budget": {"ratio": "0%", "min_per_second": 0}},
+        "breaker": {"min_calls": 1},
+    }
+    upstream = {"endpoints": [{"url": "http://silent:80"}]}
+    timeouts = {"connect": "50ms"}
+    async with Stage(upstream=upstream, policy=policy, timeouts=timeouts) as stage:
+        client = await stage.client()
+        await client.sends(GET)
+        reply = await client.reply()
+        assert (reply.status, reply.code) == (503, "resolver_failed")
+        assert reply["x-should-retry"] == ""
+        assert stage.route.retries == {"resolver_failed": 2}
+        assert stage.route.budget_exhausted == 0
+        assert not stage.endpoint.transitions
+        names.gate.set()
 
 
 async def test_a_name_server_that_does_not_answer() -> None:
@@ -147,7 +230,7 @@ async def test_a_name_server_that_does_not_answer() -> None:
     async with Stage(upstream=upstream, timeouts={"connect": "50ms"}) as stage:
         client = await stage.client()
         await client.sends(GET)
-        assert (await client.reply()).code == "connect_timeout"
+        assert (await client.reply()).code == "resolver_failed"
         names.gate.set()
 
 
@@ -247,6 +330,14 @@ async def test_a_certificate_of_an_unknown_authority(tmp_path: Path) -> None:
     reply = await secure_call(Secure("localhost"), tmp_path, ca=str(other))
     assert (reply.status, reply.code) == (502, "tls_failed")
     assert b"unable to get local issuer" in reply.body
+
+
+async def test_a_dot_at_the_end_of_a_name_is_not_asked_for(tmp_path: Path) -> None:
+    server = Secure("llm.example")
+    reply = await secure_call(server, tmp_path, "llm.example.")
+    assert (reply.status, server.asked_for) == (200, ["llm.example"])
+    reply = await secure_call(server, tmp_path, "llm.example.", server_name="llm.example.")
+    assert (reply.status, server.asked_for) == (200, ["llm.example"] * 2)
 
 
 async def test_another_name_is_asked_for(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tests.sockets.peers import (
     Server,
     chunk,
     post,
+    until,
 )
 from tests.sockets.stage import Stage, fails
 
@@ -21,13 +22,43 @@ OLD_GET = b"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n"
 
 
 async def test_no_place_in_the_pool() -> None:
-    async with Stage(pool={"max_open": 1}, timeouts={"connect": "50ms"}) as stage:
+    timeouts = {"connect": "20ms", "first_byte": "100ms"}
+    async with Stage(pool={"max_open": 1}, timeouts=timeouts) as stage:
+        first, server = await stage.call()
+        await server.sends(CHUNKED_OK + chunk(b"a"))
+        await first.until(b"a")
+        second = await stage.client()
+        await second.sends(GET)
+        reply = await second.reply()
+        assert (reply.status, reply.code) == (503, "pool_timeout")
+        await server.sends(b"0\r\n\r\n")
+        await first.until(b"0\r\n\r\n")
+
+
+async def test_waiting_for_a_place_is_no_connecting() -> None:
+    async with Stage(pool={"max_open": 1}, timeouts={"connect": "20ms"}) as stage:
         first, server = await stage.call()
         second = await stage.client()
         await second.sends(GET)
-        assert (await second.reply()).code == "connect_timeout"
+        await until(lambda: stage.endpoint.waiting == 1)
+        await asyncio.sleep(0.05)  # longer than it may take to connect
         await server.sends(OK)
         assert (await first.reply()).body == b"ok"
+        await server.head()
+        await server.sends(OK)
+        assert (await second.reply()).body == b"ok"
+
+
+async def test_the_calls_end_while_it_waits_for_a_place() -> None:
+    policy = {"breaker": {"min_calls": 1}}
+    timeouts = {"total": "50ms"}
+    async with Stage(pool={"max_open": 1}, timeouts=timeouts, policy=policy) as stage:
+        first, _ = await stage.call()
+        second = await stage.client()
+        await second.sends(GET)
+        assert (await second.reply()).code == "total_timeout"
+        assert (await first.reply()).code == "total_timeout"
+        assert not stage.endpoint.transitions  # how patient a caller is says nothing about it
 
 
 async def test_no_place_in_the_line() -> None:

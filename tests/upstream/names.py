@@ -1,23 +1,31 @@
-"""A name server that a test is."""
+"""A resolver that a test is."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any, cast
 
-Info = tuple[int, int, int, str, tuple[str, int]]
+from sidecar.upstream.lookup import AddrInfo, Lookups
 
 
 class Names:
-    """Answers what this loop asks of `getaddrinfo`, while `gate` is open; addresses at once."""
+    """Answers what is looked up, while `gate` is open. What `answers` has not does not exist.
+
+    `tests.conftest` puts the system's resolver back in its place.
+    """
 
     def __init__(self, **answers: list[str]) -> None:
         self.answers = answers
         self.asked = 0
+        self.error: Exception | None = None
+        """Raised instead of an answer: the resolver fails."""
         self.gate = asyncio.Event()
         self.gate.set()
-        cast("Any", asyncio.get_running_loop()).getaddrinfo = self._getaddrinfo
+
+        async def find(_: Lookups, host: str) -> list[AddrInfo]:
+            return await self.find(host)
+
+        Lookups.find = find  # type: ignore[assignment, method-assign]
 
     async def asks_again(self) -> None:
         """Wait for the next question, and for what its answer leads to."""
@@ -26,14 +34,14 @@ class Names:
             await asyncio.sleep(0.001)
         await turns()
 
-    async def _getaddrinfo(self, host: str, port: int, **_: object) -> list[Info]:
-        if host[0].isdigit():
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))]
+    async def find(self, host: str) -> list[AddrInfo]:
         self.asked += 1
         await self.gate.wait()
+        if self.error is not None:
+            raise self.error
         if not self.answers.get(host):
-            raise socket.gaierror("unknown")
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in self.answers[host]]
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, 0)) for a in self.answers[host]]
 
 
 async def turns(count: int = 10) -> None:

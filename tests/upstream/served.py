@@ -14,6 +14,8 @@ import trustme
 from sidecar.config.model import Pool
 from sidecar.observe.stats import EndpointStats
 from sidecar.upstream.endpoint import Endpoint, Place
+from sidecar.upstream.lookup import Lookups
+from sidecar.upstream.resolve import Name
 from tests.sockets.peers import OK, Server, until
 
 CA = trustme.CA()
@@ -26,7 +28,9 @@ def endpoint(url: str) -> Endpoint:
     if url.startswith("https"):
         context = ssl.create_default_context()
         CA.configure_trust(context)
-    return Endpoint("u", url, Place.of(url), Pool(), EndpointStats(), context)
+    place = Place.of(url)
+    name = Name(place.host, place.port, 30.0, Lookups(2).find)
+    return Endpoint("u", url, place, Pool(), EndpointStats(), name, context)
 
 
 async def answers(server: Server, reply: bytes = OK) -> bytes:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trustme
 
 from sidecar.config.load import load
+from sidecar.config.model import Pool as PoolConfig
 from sidecar.config.model import Upstream as UpstreamConfig
-from sidecar.errors import AttemptError, ConnectFailed
+from sidecar.errors import AttemptError
 from sidecar.observe.stats import Stats, UpstreamStats
 from sidecar.policy.balance import BalanceSettings
 from sidecar.policy.ejection import EjectionSettings
 from sidecar.upstream.endpoint import Endpoint
 from sidecar.upstream.registry import Registry
 from sidecar.upstream.rotation import Rotation, Selection
-from sidecar.upstream.upstream import Upstream
+from sidecar.upstream.upstream import DnsGroup, Upstream
 from tests.upstream.names import Names, turns
 
 SELECTION = Selection(
@@ -101,7 +102,7 @@ async def test_what_does_not_serve_leaves_no_trace() -> None:
     serving.registry.bind(configs(u=urls("http://b", pool={"max_open": 3})))
     serving.registry.forget()
     assert serving.counted == {"http://a"}
-    assert endpoint.pool.config.max_open == 50
+    assert endpoint.pool.config == PoolConfig()
     assert not endpoint.pool.retired
 
 
@@ -129,7 +130,7 @@ async def test_one_context_serves_all_of_the_same_tls(ca: Path) -> None:
     upstream = serving.serve(u=urls("https://a", "https://b", **tls), v=urls("https://c", **tls))
     serving.serve(u=urls("https://a", "https://b", **tls))
     assert len(serving.registry._contexts) == 1
-    assert len({endpoint._context for endpoint in upstream.endpoints()}) == 1
+    assert len({endpoint.dial._context for endpoint in upstream.endpoints()}) == 1
 
 
 async def test_new_certificates_make_new_endpoints(ca: Path) -> None:
@@ -242,8 +243,9 @@ async def test_a_name_that_is_not_known() -> None:
     Names()
     serving = Serving()
     upstream = serving.serve(u=DNS)
-    with pytest.raises(ConnectFailed):
+    with pytest.raises(AttemptError) as unresolved:
         await upstream.resolve()
+    assert unresolved.value.code == "no_endpoint"
     with pytest.raises(AttemptError) as caught:
         serving.pick(upstream)
     assert caught.value.code == "no_endpoint"
@@ -269,7 +271,7 @@ async def test_a_name_that_goes_is_not_asked_for_again() -> None:
     names.gate.set()
     await turns()
     assert all(endpoint.pool.retired for endpoint in upstream.endpoints())
-    assert upstream.names[0]._timer is None
+    assert cast("DnsGroup", upstream.sources[0]).resolved._timer is None
     assert serving.counted == {"http://a"}
 
 
@@ -282,5 +284,5 @@ async def test_a_call_that_began_before_a_name_went_is_served() -> None:
     assert upstream.unresolved
     await upstream.resolve()
     assert serving.pick(upstream).pool.retired  # connected to, but not kept
-    assert upstream.names[0]._timer is None
+    assert cast("DnsGroup", upstream.sources[0]).resolved._timer is None
     assert serving.counted == {"http://a"}

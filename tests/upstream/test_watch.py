@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from sidecar.upstream.watch import (
     exporter_url,
 )
 from tests.sockets.peers import OK, Server, ok, until
+from tests.upstream.names import Names
 from tests.upstream.served import NOT_FOUND, Scripted, endpoint, nothing_runs, refusing, secure
 
 CHECKS = HealthChecks(
@@ -190,6 +192,24 @@ async def test_tls(name: str, up: bool, tcp: bool) -> None:
     async with secure(name) as url, health(url, settings) as (it, _):
         await until(lambda: it._timer is not None, "the end of the look")
         assert it.health.up == up
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_what_we_cannot_ask_is_not_found_to_be_down(silent: bool) -> None:
+    """The resolver gives no answer, or fails at once: that tells nothing about the endpoint."""
+    names = Names()
+    names.error = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    if silent:
+        names.gate.clear()
+    checks = CHECKS._replace(timeout=0.02)
+    async with health("http://nowhere:80", checks) as (it, seen):
+        await until(lambda: it.endpoint.stats.probes["unknown"] > 5)
+        assert it.health.up
+        assert not seen
+        assert set(it.endpoint.stats.probes) == {"unknown"}
+        assert "resolver does not answer" in str(it.endpoint.problem)
+        it.endpoint.resolved.stop()
+    names.gate.set()
 
 
 async def test_credentials_are_sent() -> None:
@@ -431,7 +451,7 @@ async def test_stopping_while_the_exporter_is_asked() -> None:
 
 async def test_an_exporter_with_tls(monkeypatch: pytest.MonkeyPatch) -> None:
     async with secure("localhost", reply=GPU) as url:
-        context = endpoint(url)._context
+        context = endpoint(url).dial._context
         monkeypatch.setattr(watch, "client_context", lambda _: context)
         async with load("http://127.0.0.1:1", LOADS._replace(path=None, gpu=url)) as (_, seen):
             await seen.comes(1)

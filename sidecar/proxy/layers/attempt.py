@@ -10,22 +10,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
-from sidecar.errors import AttemptError, BadReply, CallError, Reset, Stale, TimedOut, Truncated
+from sidecar.errors import (
+    AttemptError,
+    BadReply,
+    CallError,
+    DeadlineExceeded,
+    LocalFailure,
+    Reset,
+    Stale,
+    Truncated,
+)
 from sidecar.llm.report import parse_orca
-from sidecar.policy.timeouts import Timers, within
+from sidecar.policy.timeouts import Patience, Timers, first_byte, within
 from sidecar.proxy.exchange import Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from sidecar.proxy.call import Call
     from sidecar.upstream.connection import UpstreamConnection
     from sidecar.upstream.held import Held
     from sidecar.upstream.rotation import Rotation
+    from sidecar.upstream.upstream import Upstream
 
-T = TypeVar("T")
 _REPORT: Final = b"endpoint-load-metrics"
 """What an endpoint says of its load in a reply (ORCA)."""
 _ASKS: Final = b"\r\nendpoint-load-metrics-format: TEXT"
@@ -51,8 +60,8 @@ class Attempt:
         """Return the exchange once its head is here; close what was begun if none comes."""
         rotation = self._rotation_of(call)
         upstream = rotation.upstream
-        if upstream.names and upstream.unresolved:
-            await self._in_time(call, self._timers, upstream.resolve())
+        if upstream.unresolved:
+            await self._resolve(call, upstream)
         if self._reads_reports:
             call.asks = _ASKS
         key = 0 if self._affinity is None else self._affinity(call)
@@ -83,9 +92,13 @@ class Attempt:
         return rotation if call.labels is None else rotation.narrowed(call.labels)
 
     async def _send(self, call: Call, held: Held) -> Exchange:
-        """Send it; once more, on a new connection, where the one that was taken had died."""
+        """Send it; once more, on a new connection, where the one that was taken had died.
+
+        What streams can't be sent again, and gets a new connection at once.
+        """
         timers = call.timers or self._timers
-        fresh = False
+        fresh = not (call.body.complete or call.head.upgrade)
+        replayed = False
         while True:
             call.attempts += 1
             connection = None if fresh else held.endpoint.pool.take()
@@ -101,9 +114,9 @@ class Attempt:
             if exchange.error is None:
                 return exchange
             error = _before_its_reply(exchange.error, connection.uses)
-            if fresh or call.body.streamed or not isinstance(error, Stale):
+            if replayed or call.body.streamed or not isinstance(error, Stale):
                 raise error
-            fresh = True
+            fresh = replayed = True
             call.replays += 1
             held.endpoint.stats.replays += 1
 
@@ -111,22 +124,29 @@ class Attempt:
         self, call: Call, held: Held, timers: Timers, fresh: bool
     ) -> UpstreamConnection:
         endpoint = held.endpoint
+        # A call waits for another's connection as long as it would wait for its reply, since the
+        # server would have queued it as well.
+        patience = Patience(timers.connect, first_byte(timers, call.stream), call.deadline)
         try:
-            return await self._in_time(call, timers, endpoint.pool.acquire(reuse=not fresh))
+            return await endpoint.pool.acquire(patience, reuse=not fresh)
         except AttemptError as error:
             endpoint.stats.attempts[0] += 1
             endpoint.stats.errors[error.code] += 1
             raise
 
-    async def _in_time(self, call: Call, timers: Timers, wait: Awaitable[T]) -> T:
+    async def _resolve(self, call: Call, upstream: Upstream) -> None:
+        """Wait until an endpoint of *upstream* has an address."""
+        timers = call.timers or self._timers
         due = within(timers.connect, "connect", call.deadline, time.monotonic())
         try:
             async with asyncio.timeout(due.seconds):
-                return await wait
+                await upstream.resolve()
         except TimeoutError:
-            raise TimedOut(
-                f"no connection to {self._rotation.upstream.name} within {due.seconds:g} s",
-                code=f"{due.name}_timeout",
+            if due.name == "total":
+                raise DeadlineExceeded("the call's total time is over") from None
+            raise LocalFailure(
+                f"the resolver did not answer for upstream {upstream.name} in {due.seconds:g} s",
+                code="resolver_failed",
             ) from None
 
     def _read_report(self, exchange: Exchange, held: Held) -> None:

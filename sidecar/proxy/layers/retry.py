@@ -107,10 +107,10 @@ class Retry:
 
     def _after_error(self, call: Call, retry: int, error: AttemptError) -> float | None:
         """Seconds until the next attempt; None if there must be none."""
-        self._outage.observe(error.endpoint_failed)
-        wait = self._wait(call, retry, None)
-        if wait is None:
-            call.final = self._hopeless(call)
+        wait = self._wait(call, retry, None, free=not error.endpoint_failed)
+        if error.endpoint_failed:
+            self._outage.observe(True)
+            call.final = wait is None and self._hopeless(call)
         return wait
 
     def _after_reply(self, call: Call, retry: int, head: ResponseHead) -> float | None:
@@ -127,7 +127,10 @@ class Retry:
                 self._budget.excuse()  # the retry that the SDK will make of it
         return wait
 
-    def _wait(self, call: Call, retry: int, head: ResponseHead | None) -> float | None:
+    def _wait(
+        self, call: Call, retry: int, head: ResponseHead | None, *, free: bool = False
+    ) -> float | None:
+        """The same. *free* of the budget where the upstream had no work with the one before."""
         settings = self._settings
         most = settings.max if call.retries is None else call.retries
         if retry >= most or call.body.streamed or call.head.method not in settings.methods:
@@ -136,7 +139,7 @@ class Retry:
         now = time.monotonic()
         if wait is None or not _waits_until(call, now + wait):
             return None
-        if not self._budget.spend(now):
+        if not free and not self._budget.spend(now):
             self._stats.budget_exhausted += 1
             return None
         return wait
