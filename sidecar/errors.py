@@ -100,6 +100,14 @@ class CutOff(CallError):
     close = True
 
 
+class NoBodyMemory(CallError):
+    """The bodies of all calls take as much memory as they may, and none was freed in time."""
+
+    code = "no_body_memory"
+    status = 503
+    close = True
+
+
 class Limited(CallError):
     """The route, or its caller, has made more calls than it may."""
 

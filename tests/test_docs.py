@@ -17,6 +17,7 @@ from sidecar.control.pages import admin_pages
 from sidecar.observe.access_log import CallRecord
 from sidecar.observe.stats import EndpointStats, ListenerStats, RouteStats, Stats
 from sidecar.policy.admission import Admission, AdmissionSettings
+from sidecar.proxy.body_memory import BodyMemory
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -154,6 +155,7 @@ def exported() -> Iterator[tuple[str, tuple[str, frozenset[str]]]]:
 def busy_stats() -> Stats:
     """Something of everything, so that every label shows."""
     stats = Stats(0.0)
+    stats.body_memory = BodyMemory(1, 1.0)
     route = stats.routes["r", "u"] = RouteStats()
     route.statuses[200] = route.errors["x"] = 1
     route.retries["x"] = route.fallbacks["x"] = route.mirrored["x"] = route.limited["x"] = 1

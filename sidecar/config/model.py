@@ -37,6 +37,7 @@ __all__ = [
     "Balance",
     "Breaker",
     "Budget",
+    "Buffers",
     "CallLimits",
     "ClientLimits",
     "Config",
@@ -153,6 +154,21 @@ class AccessLog(Section, frozen=True):
     ] = 10_000
 
 
+class Buffers(Section, frozen=True):
+    """Memory for request bodies that are held, all calls together."""
+
+    request_bodies: Annotated[
+        Size | None,
+        Meta(
+            description="What they may take; beyond it, new ones wait. `null`: a quarter of the "
+            "memory that this process may use (the container's limit, else the machine's)."
+        ),
+    ] = None
+    wait: Annotated[
+        Duration, Meta(description="How long a body waits for memory; then its call gets 503.")
+    ] = Duration("10s")
+
+
 class Admin(Section, frozen=True):
     """The control side's own servers."""
 
@@ -185,6 +201,7 @@ class Config(Section, frozen=True):
     intercept: Annotated[
         Intercept, Meta(description="What is intercepted, and what passed through.")
     ] = Intercept()
+    buffers: Annotated[Buffers, Meta(description="Memory for request bodies.")] = Buffers()
     access_log: Annotated[AccessLog, Meta(description="One line a call.")] = AccessLog()
     admin: Annotated[Admin, Meta(description="Admin and health servers.")] = Admin()
     log_level: Annotated[

@@ -280,6 +280,15 @@ def _of_process(stats: Stats) -> Iterator[Metric]:
     yield _single("start_time_seconds", "When the sidecar started.", stats.started)
     dropped: Rows[int] = [((), stats.log_dropped)]
     yield _counter("access_log_dropped", "Access log lines lost.", (), dropped, _itself)
+    memory = stats.body_memory
+    if memory is not None:
+        yield _single("request_buffer_bytes", "Request bodies that are held.", memory.used)
+        yield _single("request_buffer_limit_bytes", "What they may take.", memory.total)
+        yield _single("request_buffer_waiting", "Bodies that wait for memory.", memory.waiting)
+        refused: Rows[int] = [((), memory.refused)]
+        yield _counter(
+            "request_buffer_refused", "Bodies that waited in vain.", (), refused, _itself
+        )
 
 
 def _itself(value: float) -> float:

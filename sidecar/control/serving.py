@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sidecar.ca.place import default_folder
+from sidecar.control.memory import available_memory
 from sidecar.listen.listener import Listener, name_of
 from sidecar.observe.access_log import AccessLog
 from sidecar.observe.stats import ListenerStats, Stats
+from sidecar.proxy.body_memory import DEFAULT_SHARE, BodyMemory
 from sidecar.proxy.keeper import Keeper
 from sidecar.proxy.recorder import NO_ROUTE, Recorder
 from sidecar.proxy.snapshot import Snapshot, compile_snapshot
@@ -22,7 +24,7 @@ from sidecar.upstream.registry import Registry
 if TYPE_CHECKING:
     from sidecar.config.load import Loaded
     from sidecar.config.model import AccessLog as AccessLogConfig
-    from sidecar.config.model import Config, Intercept
+    from sidecar.config.model import Buffers, Config, Intercept
     from sidecar.config.model import Listener as ListenerConfig
     from sidecar.listen.gates import Gates
 
@@ -42,6 +44,8 @@ class Serving:
         self._retired: list[Listener] = []
         """Gone from the configuration, but maybe not their connections."""
         self.draining = False
+        self.body_memory = BodyMemory(0, 0.0)
+        stats.body_memory = self.body_memory
         self.registry = Registry(stats)
         self._keeper = Keeper()
         self._gates: Gates | None = None
@@ -59,18 +63,28 @@ class Serving:
             snapshot = compile_snapshot(loaded, binding.upstreams, self.stats, draft)
             log = self._new_log(config)
             await _publish(config.intercept)
+            if not self.listeners:
+                self._set_buffers(config.buffers)
             started = await self._start_listeners(config, snapshot)
         except OSError:
             self._undo(log)
             raise
         # No await below: a call sees the old configuration or the new one, never some of both.
         self.snapshot = snapshot
+        self._set_buffers(config.buffers)
         self.registry.commit(binding)
         self.registry.keep_scopes(snapshot.scopes)
         self._keeper.commit(draft)
         self._swap_log(config, log)
         self._swap_listeners(config, started)
         self._forget_routes(snapshot)
+
+    def _set_buffers(self, config: Buffers) -> None:
+        if config.request_bodies is None:
+            total = int(available_memory() * DEFAULT_SHARE)
+        else:
+            total = int(config.request_bodies)
+        self.body_memory.configure(total, float(config.wait))
 
     def _undo(self, log: AccessLog | None) -> None:
         """Leave no trace of a configuration that can't be had."""

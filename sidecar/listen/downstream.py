@@ -18,7 +18,7 @@ from sidecar.errors import BadMessage, CutOff, Overloaded
 from sidecar.http.message import Header, RequestHead
 from sidecar.http.request_parser import RequestParser
 from sidecar.listen.refusal import refusal
-from sidecar.proxy.body import BODY_FULL, UPSTREAM_FULL, RequestBody
+from sidecar.proxy.body import BODY_FULL, NO_MEMORY, UPSTREAM_FULL, RequestBody
 from sidecar.proxy.call import Call
 from sidecar.proxy.serve import drop, serve
 
@@ -133,7 +133,7 @@ class DownstreamConnection(asyncio.Protocol):
 
     def on_request(self, head: RequestHead) -> None:
         """A head is complete: it is a call, whose body follows."""
-        self._body = RequestBody(self)
+        self._body = RequestBody(self, self.listener.current.body_memory, length=head.body)
         self._arrived = Call(self, head, self._body)
 
     def on_body(self, data: bytes) -> None:
@@ -149,7 +149,8 @@ class DownstreamConnection(asyncio.Protocol):
 
     def on_whole_request(self, head: RequestHead, body: bytes) -> None:
         """Head and body at once."""
-        self._arrived = Call(self, head, RequestBody(self, body))
+        memory = self.listener.current.body_memory
+        self._arrived = Call(self, head, RequestBody(self, memory, body))
 
     # -- what the life of a call asks for --
 
@@ -211,7 +212,7 @@ class DownstreamConnection(asyncio.Protocol):
             return 0
         owned = _PIPELINED if self._unparsed else 0
         if self._body is not None:
-            owned |= BODY_FULL
+            owned |= BODY_FULL | NO_MEMORY
         if self._call is not None and self._call.body.streamed:
             owned |= UPSTREAM_FULL
         return self._blocks & ~owned
@@ -305,6 +306,8 @@ class DownstreamConnection(asyncio.Protocol):
         if body is not None and self._call is not None:
             body.fail(error)
         else:
+            if body is not None:
+                body.free()
             self.transport.write(refusal(error, self._parser.to_head))
             self._close()
 

@@ -19,6 +19,7 @@ from sidecar.observe.stats import ListenerStats
 if TYPE_CHECKING:
     from sidecar.config.model import Listener as Config
     from sidecar.listen.tunnel import Tunnel
+    from sidecar.proxy.body_memory import BodyMemory
     from sidecar.proxy.recorder import Recorder
     from sidecar.proxy.snapshot import Snapshot
 
@@ -30,10 +31,11 @@ _SWEEP: Final = 1.0
 
 
 class Current(Protocol):
-    """Where the snapshot that serves now is found."""
+    """Where what serves now is found."""
 
     snapshot: Snapshot
     draining: bool
+    body_memory: BodyMemory
 
 
 class Listener:

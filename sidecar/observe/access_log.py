@@ -18,6 +18,8 @@ from typing import Final
 
 import msgspec
 
+from sidecar.observe.escape import escape_json
+
 _log: Final = logging.getLogger(__name__)
 
 GATHER: Final = 0.1
@@ -25,6 +27,10 @@ GATHER: Final = 0.1
 SLICE: Final = 64
 """Lines per write. Encoding them takes about 0.1 ms, the longest that a call waits for the GIL."""
 _PAUSE: Final = 0.0005
+MAX_QUEUED_BYTES: Final = 16 * 2**20
+"""What all records that wait may take: the caller chooses how long path and user agent are."""
+_RECORD: Final = 1024
+"""Bytes that a record takes besides these."""
 _STANDARD_OUTPUT: Final = 1
 
 
@@ -67,14 +73,14 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
 class AccessLog:
     """Write records to the file *path*, or to standard output when it is `-`.
 
-    At most *max_queued* records wait. *on_drop* is called with the number of records lost, on the
-    appending thread when the queue is full and on the writer's when writing fails. Raise OSError
-    when the file cannot be opened.
+    At most *max_queued* records wait, and `MAX_QUEUED_BYTES`. *on_drop* is called with the number
+    of records lost, on the appending thread when the queue is full and on the writer's when writing
+    fails. Raise OSError when the file cannot be opened.
     """
 
     __slots__ = (
-        "_awake", "_fd", "_max_queued", "_on_drop", "_path", "_queue", "_reopen", "_stop",
-        "_thread", "_torn", "_work",
+        "_awake", "_fd", "_max_queued", "_on_drop", "_path", "_queue", "_queued", "_reopen",
+        "_stop", "_thread", "_torn", "_work", "_written",
     )  # fmt: skip
 
     def __init__(self, path: str, max_queued: int, on_drop: Callable[[int], object]) -> None:
@@ -82,6 +88,10 @@ class AccessLog:
         self._max_queued = max_queued
         self._on_drop = on_drop
         self._queue: deque[CallRecord] = deque()
+        self._queued = 0
+        """Bytes of all records that were ever queued: only the appending thread adds to it."""
+        self._written = 0
+        """Bytes of those that left the queue: only the writer adds to it."""
         self._fd = _open(path)
         self._torn = False
         self._awake = False
@@ -94,9 +104,12 @@ class AccessLog:
     def append(self, record: CallRecord) -> None:
         """Queue *record*, or drop it when the queue is full. Never blocks."""
         queue = self._queue
-        if len(queue) >= self._max_queued:
+        size = _size(record)
+        waiting = self._queued - self._written
+        if len(queue) >= self._max_queued or waiting + size > MAX_QUEUED_BYTES:
             self._on_drop(1)
             return
+        self._queued += size
         queue.append(record)
         if not self._awake:
             self._wake()
@@ -133,7 +146,9 @@ class AccessLog:
     def _drain(self) -> None:
         queue = self._queue
         while queue:
-            self._write([queue.popleft() for _ in range(min(SLICE, len(queue)))])
+            records = [queue.popleft() for _ in range(min(SLICE, len(queue)))]
+            self._written += sum(map(_size, records))
+            self._write(records)
             if queue:
                 self._stop.wait(_PAUSE)  # hand the GIL to the loop
 
@@ -174,6 +189,11 @@ class AccessLog:
             os.close(self._fd)
 
 
+def _size(record: CallRecord) -> int:
+    """Bytes that *record* takes, about."""
+    return _RECORD + len(record.path) + len(record.user_agent)
+
+
 def _open(path: str) -> int:
     if path == "-":
         return _STANDARD_OUTPUT
@@ -187,6 +207,8 @@ _encode: Final = msgspec.json.Encoder().encode
 def line(record: CallRecord) -> bytes:
     """Encode *record* as a line of JSON. Raise ValueError when a text is not Unicode."""
     text = _encode(record)
+    if b"\x7f" in text or not text.isascii():
+        text = escape_json(text.decode()).encode()
     # `time` is the first field, always there, and a number: only it stands before the first comma.
     return b'{"time":"%b"%b\n' % (rfc3339(record.time), text[text.index(b",") :])
 

@@ -168,6 +168,26 @@ class ListenerStats:
         """Messages refused before they were calls, by status (400, 408, 413, 414, 431, ...)."""
 
 
+class Memory(Protocol):
+    """What the memory for request bodies tells of itself."""
+
+    @property
+    def used(self) -> int:
+        """Bytes."""
+
+    @property
+    def total(self) -> int:
+        """Bytes."""
+
+    @property
+    def waiting(self) -> int:
+        """Bodies that wait for room."""
+
+    @property
+    def refused(self) -> int:
+        """Bodies that waited in vain."""
+
+
 class ReloadStats:
     """What became of configuration reloads."""
 
@@ -195,6 +215,7 @@ class Stats:
     """Everything that is counted, by the names that label it."""
 
     __slots__ = (
+        "body_memory",
         "endpoints",
         "listeners",
         "log_dropped",
@@ -217,6 +238,7 @@ class Stats:
         """By address."""
         self.reloads = ReloadStats()
         self.log_dropped = 0
+        self.body_memory: Memory | None = None
 
     def upstream(self, name: str) -> UpstreamStats:
         """Of the upstream *name*, new if it is."""

@@ -11,6 +11,7 @@ from sidecar.http.message import Header
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sidecar.proxy.body_memory import BodyMemory
     from sidecar.proxy.call import Downstream
 
 UNASKED: Final = 256 * 1024
@@ -19,6 +20,11 @@ BODY_FULL: Final = 1
 """Reading downstream is paused: nobody takes the body that is held."""
 UPSTREAM_FULL: Final = 2
 """Reading downstream is paused: the upstream connection's send buffer is full."""
+NO_MEMORY: Final = 8
+"""Reading downstream is paused: the bodies of all calls take as much memory as they may."""
+_SMALL: Final = 4096
+"""Bytes. Pieces below this are joined as they come: an object for each of many chunks of two bytes
+would take 28 times the size of the body."""
 
 
 class BodyConsumer(Protocol):
@@ -48,42 +54,62 @@ class RequestBody:
     _timer: asyncio.TimerHandle | None = None
     _consumer: BodyConsumer | None = None
 
-    def __init__(self, downstream: Downstream, whole: bytes | None = None) -> None:
-        self.held = [whole] if whole else []
-        self.size = len(whole) if whole else 0
+    def __init__(
+        self,
+        downstream: Downstream,
+        memory: BodyMemory,
+        whole: bytes | None = None,
+        length: int = -1,
+    ) -> None:
+        """*whole*: all of it, if it is here. *length*: what its head says; negative: nothing."""
+        self.held: list[bytes | bytearray] = []
+        self.size = 0
         """Bytes received, held or not."""
+        self.memory = memory
+        self._counted = 0
+        """Bytes that `memory` has given out for it."""
+        self._length = length
+        self._downstream = downstream
         if whole is not None:
             self.complete = True
-        self._downstream = downstream
+            if whole:
+                self.held.append(whole)
+                self.size = self._counted = len(whole)
+                memory.add(self.size)
 
     def content(self) -> bytes:
-        """All that is held."""
+        """All that is held, in one piece."""
         held = self.held
-        if len(held) > 1:
+        if len(held) != 1 or not isinstance(held[0], bytes):
             held[:] = [b"".join(held)]
-        return held[0] if held else b""
+        content = held[0]
+        assert isinstance(content, bytes)
+        return content
 
     async def hold(self, limit: int, idle: float) -> None:
         """Wait until the body is complete, or more than *limit* bytes of it are here.
 
-        Raise BadMessage (408) when nothing comes for *idle* seconds, or what it broke with before.
+        Raise BadMessage (408) when nothing comes for *idle* seconds, or what it broke with before;
+        NoBodyMemory when there is no memory for it.
         """
-        if self.complete:
+        if self._settled():
             return
-        if self.error is not None:
-            raise self.error
         self._limit = limit
+        if self.size <= limit:
+            await self._reserve(min(limit, self._length) if self._length >= 0 else limit)
         if self.size > limit:
             self._downstream.pause_reading(BODY_FULL)
             return
         self._downstream.resume_reading(BODY_FULL)
-        loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
-        self._timer = loop.call_later(idle, self._check, idle, self.size)
+        if self._settled():
+            return
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._look_later(idle, 0.0)
         try:
             await self._waiter
         finally:
-            self._timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
 
     def stream_into(self, consumer: BodyConsumer) -> None:
         """Pass on what is held, and from now on what comes."""
@@ -91,7 +117,8 @@ class RequestBody:
         self._consumer = consumer
         held, self.held = self.held, []
         for data in held:
-            consumer.send_body(data)
+            consumer.send_body(bytes(data))
+        self.free()
         self._downstream.resume_reading(BODY_FULL)
         if self.error is not None:
             consumer.fail(self.error)
@@ -100,7 +127,12 @@ class RequestBody:
         """The consumer takes no more: what still comes is dropped."""
         self.streamed = True
         self._consumer = None
+        self.free()
+
+    def free(self) -> None:
+        """Hold nothing any more."""
         self.held.clear()
+        self._count(0)
 
     # -- what the downstream connection calls --
 
@@ -110,7 +142,7 @@ class RequestBody:
         if self._consumer is not None:
             self._consumer.send_body(data)
         elif not self.streamed:
-            self.held.append(data)
+            self._keep(data)
             if self.size > self._limit:
                 self._downstream.pause_reading(BODY_FULL)
                 self._wake()
@@ -119,6 +151,8 @@ class RequestBody:
         """The body is complete."""
         self.complete = True
         self.trailers = trailers
+        if not self.streamed:
+            self._count(self.size)
         self._downstream.resume_reading(BODY_FULL)  # its last read may have been one too many
         if self._consumer is not None:
             self._consumer.send_end(trailers)
@@ -133,15 +167,64 @@ class RequestBody:
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
 
+    # -- what it holds --
+
+    def _keep(self, data: bytes) -> None:
+        held = self.held
+        if len(data) >= _SMALL:
+            held.append(data)
+        elif held and isinstance(held[-1], bytearray):
+            held[-1] += data
+        else:
+            held.append(bytearray(data))
+        if self.size > self._counted:
+            self._count(self.size)
+
+    async def _reserve(self, size: int) -> None:
+        """Have memory for *size* bytes of it."""
+        more = size - self._counted
+        if more <= 0:
+            return
+        if not self.memory.reserve(more):
+            self._downstream.pause_reading(NO_MEMORY)
+            try:
+                await self.memory.reserve_in_turn(more)
+            finally:
+                self._downstream.resume_reading(NO_MEMORY)
+        self._counted += more
+
+    def _count(self, size: int) -> None:
+        """Take *size* bytes of the memory, whatever it was before."""
+        counted, self._counted = self._counted, size
+        if size > counted:
+            self.memory.add(size - counted)
+        elif size < counted:
+            self.memory.free(counted - size)
+
+    # -- who waits for it --
+
+    def _settled(self) -> bool:
+        """Whether it is complete. Raise what it broke with."""
+        if self.error is not None:
+            raise self.error
+        return self.complete
+
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def _check(self, idle: float, seen: int) -> None:
-        if self.size == seen:
-            message = f"nothing of the request's body came for {idle:g} s"
+    def _look_later(self, idle: float, silent: float) -> None:
+        step = min(idle - silent, self.memory.wait)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(step, self._look, idle, silent + step, self.size)
+
+    def _look(self, idle: float, silent: float, seen: int) -> None:
+        """Give up a body of which nothing came for *idle* seconds; sooner while others wait."""
+        if self.size != seen:
+            silent = 0.0
+        elif silent >= idle or self.memory.waiting:
+            message = f"nothing of the request's body came for {silent:g} s"
             self.fail(BadMessage(message, status=408, code="request_timeout"))
-        else:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(idle, self._check, idle, self.size)
+            return
+        self._look_later(idle, silent)

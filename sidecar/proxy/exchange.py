@@ -27,6 +27,7 @@ from sidecar.policy.timeouts import Timers, first_byte, within
 from sidecar.proxy.backlog import unsent
 from sidecar.proxy.body import UPSTREAM_FULL
 from sidecar.proxy.request import request_head
+from sidecar.proxy.upload import AT_ONCE, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,6 +62,8 @@ class Exchange:
     """1xx that wait for it to be known whether this attempt's reply is the one that is sent."""
     _answered = False
     _sent = False
+    _upload: Upload | None = None
+    """What is left of a large body that is held."""
     _passed = 0
     _relay: Relay | None = None
     settled = False
@@ -98,10 +101,7 @@ class Exchange:
         if body.complete:
             content = body.content() if call.content is None else call.content
             self.endpoint.stats.bytes_out += len(content)
-            if call.head.body == CHUNKED and call.content is None:
-                content = (chunk(content) if content else b"") + request_end(body.trailers)
-            self.connection.transport.write(head + content)
-            self._all_sent()
+            self._send_held(head, content)
         elif call.head.upgrade:
             self.connection.transport.write(head)
             self._all_sent()
@@ -111,6 +111,30 @@ class Exchange:
             self._last = time.monotonic()
             self._arm(self._timers.idle, "idle")
             body.stream_into(self)
+
+    def _send_held(self, head: bytes, content: bytes) -> None:
+        end = b""
+        if self.call.head.body == CHUNKED and self.call.content is None:
+            end = request_end(self.call.body.trailers)
+            if content:
+                head, end = head + b"%x\r\n" % len(content), b"\r\n" + end
+        if len(content) <= AT_ONCE:
+            self.connection.transport.write(head + content + end)
+            self._all_sent()
+            return
+        self.connection.transport.write(head)
+        self._upload = Upload(self.connection, content, end)
+        self._last = time.monotonic()
+        patience = min(self._timers.idle, first_byte(self._timers, self.call.stream))
+        self._arm(patience, "upload")
+        self._go_on_uploading(self._upload)
+
+    def _go_on_uploading(self, upload: Upload) -> None:
+        if upload.go():
+            self._upload = None
+            self._all_sent()
+            if self._answered:
+                self._arm(self._timers.idle, "idle")
 
     def arrival(self) -> asyncio.Future[None]:
         """Done when the reply's head is here, or `error` is set."""
@@ -212,6 +236,8 @@ class Exchange:
         """Pass back-pressure on to the application, whose body streams. `_settle` ends it."""
         if writable:
             self._last = time.monotonic()
+            if self._upload is not None:
+                self._go_on_uploading(self._upload)
             self.call.downstream.resume_reading(UPSTREAM_FULL)
         else:
             self._backlog = sys.maxsize
@@ -258,8 +284,11 @@ class Exchange:
 
     def on_read(self) -> None:
         """Act on what one read brought: once, however many events it was."""
-        if self.ended and self._sent:
-            self._settle_whole()
+        if self.ended:
+            if self._sent:
+                self._settle_whole()
+            elif self._upload is not None:
+                self.abandon()  # the server wants no more of the body
         if not self._answered:
             return
         if self._writer is not None:
@@ -339,10 +368,10 @@ class Exchange:
         self.connection.wake_at(now + left)
 
     def on_time(self) -> None:
-        """A timer ran out. The idle timer only counts from the last progress on."""
-        left = self._idle_left(self._limit) if self._due == "idle" else 0.0
+        """A timer ran out. Two of them only count from the last progress on."""
+        left = self._idle_left(self._limit) if self._due in ("idle", "upload") else 0.0
         if left > 0:
-            self._arm(self._limit, "idle", left)
+            self._arm(self._limit, self._due, left)
         else:
             self.fail(self._timed_out(self._due, self._limit))
 
@@ -361,6 +390,9 @@ class Exchange:
             return DeadlineExceeded("the call's total time is over")
         if name == "first_byte":
             message = f"{self.endpoint.name} sent no reply within {seconds:g} s"
+            return TimedOut(message, code="first_byte_timeout")
+        if name == "upload":
+            message = f"{self.endpoint.name} took nothing of the request for {seconds:g} s"
             return TimedOut(message, code="first_byte_timeout")
         if not self._answered and not self._sent and self.connection.writable:
             message = f"nothing of the request's body came for {seconds:g} s"
@@ -388,6 +420,7 @@ class Exchange:
         if self._paused:
             self._resume()
         self.settled = True
+        self._upload = None
         if self.call.body.streamed:
             self.call.body.stop_streaming()
             self.call.downstream.resume_reading(UPSTREAM_FULL)

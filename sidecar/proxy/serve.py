@@ -131,6 +131,7 @@ def _end(call: Call, recorder: Recorder) -> None:
         if not call.body.complete:
             call.close = True
         send_error(call, error)
+    call.body.free()
     forget_frames(error)
     now = time.monotonic()
     recorder.record(call, now)
@@ -141,6 +142,7 @@ def drop(call: Call, recorder: Recorder) -> None:
     """Record a call whose caller left before its life began."""
     identify(call)
     call.error = _left()
+    call.body.free()
     recorder.record(call, time.monotonic())
 
 

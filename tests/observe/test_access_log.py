@@ -1,17 +1,26 @@
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.observe.access_log import SLICE, AccessLog, CallRecord, line, rfc3339
+from sidecar.observe.access_log import (
+    MAX_QUEUED_BYTES,
+    SLICE,
+    AccessLog,
+    CallRecord,
+    line,
+    rfc3339,
+)
 
 
 class Drops:
@@ -51,6 +60,37 @@ def test_a_line_holds_what_is_known_and_nothing_else() -> None:
         "duration_ms": 12.5,
         "stream": True,
     }
+
+
+def test_what_steers_a_terminal_is_escaped() -> None:
+    text = line(record(user_agent="a\x9b31m\x7f", model="m\u202e"))
+    assert text.isascii()
+    assert b"\x7f" not in text
+    assert json.loads(text)["user_agent"] == "a\x9b31m\x7f"
+    assert json.loads(text)["model"] == "m\u202e"
+
+
+def test_what_waits_is_bounded_in_bytes(pipe: tuple[int, str]) -> None:
+    reader, path = pipe
+    drops = Drops()
+    log = AccessLog(path, 1_000_000, drops)
+    long = "x" * 2**16
+    for number in range(2 * MAX_QUEUED_BYTES // len(long)):
+        log.append(record(number, path=long))
+    assert drops.count >= MAX_QUEUED_BYTES // len(long) - 1
+    assert log._queued - log._written <= MAX_QUEUED_BYTES
+    os.set_blocking(reader, False)
+    draining = Thread(target=drain, args=(reader, log))
+    draining.start()
+    log.close(timeout=30.0)
+    draining.join()
+    assert log._queued == log._written
+
+
+def drain(reader: int, log: AccessLog) -> None:
+    while log._thread.is_alive():
+        with contextlib.suppress(BlockingIOError):
+            os.read(reader, 2**20)
 
 
 @given(st.text(), st.text(), st.floats(0, 4e9))

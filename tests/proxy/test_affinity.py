@@ -10,6 +10,7 @@ from sidecar.config.model import Balance, Sticky, Trust
 from sidecar.http.message import RequestHead
 from sidecar.proxy.affinity import affinity, client_of, sticky_point
 from sidecar.proxy.body import RequestBody
+from sidecar.proxy.body_memory import BodyMemory
 from sidecar.proxy.call import Call
 
 
@@ -25,7 +26,7 @@ def call(
     head = RequestHead()
     head.fields = {name.replace("_", "-").encode(): value for name, value in fields.items()}
     downstream = cast("Any", Downstream(peer, forwarded))
-    return Call(downstream, head, RequestBody(downstream, body))
+    return Call(downstream, head, RequestBody(downstream, BodyMemory(2**30, 1.0), body))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from sidecar.config.model import CallLimits
 from sidecar.errors import Limited
 from sidecar.http.message import RequestHead
 from sidecar.proxy.body import RequestBody
+from sidecar.proxy.body_memory import BodyMemory
 from sidecar.proxy.call import Call
 from sidecar.proxy.keeper import Keeper
 from sidecar.proxy.layer import Layer
@@ -41,7 +42,7 @@ def call(peer: str, **fields: bytes) -> Call:
     head = RequestHead()
     head.fields = {name.replace("_", "-").encode(): value for name, value in fields.items()}
     downstream = cast("Any", Downstream(peer, False))
-    return Call(downstream, head, RequestBody(downstream, b""))
+    return Call(downstream, head, RequestBody(downstream, BodyMemory(2**30, 1.0), b""))
 
 
 def entered(limiter: Limiter, now: float = 0.0) -> int:

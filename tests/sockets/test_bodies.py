@@ -1,6 +1,7 @@
 """Bodies of any size: they pass, at the pace of the slower side, and memory stays flat."""
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -257,3 +258,98 @@ async def test_calls_wait_until_the_replies_before_them_are_taken() -> None:
         for _ in range(3):
             assert len((await client.reply()).body) == 60_000
         await asking
+
+
+def bounded(total: str, wait: str) -> Stage:
+    stage = Stage(policy={"hold": "1MiB"})
+    stage.config["buffers"] = {"request_bodies": total, "wait": wait}
+    return stage
+
+
+async def test_more_bodies_than_memory_are_served_in_turn() -> None:
+    """Each needs a quarter of the memory, and all come at once."""
+    size, callers = MIB, 24
+    async with bounded("4MiB", "1m") as stage:
+        clients = [await stage.client() for _ in range(callers)]
+        calls = [stage.begins(client.sends(post(size) + bytes(size))) for client in clients]
+        most = 0
+        for _ in range(callers):
+            server = await stage.accepts()
+            await server.head()
+            await server.drains(size)
+            most = max(most, stage.serving.body_memory.used)
+            await server.sends(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+            )
+        await asyncio.gather(*calls)
+        assert [(await client.reply()).body for client in clients] == [b"ok"] * callers
+        assert most <= 4 * MIB + callers * 2**18
+        await stage.is_at_rest()
+        assert (stage.serving.body_memory.used, stage.serving.body_memory.refused) == (0, 0)
+
+
+async def test_slow_bodies_take_no_more_memory_than_they_may() -> None:
+    async with bounded("2MiB", "200ms") as stage:
+        slow = [await stage.client() for _ in range(20)]
+        for client in slow:
+            await client.sends(post(MIB) + bytes(MIB // 2))  # and nothing more
+        replies = [await client.reply() for client in slow]
+        assert {reply.code for reply in replies} <= {"request_timeout", "no_body_memory"}
+        for client in slow:
+            client.closes()
+        await stage.is_at_rest()
+        assert stage.serving.body_memory.used == 0
+        await stage.answered(await stage.client(), post(MIB) + bytes(MIB))
+
+
+async def test_uploads_that_are_aborted_give_their_memory_back() -> None:
+    async with Stage() as stage, flat(20 * MIB):
+        for _ in range(40):
+            client = await stage.client()
+            await client.sends(post(2 * MIB) + bytes(2 * MIB - 1))
+            await until(lambda: stage.serving.body_memory.used >= 2 * MIB - 1)
+            client.closes()
+            await until(lambda: not stage.serving.body_memory.used)
+
+
+async def test_a_large_held_body_is_not_copied_for_a_slow_server() -> None:
+    size = 8 * MIB
+    request = post(size) + bytes(size)
+    async with Stage() as stage:
+        client = await stage.client()
+        tracemalloc.start()
+        try:
+            await client.sends(request)
+            server = await stage.accepts()
+            await server.head()
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert held < 1.2 * size
+        await server.drains(size)
+        await server.sends(OK)
+        assert (await client.reply()).body == b"ok"
+
+
+async def test_a_server_that_answers_before_it_took_a_held_body() -> None:
+    size = 8 * MIB
+    async with Stage() as stage:
+        client, server = await stage.call(post(size) + bytes(size))
+        await server.sends(ok(b"enough"))
+        assert (await client.reply()).body == b"enough"
+        await server.is_cut()
+        await stage.answered(client)  # the caller's connection goes on
+
+
+async def test_a_held_body_in_chunks_keeps_its_framing() -> None:
+    size = MIB
+    async with Stage() as stage:
+        client = await stage.client()
+        await client.sends(CHUNKED + b"".join(chunk(bytes(2**14)) for _ in range(64)))
+        await client.sends(b"0\r\nX-Sum: 1\r\n\r\n")
+        server = await stage.accepts()
+        await server.until(b"\r\n\r\n100000\r\n")
+        await server.drains(size)
+        await server.gets(b"\r\n0\r\nX-Sum: 1\r\n\r\n")
+        await server.sends(OK)
+        assert (await client.reply()).body == b"ok"

@@ -44,7 +44,7 @@ class Mirror:
         return await self._inner(call)
 
     def _send(self, call: Call) -> None:
-        if len(self._copies) >= self._most:
+        if len(self._copies) >= self._most or call.body.memory.waiting:
             self._stats.mirrored["skipped"] += 1
             return
         task = asyncio.create_task(self._carry(_copy(call)))
@@ -63,6 +63,7 @@ class Mirror:
             self._stats.mirrored[getattr(error, "code", "timeout")] += 1
             forget_frames(error)
         finally:
+            copy.body.free()
             if copy.exchange is not None:
                 copy.exchange.abandon()
                 copy.exchange = None  # it refers to the copy
@@ -105,7 +106,7 @@ class Nowhere:
 
 def _copy(call: Call) -> Call:
     nowhere = Nowhere(call.downstream.peer)
-    copy = Call(nowhere, call.head, RequestBody(nowhere, call.body.content()))
+    copy = Call(nowhere, call.head, RequestBody(nowhere, call.body.memory, call.body.content()))
     copy.body.trailers = call.body.trailers
     copy.trace, copy.request_id, copy.ids = call.trace, call.request_id, call.ids
     copy.route, copy.captured, copy.target = call.route, call.captured, call.target

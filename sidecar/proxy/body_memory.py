@@ -1,0 +1,92 @@
+"""The memory that the buffered request bodies of all calls may take together.
+
+A body reserves what it will take before it is received, so that each one which begins can also be
+completed; those that find no room wait in order, and their connections are not read meanwhile. What
+came in the read with a request's head is held in any case: each connection may pass the bound by
+that one read (256 KiB at most).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from sidecar.errors import NoBodyMemory
+
+DEFAULT_SHARE: Final = 0.25
+"""Share of the memory that this process may use. Replies, pools and Python itself need the rest."""
+_SOON: Final = 1.0
+"""Seconds that a caller is asked to wait for the bodies of others to go."""
+
+
+class BodyMemory:
+    """At most *total* bytes are given out. A body waits *wait* seconds for its part, and fails."""
+
+    def __init__(self, total: int, wait: float) -> None:
+        self.total = total
+        self.wait = wait
+        self.used = 0
+        self.refused = 0
+        """Bodies that waited in vain."""
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Bodies that wait for room."""
+        return len(self._waiting)
+
+    def configure(self, total: int, wait: float) -> None:
+        """Go on under other numbers."""
+        self.total, self.wait = total, wait
+        self._admit()
+
+    def add(self, size: int) -> None:
+        """Count *size* bytes that are here already."""
+        self.used += size
+
+    def free(self, size: int) -> None:
+        """Take *size* bytes back that were added or reserved."""
+        self.used -= size
+        if self._waiting:
+            self._admit()
+
+    def reserve(self, size: int) -> bool:
+        """Give out *size* bytes, if there is room and nobody waits."""
+        if self._waiting or not self._fits(size):
+            return False
+        self.used += size
+        return True
+
+    async def reserve_in_turn(self, size: int) -> None:
+        """Wait until *size* bytes were given out. Raise NoBodyMemory if that takes too long."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((size, turn))
+        try:
+            async with asyncio.timeout(self.wait):
+                await turn
+        except BaseException as error:
+            self._give_up(size, turn)
+            if not isinstance(error, TimeoutError):
+                raise
+            self.refused += 1
+            message = "request bodies take as much memory as they may"
+            raise NoBodyMemory(message, retry_after=_SOON) from None
+
+    def _give_up(self, size: int, turn: asyncio.Future[None]) -> None:
+        if turn.done() and not turn.cancelled():
+            self.free(size)
+        elif (size, turn) in self._waiting:
+            self._waiting.remove((size, turn))
+            self._admit()
+
+    def _fits(self, size: int) -> bool:
+        """A body that is larger than all there is has to be the only one."""
+        return self.used + size <= self.total or not self.used
+
+    def _admit(self) -> None:
+        while self._waiting and self._fits(self._waiting[0][0]):
+            size, turn = self._waiting.popleft()
+            if not turn.done():  # else it has just given up
+                self.used += size
+                turn.set_result(None)

@@ -1,0 +1,39 @@
+"""A held body on its way to an endpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sidecar.upstream.connection import UpstreamConnection
+
+AT_ONCE: Final = 64 * 1024
+"""Bytes. A body up to this is joined to its head: one write costs less than the copy saves."""
+_SLICE: Final = 256 * 1024
+
+
+class Upload:
+    """Writes a large body slice by slice, as the endpoint takes it, and never copies the whole.
+
+    A transport would take all at once, but keep what the kernel does not (and with TLS, all of it
+    once more, encrypted).
+    """
+
+    __slots__ = ("_connection", "_end", "_rest")
+
+    def __init__(self, connection: UpstreamConnection, content: bytes, end: bytes) -> None:
+        self._connection = connection
+        self._rest = memoryview(content)
+        self._end = end
+
+    def go(self) -> bool:
+        """Write what the connection takes now. True when all was written."""
+        connection = self._connection
+        while self._rest:
+            if not connection.writable:
+                return False
+            piece, self._rest = self._rest[:_SLICE], self._rest[_SLICE:]
+            connection.transport.write(piece)
+        if self._end:
+            connection.transport.write(self._end)
+        return True
