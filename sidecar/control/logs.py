@@ -9,6 +9,7 @@ from typing import Any, Final, TextIO
 import msgspec
 
 from sidecar.observe.access_log import rfc3339
+from sidecar.observe.escape import escape_json, escape_text
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -61,7 +62,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         # Backslashes for what is no Unicode: a log line must not fail.
-        return msgspec.json.encode(_clean(fields), enc_hook=str).decode()
+        return escape_json(msgspec.json.encode(_clean(fields), enc_hook=str).decode())
 
 
 def _clean(fields: dict[str, Any]) -> dict[str, Any]:
@@ -79,5 +80,7 @@ class HumanFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
         """Put the fields behind the message, before any traceback."""
-        fields = (f"{key}={value}" for key, value in _extras(record).items())
+        # What a message quotes may come from the network. Its lines stay: errors have several.
+        record.message = "\n".join(map(escape_text, record.message.split("\n")))
+        fields = (f"{key}={escape_text(str(value))}" for key, value in _extras(record).items())
         return "  ".join((super().formatMessage(record), *fields))

@@ -57,6 +57,16 @@ def test_an_exception_stays_within_its_line() -> None:
     assert "RuntimeError: broken \\udcff" in row["exception"]
 
 
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
+def test_what_comes_from_the_network_steers_no_terminal(stream: io.StringIO) -> None:
+    logs.setup("info", stream)
+    log.warning("no %s", "\x1b[31m\x9b31m\u202e", extra={"host": "a\nb\x9b\x7f"})
+    text = stream.getvalue()
+    assert text.isascii()
+    assert text.count("\n") == 1
+    assert text[:-1].isprintable()
+
+
 def test_a_terminal_gets_plain_lines() -> None:
     logs.setup("info", stream := Terminal())
     log.warning("slow", extra={"upstream": "glm"})

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 from sidecar.config.model import Trust
 from sidecar.http.message import RequestHead
 from sidecar.proxy.body import RequestBody
+from sidecar.proxy.body_memory import BodyMemory
 from sidecar.proxy.call import Call
 from sidecar.proxy.recorder import Recorder
 from sidecar.proxy.serve import serve
@@ -82,7 +83,7 @@ async def call(
     fields = {"content-type": "application/json", **headers}
     head.headers = [(_name(k), _name(k), v.encode()) for k, v in fields.items()]
     head.fields = {_name(k): v.encode() for k, v in fields.items()}
-    made = Call(downstream, head, RequestBody(downstream, body))
+    made = Call(downstream, head, RequestBody(downstream, BodyMemory(2**30, 1.0), body))
     task = asyncio.create_task(serve(made, snapshot, recorder))
     _, pending = await asyncio.wait({task}, timeout=patience)
     if pending:
