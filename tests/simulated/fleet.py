@@ -13,10 +13,10 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from statistics import fmean
 from typing import Any
-from unittest import mock
 
 from sidecar.config.load import load
 from sidecar.observe.stats import Stats
+from sidecar.policy.timeouts import Due
 from sidecar.proxy.keeper import Keeper
 from sidecar.proxy.recorder import Recorder
 from sidecar.proxy.snapshot import compile_snapshot
@@ -60,19 +60,21 @@ class Fleet:
             "routes": [{"name": "r", "upstream": "u", **(route or {})}],
             "policies": {"default": policy or {}},
         }
-        with mock.patch.object(Endpoint, "_dial", self._dialling()):
-            loaded = load(json.dumps(config), file="x")
-            self.registry = Registry(self.stats)
-            binding = self.registry.bind(loaded.config.upstreams)
-            keeper = Keeper()
-            draft = keeper.draft()
-            self.snapshot = compile_snapshot(loaded, binding.upstreams, self.stats, draft)
-            self.registry.commit(binding)
-            keeper.commit(draft)
+        loaded = load(json.dumps(config), file="x")
+        self.registry = Registry(self.stats)
+        binding = self.registry.bind(loaded.config.upstreams)
+        keeper = Keeper()
+        draft = keeper.draft()
+        self.snapshot = compile_snapshot(loaded, binding.upstreams, self.stats, draft)
+        self.registry.commit(binding)
+        keeper.commit(draft)
+        for group in self.snapshot.upstreams.values():
+            for endpoint in group.endpoints():
+                endpoint.pool._dial = self._dialling(self._by_name[endpoint.name])
 
-    def _dialling(self) -> Callable[[Endpoint, Pool], Awaitable[UpstreamConnection]]:
-        async def dialled(endpoint: Endpoint, pool: Pool) -> UpstreamConnection:
-            return await dial(self._by_name[endpoint.name], pool)
+    def _dialling(self, server: Server) -> Callable[[Pool, Due], Awaitable[UpstreamConnection]]:
+        async def dialled(pool: Pool, due: Due) -> UpstreamConnection:
+            return await dial(server, pool)
 
         return dialled
 
