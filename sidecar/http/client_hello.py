@@ -19,6 +19,9 @@ _MAX_RECORDS: Final = 64
 """Clients use one or two. The limit keeps a look cheap, since each byte that comes causes one."""
 _SERVER_NAME: Final = 0
 _ALPN: Final = 16
+_OF_ONE_CONNECTION: Final = frozenset({21, 35, 41, 42, 44, 45})
+"""Extensions that a client sends with some of its hellos: padding (RFC 7685), session_ticket (RFC
+5077), pre_shared_key, early_data, cookie and psk_key_exchange_modes (RFC 8446, section 4.2)."""
 _HOST: Final = re.compile(rb"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?\.?")
 
 
@@ -37,7 +40,8 @@ class ClientHello(NamedTuple):
     alpn: tuple[bytes, ...]
     """Protocols that it speaks, its favourite first; empty if it does not say."""
     fingerprint: bytes
-    """Of ciphers and extensions: the same for all connections of one TLS stack."""
+    """Of ciphers and extensions: the same for all connections of one TLS stack, whether or not they
+    resume a session."""
 
 
 def read_hello(data: bytes) -> ClientHello | Unread:
@@ -155,11 +159,11 @@ def _protocols(content: bytes | None) -> tuple[bytes, ...]:
 def _fingerprint(ciphers: bytes, extensions: dict[int, bytes]) -> bytes:
     """Eight bytes that tell TLS stacks apart.
 
-    Without the reserved values that some put in by chance (RFC 8701), and whatever the order of
-    extensions, which some shuffle.
+    Without the reserved values that some put in by chance (RFC 8701), without what comes and goes
+    from connection to connection, and whatever the order of extensions, which some shuffle.
     """
     listed = [int.from_bytes(ciphers[at : at + 2]) for at in range(0, len(ciphers), 2)]
-    kinds = sorted(kind for kind in extensions if not _reserved(kind))
+    kinds = sorted(k for k in extensions.keys() - _OF_ONE_CONNECTION if not _reserved(k))
     text = repr(([suite for suite in listed if not _reserved(suite)], kinds))
     return hashlib.blake2b(text.encode(), digest_size=8).digest()
 

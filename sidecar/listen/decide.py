@@ -6,10 +6,11 @@ In doubt it is passed through: a call that goes its old way is better than one t
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from sidecar.http.client_hello import ClientHello
 from sidecar.http.sniff import Protocol, Sniffed
+from sidecar.listen.doubts import Client, Doubts
 from sidecar.policy.remember import Remembered
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from sidecar.listen.original import Target
 
 _REMEMBERED: Final = 4096
-"""Clients, and servers."""
+"""Servers."""
 
 
 class Decision(StrEnum):
@@ -32,7 +33,7 @@ class Decision(StrEnum):
     ONLY_H2 = "only_h2"
     """Its client offers no HTTP/1.1 over TLS."""
     UNTRUSTING = "untrusting"
-    """Its client has refused our certificate before."""
+    """Its client does not trust our certificate, by what it said or did before."""
     SILENT = "silent"
     """Its client said nothing in time: the server speaks first, or nobody."""
     SERVER_FIRST = "server_first"
@@ -40,26 +41,20 @@ class Decision(StrEnum):
     NO_CA = "no_ca"
     """The local CA can't be used; the log says why."""
     REFUSED = "certificate_refused"
-    """It was to be intercepted, but TLS failed: its client's next ones are passed through."""
+    """It was to be intercepted; its client's next ones are passed through."""
+    LEFT = "left_early"
+    """It was to be intercepted, but its client left without a request, and did not say why."""
     NOT_REDIRECTED = "not_redirected"
     """It came to a capture listener of its own accord, and was closed."""
     LOOP = "loop"
     """It came from this sidecar, or would have gone to it, and was closed."""
 
 
-class Client(NamedTuple):
-    """Who asks whom: what is remembered of a client that refuses our certificate."""
-
-    peer: str
-    host: str
-    fingerprint: bytes
-
-
 class Memory:
     """What was learned of clients and servers. One for all listeners."""
 
     def __init__(self) -> None:
-        self.untrusting: Remembered[Client] = Remembered(_REMEMBERED)
+        self.doubts = Doubts()
         self.server_first: Remembered[Target] = Remembered(_REMEMBERED)
 
 
@@ -77,7 +72,7 @@ def decide(
         return Decision.HTTP
     if seen.hello.alpn and b"http/1.1" not in seen.hello.alpn:
         return Decision.ONLY_H2
-    if memory.untrusting.has(client_of(peer, host, seen.hello), now):
+    if memory.doubts.has(client_of(peer, host, seen.hello), now):
         return Decision.UNTRUSTING
     return Decision.TLS
 

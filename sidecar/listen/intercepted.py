@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from sidecar.listen.downstream import DownstreamConnection
@@ -12,11 +12,13 @@ from sidecar.proxy.backlog import unsent
 if TYPE_CHECKING:
     from sidecar.http.message import RequestHead
     from sidecar.listen.listener import Listener
+    from sidecar.listen.witness import Witness
 
 SHUTDOWN: Final = 120.0
 """Seconds that a client gets to take the end of its last reply, and to say that it has."""
-_AT_ONCE: Final = 5.0
-"""Seconds. Node checks a certificate after the handshake, and leaves without a word."""
+_AT_ONCE: Final = 1.0
+"""Seconds. A client that checks a certificate after the handshake leaves by then, even from afar.
+Connections that a pool has dialed in vain mostly rest longer."""
 _LOOK: Final = 0.05
 """Seconds between two looks at whether all was sent."""
 
@@ -38,14 +40,23 @@ class OneCall(DownstreamConnection):
 class TlsConnection(DownstreamConnection):
     """Inside TLS that we have terminated, where a side can't be closed by itself."""
 
-    def __init__(self, listener: Listener, on_refused: Callable[[], None]) -> None:
+    def __init__(self, listener: Listener, witness: Witness) -> None:
         super().__init__(listener)
-        self._on_refused = on_refused
+        self._witness = witness
+        self._agreed = 0.0
+        """When the handshake was over."""
         self._asked = False
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """TLS is agreed on, as far as we know: the client may still dislike our certificate."""
+        self._agreed = time.monotonic()
+        super().connection_made(transport)
+
     def data_received(self, data: bytes) -> None:
-        """Serve; who asks has taken our certificate."""
-        self._asked = True
+        """Serve; a client that asks has taken our certificate."""
+        if not self._asked:
+            self._asked = True
+            self._witness.called()
         super().data_received(data)
 
     def eof_received(self) -> bool:
@@ -54,14 +65,16 @@ class TlsConnection(DownstreamConnection):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Whoever leaves at once without asking has not liked our certificate."""
-        if not self._asked and time.monotonic() - self.since < _AT_ONCE and not self._closing:
-            self._on_refused()
+        """Tell how it ended: a client that leaves at once may not have liked our certificate."""
+        if self._asked:
+            self._witness.called()  # it trusted us up to now
+        elif not self._closing and time.monotonic() - self._agreed < _AT_ONCE:
+            self._witness.left(exc)
         super().connection_lost(exc)
 
     def cut_off(self) -> None:
-        """Close at once; that was not the application's wish."""
-        self._asked = True
+        """Close at once; that is not the application's wish."""
+        self._closing = True
         super().cut_off()
 
     def reset(self) -> None:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import CallError
 from sidecar.http.sniff import MAX_SNIFFED, Sniffed, sniff
-from sidecar.listen.decide import Client, Decision, Memory, client_of, decide
+from sidecar.listen.decide import Decision, Memory, client_of, decide
 from sidecar.listen.dial import dial
 from sidecar.listen.downstream import DownstreamConnection
 from sidecar.listen.gate import Gate, Peer
 from sidecar.listen.intercepted import TlsConnection
 from sidecar.listen.leaves import Leaves
-from sidecar.listen.peek import peek
+from sidecar.listen.peek import has_left, peek
 from sidecar.listen.rules import Rules
+from sidecar.listen.witness import Witness
 from sidecar.upstream.lookup import Lookups
 
 if TYPE_CHECKING:
@@ -105,16 +106,19 @@ class Interceptor(Gate):
             await self._pass_on(sock, peer, target, Decision.NO_CA)
             return
         self.count(Decision.TLS)
-        refused = partial(self._remember, client_of(peer.host, host, seen.hello))
+        if has_left(sock):  # before it saw our certificate, which may take a while to make
+            self.count(Decision.LEFT)
+            self.close(sock)
+            return
+        client = client_of(peer.host, host, seen.hello)
+        witness = Witness(client, self.shared.memory.doubts, self.rules.remember, self._left_early)
         try:
-            await self.serve(sock, TlsConnection(self, refused), context)
-        except OSError:  # an alert, or an end in the middle
-            refused()
+            await self.serve(sock, TlsConnection(self, witness), context)
+        except OSError as error:  # an alert, or an end in the middle
+            witness.left(error)
 
-    def _remember(self, client: Client) -> None:
-        self.count(Decision.REFUSED)
-        self.shared.memory.untrusting.add(client, time.monotonic() + self.rules.remember)
-        _log.info("passing through who refuses our certificate", extra={"host": client.host})
+    def _left_early(self, refused: bool) -> None:
+        self.count(Decision.REFUSED if refused else Decision.LEFT)
 
     async def _context(self, host: str) -> ssl.SSLContext | None:
         try:

@@ -7,6 +7,7 @@ Whoever then gets the socket, a TLS transport or a tunnel, reads them as if nobo
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -15,6 +16,8 @@ T = TypeVar("T")
 
 _USUAL: Final = 1
 """SO_RCVLOWAT as it is by default."""
+_HANG_UP: Final = getattr(select, "POLLRDHUP", 0)
+"""Linux tells of the other side's end even while there is input unread; others of a reset only."""
 
 
 async def peek(
@@ -39,6 +42,13 @@ async def peek(
         return None
     finally:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _USUAL)
+
+
+def has_left(sock: socket.socket) -> bool:
+    """Whether the client has closed its side, behind whatever it sent."""
+    poll = select.poll()
+    poll.register(sock, _HANG_UP)
+    return bool(poll.poll(0))
 
 
 async def _readable(sock: socket.socket) -> None:

@@ -33,5 +33,40 @@ class Remembered(Generic[K]):
             return False
         return True
 
+    def forget(self, key: K) -> None:
+        """Forget *key*, if it is remembered."""
+        self._until.pop(key, None)
+
     def __len__(self) -> int:
         return len(self._until)
+
+
+class Row(Generic[K]):
+    """How often in a row something happened to each of at most *most* keys."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._rows: OrderedDict[K, tuple[int, float, float]] = OrderedDict()
+        """How often, when last, and until when that counts."""
+
+    def add(self, key: K, began: float, now: float, until: float) -> int:
+        """Something that *began* then has happened to *key*; how often by now.
+
+        What had begun when it happened last is no repetition. It counts until *until*.
+        """
+        count, last, end = self._rows.pop(key, (0, began, now))
+        if end <= now:
+            count = 1
+        elif began >= last:
+            count += 1
+        self._rows[key] = count, now, until
+        if len(self._rows) > self._most:
+            self._rows.popitem(last=False)
+        return count
+
+    def forget(self, key: K) -> None:
+        """Begin anew for *key*."""
+        self._rows.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._rows)

@@ -1,9 +1,11 @@
 """The ClientHello that real clients send, whole, split and damaged."""
 
+import contextlib
 import ssl
 from collections.abc import Sequence
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,6 +98,49 @@ def test_one_stack_has_one_fingerprint() -> None:
     first, second = hello_of(real_hello()), hello_of(real_hello("other.example"))
     assert first.fingerprint == second.fingerprint
     assert first.fingerprint != hello_of(real_hello(alpn=["http/1.1"])).fingerprint
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_that_resumes_a_session_has_the_same_fingerprint(version: ssl.TLSVersion) -> None:
+    ca = trustme.CA()
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("llm.test").configure_cert(serving)
+    asking = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ca.configure_trust(asking)
+    asking.maximum_version = version
+    first, session = talks(asking, serving)
+    second, _ = talks(asking, serving, session)
+    assert len(first) != len(second)
+    assert hello_of(first).fingerprint == hello_of(second).fingerprint
+
+
+def talks(
+    asking: ssl.SSLContext, serving: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> tuple[bytes, ssl.SSLSession | None]:
+    """A client's hello, and the session that it has in the end; it begins with *session*."""
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = asking.wrap_bio(down, up, server_hostname="llm.test", session=session)
+    server = serving.wrap_bio(up, down, server_side=True)
+    hello = b""
+    for _ in range(4):
+        for end in (client, server):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+            if not hello:
+                hello = up.read()
+                up.write(hello)
+    client_says = client.write(b"x")
+    assert (client_says, server.read(1)) == (1, b"x")
+    server.write(b"y")
+    assert client.read(1) == b"y"  # behind the tickets
+    assert client.session_reused is (session is not None)
+    return hello, client.session
+
+
+def test_what_comes_and_goes_tells_nothing() -> None:
+    one = extension(5, b"a")
+    resuming = b"".join(extension(kind, b"x") for kind in (21, 35, 41, 42, 44, 45))
+    assert hello_of(built(one)).fingerprint == hello_of(built(one + resuming)).fingerprint
 
 
 def test_the_order_of_extensions_and_reserved_values_tell_nothing() -> None:

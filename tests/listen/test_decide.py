@@ -50,7 +50,7 @@ def test_who_refused_is_passed_through_for_a_while() -> None:
     memory = Memory()
     refused = hello()
     assert refused.hello is not None
-    memory.untrusting.add(client_of("127.0.0.1", "llm.test", refused.hello), 6.0)
+    memory.doubts.refused(client_of("127.0.0.1", "llm.test", refused.hello), 6.0)
     assert decided(refused, memory=memory) is Decision.UNTRUSTING
     assert decided(hello(fingerprint=b"g"), memory=memory) is Decision.TLS
     assert decide(refused, "llm.test", "127.0.0.2", HOSTS, memory, 5.0) is Decision.TLS

@@ -78,6 +78,23 @@ async def inside_tls(
             await writer.wait_closed()
 
 
+async def dislikes(client: Peer, context: ssl.SSLContext, name: str = "llm.test") -> None:
+    """Speak TLS on *client*'s socket until its certificate is bad, and say so by an alert."""
+    received, made = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(received, made, server_hostname=name)
+    with contextlib.suppress(ssl.SSLCertVerificationError):
+        while True:
+            try:
+                tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await client.sends(made.read())
+                received.write(await client.receives())
+            else:
+                raise AssertionError("the certificate is good")
+    await client.sends(made.read())
+    client.closes()
+
+
 def decisions(stage: Stage) -> Mapping[str, int]:
     """What became of the connections so far."""
     return dict(stage.listener().stats.decisions)

@@ -17,6 +17,7 @@ from tests.sockets.proxying import (
     ESTABLISHED,
     asks,
     decisions,
+    dislikes,
     inside_tls,
     proxy,
     trusting,
@@ -377,17 +378,11 @@ async def own_tls(
     assert received.result() == b"direct"
 
 
-async def test_a_client_that_refuses_our_certificate_is_passed_on_the_next_time(
-    ca: Path, tmp_path: Path
-) -> None:
+async def test_a_client_that_says_so_is_passed_on_the_next_time(ca: Path, tmp_path: Path) -> None:
     theirs = open_authority(tmp_path / "theirs")
     context = ssl.create_default_context(cadata=theirs.pem.decode())
     async with proxy(ca, routed="localhost") as stage:
-        client = await connects(stage, "localhost", stage.server.port)
-        with pytest.raises(ssl.SSLCertVerificationError):
-            async with inside_tls(client, context, "localhost"):
-                pass
-        client.closes()
+        await dislikes(await connects(stage, "localhost"), context, "localhost")
         await until(lambda: decisions(stage).get("certificate_refused") == 1)
         client = await connects(stage, "localhost", stage.server.port)
         await own_tls(stage, theirs.context("localhost"), client, context)
@@ -398,16 +393,41 @@ async def test_a_client_that_refuses_our_certificate_is_passed_on_the_next_time(
         }
 
 
+async def test_a_client_that_only_leaves_is_passed_on_the_third_time(
+    ca: Path, tmp_path: Path
+) -> None:
+    """In the handshake: as Node, and whoever is on asyncio."""
+    theirs = open_authority(tmp_path / "theirs")
+    context = ssl.create_default_context(cadata=theirs.pem.decode())
+    async with proxy(ca, routed="localhost") as stage:
+        for ends in (1, 2):
+            client = await connects(stage, "localhost")
+            with pytest.raises(ssl.SSLCertVerificationError):
+                async with inside_tls(client, context, "localhost"):
+                    pass
+            client.closes()
+            await until(lambda ends=ends: ended_early(stage) == ends)  # type: ignore[misc]
+        client = await connects(stage, "localhost", stage.server.port)
+        await own_tls(stage, theirs.context("localhost"), client, context)
+        assert decisions(stage) == {
+            "intercepted_tls": 2,
+            "left_early": 1,
+            "certificate_refused": 1,
+            "untrusting": 1,
+        }
+
+
+def ended_early(stage: Stage) -> int:
+    found = decisions(stage)
+    return found.get("left_early", 0) + found.get("certificate_refused", 0)
+
+
 async def test_others_stay_intercepted_meanwhile(ca: Path) -> None:
     """Another program of the same machine, with another TLS stack."""
     stranger = ssl.create_default_context()
     stranger.set_ciphers("ECDHE+AESGCM")
     async with proxy(ca) as stage:
-        client = await connects(stage)
-        with pytest.raises(ssl.SSLCertVerificationError):
-            async with inside_tls(client, stranger):
-                pass
-        client.closes()
+        await dislikes(await connects(stage), stranger)
         await until(lambda: decisions(stage).get("certificate_refused") == 1)
         client = await connects(stage)
         async with inside_tls(client, trusting(ca)) as (reader, writer):
@@ -416,11 +436,7 @@ async def test_others_stay_intercepted_meanwhile(ca: Path) -> None:
 
 async def test_it_is_forgotten_after_a_while(ca: Path) -> None:
     async with proxy(ca, intercept={"remember": "50ms"}) as stage:
-        client = await connects(stage)
-        with pytest.raises(ssl.SSLCertVerificationError):
-            async with inside_tls(client, ssl.create_default_context()):
-                pass
-        client.closes()
+        await dislikes(await connects(stage), ssl.create_default_context())
         await until(lambda: decisions(stage).get("certificate_refused") == 1)
         await asyncio.sleep(0.06)
         client = await connects(stage)
@@ -428,23 +444,79 @@ async def test_it_is_forgotten_after_a_while(ca: Path) -> None:
             await call(stage, reader, writer)
 
 
-async def test_who_looks_at_the_certificate_and_leaves_has_refused_it_too(ca: Path) -> None:
-    """As Node does: it agrees on TLS first."""
+async def leaves_behind_the_handshake(stage: Stage, ca: Path) -> None:
     careless = trusting(ca, check_hostname=False, verify_mode=ssl.CERT_NONE)
-    async with proxy(ca) as stage:
-        client = await connects(stage)
-        async with inside_tls(client, careless):
-            pass
-        await until(lambda: decisions(stage).get("certificate_refused") == 1)
+    client = await connects(stage)
+    before = ended_early(stage)
+    async with inside_tls(client, careless):
+        pass
+    await until(lambda: ended_early(stage) > before)
 
 
-async def test_who_has_called_has_not_refused_it(ca: Path) -> None:
+async def test_a_client_that_leaves_behind_the_handshake_may_distrust_us_too(ca: Path) -> None:
+    """As GnuTLS: it agrees on TLS first."""
     async with proxy(ca) as stage:
+        await leaves_behind_the_handshake(stage, ca)
+        assert decisions(stage) == {"intercepted_tls": 1, "left_early": 1}
+        await leaves_behind_the_handshake(stage, ca)
+        assert decisions(stage)["certificate_refused"] == 1
+
+
+async def test_a_client_that_has_called_trusts_us_however_it_leaves(ca: Path) -> None:
+    async with proxy(ca) as stage:
+        server = None
+        for _ in range(3):
+            await leaves_behind_the_handshake(stage, ca)
+            client = await connects(stage)
+            async with inside_tls(client, trusting(ca)) as (reader, writer):
+                if server is None:
+                    server = await call(stage, reader, writer)
+                    continue
+                writer.write(REQUEST)
+                await server.head()
+                await server.sends(OK)
+                await reader.readuntil(b"ok")
+        for _ in range(3):
+            await leaves_behind_the_handshake(stage, ca)
+        assert decisions(stage) == {"intercepted_tls": 9, "left_early": 6}
+
+
+async def test_connections_that_are_given_up_together_say_nothing(ca: Path) -> None:
+    """A pool's, when its program ends, or calls that are cancelled."""
+    async with proxy(ca) as stage:
+        clients = [await connects(stage) for _ in range(8)]
+        for client in clients:
+            await client.sends(hello("llm.test"))
+            await client.receives()  # in the middle of the handshake
+        for client in clients:
+            client.closes()
+        await until(lambda: ended_early(stage) == 8)
+        assert decisions(stage) == {"intercepted_tls": 8, "left_early": 8}
         client = await connects(stage)
         async with inside_tls(client, trusting(ca)) as (reader, writer):
             await call(stage, reader, writer)
+
+
+async def test_a_client_that_leaves_before_it_sees_a_certificate_says_nothing(ca: Path) -> None:
+    async with proxy(ca) as stage:
+        for ends in range(1, 6):
+            client = await connects(stage)
+            await client.sends(hello("llm.test"))
+            client.closes()
+            await until(lambda ends=ends: ended_early(stage) == ends)  # type: ignore[misc]
+        assert decisions(stage) == {"intercepted_tls": 5, "left_early": 5}
+        assert stage.listener().stats.open == 0
+
+
+async def test_a_handshake_that_takes_too_long_says_nothing(ca: Path) -> None:
+    async with proxy(ca, listener={"head_timeout": "50ms"}) as stage:
+        for _ in range(4):
+            client = await connects(stage)
+            await client.sends(hello("llm.test"))
+            await client.is_cut()
+            client.closes()
         await until(lambda: stage.listener().stats.open == 0)
-        assert decisions(stage) == {"intercepted_tls": 1}
+        assert decisions(stage) == {"intercepted_tls": 4}
 
 
 async def test_without_a_ca_all_is_passed_on(tmp_path: Path) -> None:
