@@ -13,6 +13,7 @@ import socketserver
 import ssl
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -30,22 +31,43 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(b"hello from " + self.headers["host"].encode())
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
+        body = self.rfile.read(int(self.headers["content-length"]))
+        if b'"stream":true' in body.replace(b" ", b""):
+            self._stream()
+            return
         message = {"role": "assistant", "content": "fine"}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         reply = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"}
         self._answer(json.dumps({**reply, "choices": [choice]}).encode())
 
+    def _stream(self) -> None:
+        """Some events, slowly enough that a client can leave between two."""
+        self._begin("text/event-stream", "transfer-encoding", "chunked")
+        with contextlib.suppress(OSError):
+            for _ in range(10):
+                choice = {"index": 0, "delta": {"content": "fine"}, "finish_reason": None}
+                event = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+                self._chunk(f"data: {json.dumps({**event, 'choices': [choice]})}\n\n".encode())
+                time.sleep(0.01)
+            self._chunk(b"data: [DONE]\n\n")
+            self._chunk(b"")
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+
     def _answer(self, body: bytes) -> None:
+        self._begin("application/json", "content-length", str(len(body)))
+        self.wfile.write(body)
+
+    def _begin(self, kind: str, name: str, value: str) -> None:
         host = self.headers["host"]
         line = {"host": host, "carried": "traceparent" in self.headers, "path": self.path}
         with log.open("a") as file:
             file.write(json.dumps(line) + "\n")
         self.send_response(503 if host == "broken.test" else 200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
+        self.send_header("content-type", kind)
+        self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Say nothing on standard error."""

@@ -137,13 +137,20 @@ class Interceptor(Gate):
         except CallError:
             self.refuse(sock)
             return
+        learns = decision is Decision.SERVER_FIRST or (
+            decision is Decision.SILENT and not has_left(sock)
+        )
         tunnel = self.tunnel(sock, peer, far, str(target))
-        if decision is Decision.SILENT:
-            tunnel.on_server_first = partial(self._spoke_first, target)
+        if learns:
+            tunnel.on_first = partial(self._spoke_first, target)
 
-    def _spoke_first(self, target: Target) -> None:
-        until = time.monotonic() + self.rules.remember
-        self.shared.memory.server_first.add(target, until)
+    def _spoke_first(self, target: Target, server: bool) -> None:
+        """Where the client did, the next one is looked at, whatever was learned before."""
+        known = self.shared.memory.server_first
+        if server:
+            known.add(target, time.monotonic() + self.rules.remember)
+        else:
+            known.forget(target)
 
     def warn(self, kind: Decision, text: str) -> None:
         """Say *text*, but not once a connection."""

@@ -39,7 +39,7 @@ class Tunnel:
         "_on_end",
         "_stats",
         "_ways",
-        "on_server_first",
+        "on_first",
         "peer",
         "since",
         "target",
@@ -64,8 +64,8 @@ class Tunnel:
         self._end = own.keep(far)
         for sock in (near, far):
             _tune(sock)
-        self.on_server_first: Callable[[], None] | None = None
-        """Called if the server speaks before its client does."""
+        self.on_first: Callable[[bool], None] | None = None
+        """Called when one of them speaks first, with whether it is the server."""
         out, back = heads
         self._ways = (_Way(self, near, far, out), _Way(self, far, near, back))
 
@@ -88,8 +88,11 @@ class Tunnel:
             self.cut()
 
     def _begins(self, way: _Way) -> None:
-        if self.on_server_first is not None and way is self._ways[1] and not self._ways[0].begun:
-            self.on_server_first()
+        client, server = self._ways
+        if self.on_first is None or client.begun or server.begun:
+            return
+        if not client.ended:  # what a server says to a client that has left tells nothing
+            self.on_first(way is server)
 
     def _refused(self, way: _Way) -> None:
         """The sink of *way* takes no more. What it said before that goes on, as without us."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -94,18 +96,64 @@ def test_other_hosts_are_passed_through(captured: World) -> None:
 
 
 @PROGRAMS
-def test_who_does_not_trust_us_works_the_second_time(captured: World, program: str) -> None:
+def test_a_client_that_does_not_trust_us_is_soon_passed_through(
+    captured: World, program: str
+) -> None:
+    """The second time if it sends an alert; the third if it only leaves, as Node and Java do."""
     env = captured.distrusting()
     first = captured.runs(program, env, ok=False)
-    second = captured.runs(program, env)
+    second = captured.runs(program, env, ok=False)
+    third = captured.runs(program, env)
     # curl makes two calls each time: its first time it fails once.
-    assert first.stdout.count("fine") < second.stdout.count("fine"), second.stderr
+    assert first.stdout.count("fine") < third.stdout.count("fine"), third.stderr
+    if program not in ("node", "java"):
+        assert second.stdout == third.stdout
     asked = captured.requests()
     assert asked
     assert not any(each["carried"] for each in asked)
     decisions = captured.decisions("14003")
     assert decisions["certificate_refused"] >= 1
     assert decisions["untrusting"] >= 1
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Go program."""
+    if shutil.which("go") is None:
+        pytest.skip("no go here")
+    built = tmp_path_factory.mktemp("go") / "pool"
+    run(["go", "build", "-o", str(built), str(HERE / "go" / "pool.go")])
+    return str(built)
+
+
+URL = "https://api.openai.com/v1"
+PROXY = ["--import", str(HERE / "node" / "proxy.mjs")]
+
+
+@pytest.mark.parametrize("mode", ["capture", "proxy"])
+@pytest.mark.parametrize("program", ["node", "python", "go"])
+def test_a_client_that_trusts_us_may_leave_connections_unused(
+    captured: World, program: str, mode: str, request: pytest.FixtureRequest
+) -> None:
+    """Streams that are given up, dials that are given up, a pool that dials in vain."""
+    if program == "node":
+        command = ["node", *(PROXY if mode == "proxy" else []), str(HERE / "node/leaver.mjs"), URL]
+    elif program == "python":
+        command = [sys.executable, str(HERE / "impatient.py"), URL]
+    else:
+        command = [request.getfixturevalue("pool"), URL]
+    env = captured.environ(mode)
+    for _ in range(3):
+        captured.requests()
+        done = captured.runs_command(command, env)
+        assert done.stdout.count("fine") >= 5, done.stderr
+        asked = captured.requests()
+        assert sum(each["carried"] for each in asked) > len(asked) / 2
+    assert not captured.decisions("14003" if mode == "capture" else "14002").keys() & {
+        "certificate_refused",
+        "untrusting",
+        "server_first",
+    }
 
 
 def test_a_server_that_speaks_first(captured: World) -> None:

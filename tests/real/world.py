@@ -132,11 +132,17 @@ class World:
     def runs(
         self, name: str, env: dict[str, str], mode: str = "capture", user: int = 0, ok: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run it, with nothing of this machine's proxies in its way."""
+        """Run a program by its name."""
         base = env.get("OPENAI_BASE_URL", "https://api.openai.com/v1")
+        return self.runs_command(self.program(name, base, mode), env, user=user, ok=ok)
+
+    def runs_command(
+        self, command: list[str], env: dict[str, str], user: int = 0, ok: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run *command*, with nothing of this machine's proxies in its way."""
         clean = {k: v for k, v in os.environ.items() if not re.search("(?i)proxy|_CA_|_CERT", k)}
         environ = {**clean, "OPENAI_API_KEY": "test-key", "HOME": "/tmp", **env}
-        return self.inside.run(*self.program(name, base, mode), user=user, ok=ok, env=environ)
+        return self.inside.run(*command, user=user, ok=ok, env=environ)
 
     def decisions(self, port: str) -> dict[str, int]:
         """What became of the connections to the listener at *port*."""

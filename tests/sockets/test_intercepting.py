@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -311,6 +312,37 @@ async def test_a_server_that_speaks_first_is_waited_for_once(ca: Path) -> None:
             await client.gets(b"220 ready\r\n")
             await client.sends(b"EHLO\r\n")
             await server.gets(b"EHLO\r\n")
+            assert decisions(stage)[decision] == 1
+
+
+@pytest.mark.parametrize("leave", [Peer.half_closes, Peer.closes])
+async def test_what_a_server_says_to_a_client_that_has_left_tells_nothing(
+    ca: Path, leave: Callable[[Peer], None]
+) -> None:
+    """Such as an alert, to one that gave up its connection before it said anything."""
+    async with proxy(ca) as stage:
+        client = await connects(stage, "127.0.0.1", stage.server.port)
+        leave(client)
+        server = await stage.accepts()
+        await server.ends()
+        await server.sends(b"\x15\x03\x03\x00\x02\x02\x32")
+        server.closes()
+        await until(lambda: stage.listener().stats.open == 0)
+        client = await connects(stage, "127.0.0.1", stage.server.port)
+        await client.sends(hello("other.test"))
+        await until(lambda: len(decisions(stage)) == 2)
+        assert decisions(stage) == {"silent": 1, "not_routed": 1}
+
+
+async def test_a_server_that_no_longer_speaks_first_is_waited_for_once(ca: Path) -> None:
+    async with proxy(ca) as stage:
+        client = await connects(stage, "127.0.0.1", stage.server.port)
+        server = await stage.accepts()
+        await server.sends(b"HTTP/1.1 408 Too slow\r\n\r\n")
+        await client.head()
+        for decision in ("server_first", "not_routed"):
+            client = await connects(stage, "127.0.0.1", stage.server.port)
+            await passed(stage, client, hello("other.test"))
             assert decisions(stage)[decision] == 1
 
 
