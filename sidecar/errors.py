@@ -120,6 +120,8 @@ class AttemptError(CallError):
 
     code = "upstream_error"
     status = 502
+    again = True
+    """Whether another attempt may do better."""
 
 
 class LocalFailure(AttemptError):

@@ -24,8 +24,8 @@ class Timeouts(Section, frozen=True):
     first_byte: Annotated[
         Duration | UnsetType,
         Meta(
-            description="From the request sent to the reply's head. Absent: 120s for streams, "
-            "600s for other calls."
+            description="From the request sent to the first byte of the reply's body. Absent: "
+            "600s, and a call that waited so long is not tried again."
         ),
     ] = UNSET
     idle: Annotated[Duration, Meta(description="Between two chunks of a body.")] = Duration("120s")

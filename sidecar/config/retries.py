@@ -57,7 +57,8 @@ class Retry(Section, frozen=True):
             max_length=100,
             description="What is tried again: statuses (`429`, `5xx`), `connect_failure` (no "
             "connection), `reset` (it broke before the reply), `timeout` (no reply within "
-            "`timeouts.first_byte`), `bad_reply` (it was no HTTP or was cut short).",
+            "`timeouts.first_byte`, where that is set, or silence within one that is held), "
+            "`bad_reply` (it was no HTTP or was cut short).",
         ),
     ] = RETRY_ON
     backoff: Annotated[Backoff, Meta(description="How long to wait before.")] = Backoff()

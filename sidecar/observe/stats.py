@@ -111,6 +111,15 @@ class EndpointStats:
         self.transitions: defaultdict[str, int] = defaultdict(int)
         """Changes of breakers, by the new state."""
 
+    def end(self, status: int, code: str, came: int, tunnel: bool) -> None:
+        """An attempt has ended, with *code* if it failed, after *came* bytes of a reply's body."""
+        self.in_flight -= 1
+        self.tunnels -= tunnel
+        self.attempts[status] += 1
+        self.bytes_in += came
+        if code:
+            self.errors[code] += 1
+
 
 class Line(Protocol):
     """What an admission limit tells of itself."""

@@ -27,6 +27,7 @@ _CONDITIONS: Final = {
     "upstream_reset": "reset",
     "stale_connection": "reset",
     "first_byte_timeout": "timeout",
+    "idle_timeout": "timeout",
     "bad_reply": "bad_reply",
     "upstream_truncated": "bad_reply",
 }

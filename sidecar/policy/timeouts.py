@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-STREAM_FIRST_BYTE = 120.0
-"""A stream's first token: slower than this and something is wrong."""
-OTHER_FIRST_BYTE = 600.0
-"""A reply in one piece comes when the model has thought to the end; the SDKs wait 600 s too."""
+FIRST_BYTE: Final = 600.0
+"""A model may think for minutes before its first word; the SDKs wait as long."""
 
 
 class Timers(NamedTuple):
-    """Seconds. `first_byte` is None where it depends on the call; `total` where there is none."""
+    """Seconds. `first_byte` is None where nobody has set it; `total` where there is none."""
 
     connect: float
     first_byte: float | None
@@ -41,11 +39,9 @@ class Patience(NamedTuple):
         return self._replace(queue=max(0.0, self.queue - seconds))
 
 
-def first_byte(timers: Timers, stream: bool) -> float:
-    """Seconds to wait for a reply's head."""
-    if timers.first_byte is not None:
-        return timers.first_byte
-    return STREAM_FIRST_BYTE if stream else OTHER_FIRST_BYTE
+def first_byte(timers: Timers) -> float:
+    """Seconds to wait for the first byte of a reply's body, or the end of a reply without one."""
+    return FIRST_BYTE if timers.first_byte is None else timers.first_byte
 
 
 def within(seconds: float, name: str, deadline: float | None, now: float) -> Due:

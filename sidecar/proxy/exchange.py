@@ -10,23 +10,20 @@ import asyncio
 import sys
 import time
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from sidecar.errors import (
-    BadMessage,
-    BadReply,
-    CallError,
-    CallerStalled,
-    DeadlineExceeded,
-    TimedOut,
-)
-from sidecar.http.headers import chunk, request_end, response_lines, status_line
+from sidecar.errors import CallError
+from sidecar.http.headers import chunk, request_end
 from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.http.semantics import keep_alive_limit
 from sidecar.policy.timeouts import Timers, first_byte, within
 from sidecar.proxy.backlog import unsent
 from sidecar.proxy.body import UPSTREAM_FULL
-from sidecar.proxy.request import request_head
+from sidecar.proxy.commit import BEGUN, HEAD, HELD, needed
+from sidecar.proxy.halves import Halves
+from sidecar.proxy.interims import Interims
+from sidecar.proxy.overdue import overdue
+from sidecar.proxy.request import framing, request_head
 from sidecar.proxy.upload import AT_ONCE, Upload
 
 if TYPE_CHECKING:
@@ -37,11 +34,6 @@ if TYPE_CHECKING:
     from sidecar.proxy.reply import Writer
     from sidecar.upstream.connection import UpstreamConnection
     from sidecar.upstream.held import Held
-
-_HELD: Final = 256 * 1024
-"""Bytes of a reply that may wait for somebody to take them, before reading pauses."""
-_INTERIMS: Final = 100
-"""How many 1xx a reply may have before its head: they are passed on without back-pressure."""
 
 
 class Exchange:
@@ -54,13 +46,15 @@ class Exchange:
     """The reply is complete."""
     error: CallError | None = None
     """Why it never will be."""
-    _half_closed = False
-    """One side of a tunnel has ended."""
     tunnel = False
-    """The protocol was switched: bytes flow both ways until one side ends."""
-    interims = b""
-    """1xx that wait for it to be known whether this attempt's reply is the one that is sent."""
+    """The protocol was switched: bytes flow both ways until both sides end."""
+    _halves: Halves | None = None
+    interims: Interims | None = None
     _answered = False
+    _needed = HEAD
+    """How much of the reply must be here before it is passed on."""
+    _judged = False
+    """Whether the endpoint was told how it fares."""
     _sent = False
     _upload: Upload | None = None
     """What is left of a large body that is held."""
@@ -78,7 +72,6 @@ class Exchange:
     _limit = 0.0
     """Seconds of the phase's timer."""
     _last = 0.0
-    _interims = 0
     _backlog = sys.maxsize
     """What the slow reader had not taken when we last looked."""
 
@@ -113,11 +106,8 @@ class Exchange:
             body.stream_into(self)
 
     def _send_held(self, head: bytes, content: bytes) -> None:
-        end = b""
-        if self.call.head.body == CHUNKED and self.call.content is None:
-            end = request_end(self.call.body.trailers)
-            if content:
-                head, end = head + b"%x\r\n" % len(content), b"\r\n" + end
+        begins, end = framing(self.call, len(content))
+        head += begins
         if len(content) <= AT_ONCE:
             self.connection.transport.write(head + content + end)
             self._all_sent()
@@ -125,7 +115,7 @@ class Exchange:
         self.connection.transport.write(head)
         self._upload = Upload(self.connection, content, end)
         self._last = time.monotonic()
-        patience = min(self._timers.idle, first_byte(self._timers, self.call.stream))
+        patience = min(self._timers.idle, first_byte(self._timers))
         self._arm(patience, "upload")
         self._go_on_uploading(self._upload)
 
@@ -137,9 +127,9 @@ class Exchange:
                 self._arm(self._timers.idle, "idle")
 
     def arrival(self) -> asyncio.Future[None]:
-        """Done when the reply's head is here, or `error` is set."""
+        """Done when what is needed of the reply is here (see `commit`), or `error` is set."""
         self._waiter = self.connection.pool.loop.create_future()
-        if self._answered or self.error is not None:
+        if self.error is not None or (self._answered and self._has_come()):
             self._waiter.set_result(None)
         return self._waiter
 
@@ -152,10 +142,11 @@ class Exchange:
         if self.ended:
             return
         self._relay = writer.relay
-        if self._relay is not None:
+        if self._relay is not None and self._phase != "first_byte":
             self.connection.take_chunk = self._relay.take
         if self.head.status == 101:
-            self.tunnel = True
+            self.tunnel, self._halves = True, Halves()
+            self._phase = ""
             self.endpoint.stats.tunnels += 1
             self.connection.wake_at(inf)
             self.call.body.stream_into(self)
@@ -201,7 +192,7 @@ class Exchange:
     def _all_sent(self) -> None:
         self._sent = True
         if not self._answered:
-            self._arm(first_byte(self._timers, self.call.stream), "first_byte")
+            self._arm(first_byte(self._timers), "first_byte")
 
     def send_body(self, data: bytes) -> None:
         """Pass on some of a body that streams, or of a tunnel."""
@@ -226,7 +217,7 @@ class Exchange:
         """The application's side of a tunnel has ended."""
         if self.settled:
             return
-        if not self._end_direction(self.connection.transport):
+        if self._halves is None or not self._halves.end(self.connection.transport):
             self.ended = True
             self._settle()
             self.connection.close()
@@ -247,24 +238,22 @@ class Exchange:
     # -- the reply --
 
     def on_interim(self, head: ResponseHead) -> None:
-        """Hand on a 1xx (RFC 9110, section 15.2), but 100: we answered that ourselves."""
-        self._interims += 1
-        if self._interims > _INTERIMS:
-            raise BadReply("too many interim replies")
-        if head.status == 100 or self.call.head.minor == 0:
-            return
-        interim = status_line(head) + response_lines(head) + b"\r\n\r\n"
-        if self.call.hold_interims:
-            if len(self.interims) + len(interim) <= _HELD:
-                self.interims += interim
-        elif not self.call.downstream.transport.is_closing():
-            self.call.downstream.transport.write(interim)
+        """Take a 1xx."""
+        if self.interims is None:
+            self.interims = Interims(self.call)
+        self.interims.take(head)
 
     def on_response(self, head: ResponseHead) -> None:
-        """Take the head, which is also the endpoint's result: its body may be long in coming."""
+        """Take the head. Unless more is needed, it is also the endpoint's result."""
         self.head = head
         self._answered = True
-        self._place.answered(head, time.monotonic())
+        self._needed = needed(self.call, head)
+        if self._needed != BEGUN:
+            self._judge()
+
+    def _judge(self) -> None:
+        self._judged = True
+        self._place.answered(self.head, time.monotonic())
 
     def on_body(self, data: bytes) -> None:
         """Take some of the body."""
@@ -277,36 +266,53 @@ class Exchange:
 
     def on_whole_response(self, head: ResponseHead, body: bytes) -> None:
         """Take all of it at once."""
-        self.on_response(head)
-        self.ended = True
+        self.head = head
+        self._answered = self.ended = True
+        self._judge()
         if body:
             self._held.append(body)
 
     def on_read(self) -> None:
         """Act on what one read brought: once, however many events it was."""
+        if self._answered and not self._judged and self._has_come():
+            self._judge()
         if self.ended:
-            if self._sent:
-                self._settle_whole()
-            elif self._upload is not None:
-                self.abandon()  # the server wants no more of the body
-        if not self._answered:
-            return
-        if self._writer is not None:
+            self._let_go()
+        elif self._answered:
             self._last = time.monotonic()
-            self._pass_on(self._writer)
-        elif not self.ended:
-            self._last = time.monotonic()
-            if self._phase == "first_byte":
-                self._arm(self._timers.idle, "idle")
-            if len(self._held) > 1 and sum(map(len, self._held)) > _HELD:
-                self._pause()
-        if self._writer is None or self.ended:
+            if self._held and self._phase == "first_byte":
+                self._body_begins()
+        if self._answered:
+            self._pass_on()
+
+    def _let_go(self) -> None:
+        """The reply is whole."""
+        if self._sent:
+            self._settle_whole()
+        elif self._upload is not None:
+            self.abandon()  # the server wants no more of the body
+
+    def _pass_on(self) -> None:
+        """Write what has come, or tell who waits that enough has."""
+        writer = self._writer
+        if writer is not None:
+            held, self._held = self._held, []
+            writer.write(held, self.ended, self.trailers)
+            self._passed += sum(map(len, held))
+        elif not self.ended and len(self._held) > 1 and sum(map(len, self._held)) > HELD:
+            self._pause()
+        if self.ended or (writer is None and self._has_come()):
             self._wake()
 
-    def _pass_on(self, writer: Writer) -> None:
-        held, self._held = self._held, []
-        writer.write(held, self.ended, self.trailers)
-        self._passed += sum(map(len, held))
+    def _has_come(self) -> bool:
+        """Whether what is needed of the reply is here, once its head is."""
+        return self.ended or self._needed == HEAD or (self._needed == BEGUN and bool(self._held))
+
+    def _body_begins(self) -> None:
+        """From here on it may be silent for `idle`, and its chunks may take the short way."""
+        self._arm(self._timers.idle, "idle")
+        if self._relay is not None:
+            self.connection.take_chunk = self._relay.take
 
     def on_lost(self, error: CallError) -> None:
         """The connection ended before the reply did."""
@@ -319,15 +325,7 @@ class Exchange:
 
     def on_eof(self) -> bool:
         """The server's side of a tunnel has ended. True to go on with the other direction."""
-        return self.tunnel and self._end_direction(self.call.downstream.transport)
-
-    def _end_direction(self, onward: asyncio.Transport) -> bool:
-        """Pass on the end of one direction of a tunnel. False when it was the last one."""
-        if self._half_closed or not onward.can_write_eof():
-            return False
-        self._half_closed = True
-        onward.write_eof()
-        return True
+        return self._halves is not None and self._halves.end(self.call.downstream.transport)
 
     def on_downstream_writable(self, writable: bool) -> None:
         """Pass back-pressure on to the server."""
@@ -373,7 +371,15 @@ class Exchange:
         if left > 0:
             self._arm(self._limit, self._due, left)
         else:
-            self.fail(self._timed_out(self._due, self._limit))
+            error = overdue(
+                self._due,
+                self._limit,
+                self.endpoint.name,
+                sending=not self._answered and not self._sent and self.connection.writable,
+                stalled=not self.call.downstream.writable,
+                again=self._timers.first_byte is not None,  # who has waited 600 s waits no more
+            )
+            self.fail(error)
 
     def _idle_left(self, seconds: float) -> float:
         """Seconds that are left; a slow reader who takes what it was sent makes progress too."""
@@ -384,23 +390,6 @@ class Exchange:
         self._backlog = backlog
         last = self._last if self._relay is None else max(self._last, self._relay.last)
         return last + seconds - time.monotonic()
-
-    def _timed_out(self, name: str, seconds: float) -> CallError:
-        if name == "total":
-            return DeadlineExceeded("the call's total time is over")
-        if name == "first_byte":
-            message = f"{self.endpoint.name} sent no reply within {seconds:g} s"
-            return TimedOut(message, code="first_byte_timeout")
-        if name == "upload":
-            message = f"{self.endpoint.name} took nothing of the request for {seconds:g} s"
-            return TimedOut(message, code="first_byte_timeout")
-        if not self._answered and not self._sent and self.connection.writable:
-            message = f"nothing of the request's body came for {seconds:g} s"
-            return BadMessage(message, status=408, code="request_timeout")
-        if not self.call.downstream.writable:
-            return CallerStalled(f"the caller took nothing for {seconds:g} s")
-        message = f"{self.endpoint.name} was silent for {seconds:g} s"
-        return TimedOut(message, code="idle_timeout")
 
     # -- the end --
 
@@ -424,17 +413,14 @@ class Exchange:
         if self.call.body.streamed:
             self.call.body.stop_streaming()
             self.call.downstream.resume_reading(UPSTREAM_FULL)
-        stats = self.endpoint.stats
-        stats.in_flight -= 1
-        if self.tunnel:
-            stats.tunnels -= 1
-        stats.attempts[self.head.status if self._answered else 0] += 1
-        stats.bytes_in += self.passed + sum(map(len, self._held))
-        if self.error is not None:
-            stats.errors[self.error.code] += 1
+        status = self.head.status if self._answered else 0
+        came = self.passed + sum(map(len, self._held))
+        code = "" if self.error is None else self.error.code
+        self.endpoint.stats.end(status, code, came, self.tunnel)
         if self._answered:
             if self.error is not None and self.error.endpoint_failed:
-                self._place.broke(time.monotonic())
+                now = time.monotonic()
+                self._place.broke(now) if self._judged else self._place.tell(True, now)
             self._place.release()
         for release in self._releases:
             release()

@@ -13,4 +13,4 @@ class Layer(Protocol):
     """One concern of a call's life, around the layers inside it."""
 
     async def __call__(self, call: Call) -> Exchange:
-        """Return the exchange whose reply's head is here. Raise CallError if there is none."""
+        """Return the exchange whose reply begins to be here. Raise CallError if there is none."""

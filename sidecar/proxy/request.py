@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sidecar.http.headers import CHUNKED_LINE, UPGRADE_LINES, request_lines
+from sidecar.http.headers import CHUNKED_LINE, UPGRADE_LINES, request_end, request_lines
 from sidecar.http.message import CHUNKED
 
 if TYPE_CHECKING:
@@ -26,6 +26,14 @@ def request_head(call: Call, place: Place) -> bytes:
         lines,
         trace.traceparent(trace.child()),
     )
+
+
+def framing(call: Call, size: int) -> tuple[bytes, bytes]:
+    """What stands before and behind a whole body of *size* bytes."""
+    if call.head.body != CHUNKED or call.content is not None:
+        return b"", b""
+    end = request_end(call.body.trailers)
+    return (b"%x\r\n" % size, b"\r\n" + end) if size else (b"", end)
 
 
 def _lines(call: Call) -> bytes:

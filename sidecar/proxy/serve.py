@@ -105,8 +105,8 @@ async def _answer(call: Call, exchange: Exchange) -> None:
     if not call.body.complete:
         call.close = True  # what the caller still sends would be taken for its next request
     call.exchange, call.endpoint = exchange, exchange.endpoint
-    if exchange.interims:
-        call.downstream.transport.write(exchange.interims)
+    if exchange.interims is not None and exchange.interims.held:
+        call.downstream.transport.write(exchange.interims.held)
     writer = ReplyWriter(call, exchange.head)
     exchange.write_into(writer)
     if exchange.ended:

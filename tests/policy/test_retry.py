@@ -60,6 +60,7 @@ def test_words_that_are_refused(word: str) -> None:
         ("upstream_reset", "reset"),
         ("stale_connection", "reset"),
         ("first_byte_timeout", "timeout"),
+        ("idle_timeout", "timeout"),
         ("bad_reply", "bad_reply"),
         ("upstream_truncated", "bad_reply"),
         ("total_timeout", None),

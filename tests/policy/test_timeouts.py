@@ -4,13 +4,12 @@ USUAL = Timers(5.0, None, 120.0, None)
 
 
 def test_a_stream_begins_sooner_than_a_whole_answer_ends() -> None:
-    assert first_byte(USUAL, True) == 120
-    assert first_byte(USUAL, False) == 600
+    assert first_byte(USUAL) == 600
 
 
 def test_what_the_policy_says_holds_for_both() -> None:
     tight = USUAL._replace(first_byte=2.0)
-    assert first_byte(tight, True) == first_byte(tight, False) == 2
+    assert first_byte(tight) == 2
 
 
 def test_which_timer_ends_first() -> None:

@@ -62,7 +62,10 @@ def test_a_failure_now_and_then_is_left_to_the_sdk(play: Play, sidecar: Sidecar)
 
 def test_a_rate_limit_is_left_to_the_sdk(play: Play, sidecar: Sidecar) -> None:
     scene = play(lambda exchange: exchange.json(429, {"error": {}}, [("retry-after-ms", "50")]))
-    with sync_openai(scene.url, max_retries=2) as client, pytest.raises(openai.RateLimitError) as caught:
+    with (
+        sync_openai(scene.url, max_retries=2) as client,
+        pytest.raises(openai.RateLimitError) as caught,
+    ):
         client.chat.completions.create(model="m", messages=ask("x"))
     assert "x-should-retry" not in caught.value.response.headers
     assert len(scene.exchanges) == 3

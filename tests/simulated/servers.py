@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from math import log
 from typing import Any
 
 from sidecar.errors import ConnectFailed
@@ -21,6 +22,10 @@ def constant(seconds: float) -> Sample:
 
 def exponential(mean: float) -> Sample:
     return lambda draws: draws.expovariate(1 / mean)
+
+
+def lognormal(median: float, sigma: float) -> Sample:
+    return lambda draws: draws.lognormvariate(log(median), sigma)
 
 
 def uniform(least: float, most: float) -> Sample:
@@ -51,7 +56,7 @@ class Server:
     """Answers `POST`s of the sidecar. Everything may be changed while it runs."""
 
     def __init__(self, number: int = 0, seed: int = 1, **settings: Any) -> None:
-        self.name = f"http://sim-{number}"
+        self.name = f"http://192.0.2.{number + 1}"  # no name to be looked up
         self.latency: Sample = constant(0.1)
         self.errors: dict[int, float] = {}
         """Share of the calls that get a status, at once."""
@@ -62,7 +67,9 @@ class Server:
         self.quota: Quota | None = None
         self.retry_after: float | None = None
         self.head_first: float | None = None
-        """Streams: seconds until the head, before the first event."""
+        """Seconds until the head, before the rest; None: all of it comes at once."""
+        self.stall = 0.0
+        """Share of the calls that take for ever, after their head if that comes first."""
         self.__dict__.update(settings)
         self.arrivals: list[float] = []
         self.bodies: list[bytes] = []
@@ -105,11 +112,11 @@ class Server:
             self.queued -= 1
         self.running += 1
         began, done = time.monotonic(), False
-        seconds = self.latency(self.draws)
+        seconds = self.latency(self.draws) if self.draws.random() >= self.stall else 1e9
         try:
-            if stream and self.head_first is not None:
+            if self.head_first is not None:
                 await asyncio.sleep(self.head_first)
-                link.begin()
+                link.begin(stream)
             await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))
             link.reply(200, stream=stream)
             done = True
@@ -145,17 +152,17 @@ class Link(asyncio.Transport):
         self._begun = False
         self._task = asyncio.create_task(self._server.serve(self, body))
 
-    def begin(self) -> None:
+    def begin(self, stream: bool) -> None:
         self._begun = True
+        kind = b"text/event-stream" if stream else b"application/json"
         self._connection.data_received(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-            b"Transfer-Encoding: chunked\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n\r\n" % kind
         )
 
     def reply(self, status: int, retry_after: float | None = None, stream: bool = False) -> None:
         if stream and not self._begun:
-            self.begin()
-        if stream:
+            self.begin(stream)
+        if self._begun:
             self._connection.data_received(b"9\r\ndata: 1\n\n\r\n0\r\n\r\n")
             return
         lines = b"" if retry_after is None else b"retry-after-ms: %d\r\n" % (retry_after * 1e3)

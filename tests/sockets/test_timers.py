@@ -116,14 +116,27 @@ async def test_silence_within_a_body_of_known_length() -> None:
         assert stage.route.errors == {"idle_timeout": 1}
 
 
-async def test_silence_behind_a_head() -> None:
-    async with Stage(timeouts={"idle": "50ms"}) as stage:
+async def test_silence_behind_a_head_is_that_before_the_first_byte() -> None:
+    async with Stage(timeouts={"idle": "20ms", "first_byte": "300ms"}) as stage:
+        client, server = await stage.call()
+        await server.sends(CHUNKED_OK)
+        await client.head()
+        await asyncio.sleep(0.1)
+        await server.sends(chunk(b"some"))  # from here on, `idle` holds
+        await client.until(b"some\r\n")
+        await client.ends()
+        await server.is_cut()
+        assert stage.route.errors == {"idle_timeout": 1}
+
+
+async def test_a_body_that_never_begins() -> None:
+    async with Stage(timeouts={"idle": "20ms", "first_byte": "100ms"}) as stage:
         client, server = await stage.call()
         await server.sends(CHUNKED_OK)
         await client.head()
         await client.ends()
         await server.is_cut()
-        assert stage.route.errors == {"idle_timeout": 1}
+        assert stage.route.errors == {"first_byte_timeout": 1}
 
 
 async def test_silence_within_a_stream() -> None:

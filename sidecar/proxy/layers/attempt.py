@@ -57,7 +57,7 @@ class Attempt:
         self._reads_reports = reads_reports
 
     async def __call__(self, call: Call) -> Exchange:
-        """Return the exchange once its head is here; close what was begun if none comes."""
+        """Return the exchange once what is needed of its reply is here; else close it."""
         rotation = self._rotation_of(call)
         upstream = rotation.upstream
         if upstream.unresolved:
@@ -126,7 +126,7 @@ class Attempt:
         endpoint = held.endpoint
         # A call waits for another's connection as long as it would wait for its reply, since the
         # server would have queued it as well.
-        patience = Patience(timers.connect, first_byte(timers, call.stream), call.deadline)
+        patience = Patience(timers.connect, first_byte(timers), call.deadline)
         try:
             return await endpoint.pool.acquire(patience, reuse=not fresh)
         except AttemptError as error:

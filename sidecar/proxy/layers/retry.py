@@ -94,7 +94,7 @@ class Retry:
                 exchange.abandon()
                 reason = str(exchange.head.status)
             except AttemptError as error:
-                if condition_of(error.code) not in self._settings.conditions:
+                if condition_of(error.code) not in self._settings.conditions or not error.again:
                     raise
                 wait = self._after_error(call, retry, error)
                 if wait is None:

@@ -1,0 +1,34 @@
+"""How much of a reply must be here before it goes downstream, after which nothing is retried.
+
+Many servers send the head of a stream at once, and its first token after seconds: a head alone says
+little. A reply in one piece is read by nobody before it is whole, so that one which breaks off can
+be had again elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sidecar.http.message import ResponseHead
+    from sidecar.proxy.call import Call
+
+HELD: Final = 256 * 1024
+"""Bytes of a reply that may wait for somebody to take them."""
+
+HEAD: Final = 0
+"""Its head, with whatever came in the same read."""
+BEGUN: Final = 1
+"""The first bytes of its body."""
+WHOLE: Final = 2
+
+
+def needed(call: Call, head: ResponseHead) -> int:
+    """HEAD, BEGUN or WHOLE."""
+    if head.status >= 300 or head.status == 101 or not call.body.complete:
+        return HEAD
+    kind = head.fields.get(b"content-type", b"")
+    if b"event-stream" in kind:
+        # Others may be subscriptions, whose client must see the head to make something happen.
+        return BEGUN if call.stream or b":stream" in call.head.path else HEAD
+    return WHOLE if 0 < head.body <= HELD and b"json" in kind else HEAD

@@ -1,0 +1,31 @@
+"""What a timer that ran out says: who was too slow."""
+
+from __future__ import annotations
+
+from sidecar.errors import BadMessage, CallError, CallerStalled, DeadlineExceeded, TimedOut
+
+
+def overdue(
+    timer: str, seconds: float, endpoint: str, *, sending: bool, stalled: bool, again: bool
+) -> CallError:
+    """The error of *timer*.
+
+    *sending*: of the request's body, more was to come; *stalled*: the caller takes no more of the
+    reply. *again*: another attempt may be made after a first byte that did not come.
+    """
+    if timer == "total":
+        return DeadlineExceeded("the call's total time is over")
+    if timer == "first_byte":
+        message = f"{endpoint} sent no reply within {seconds:g} s"
+        error = TimedOut(message, code="first_byte_timeout")
+        error.again = again
+        return error
+    if timer == "upload":
+        message = f"{endpoint} took nothing of the request for {seconds:g} s"
+        return TimedOut(message, code="first_byte_timeout")
+    if sending:
+        message = f"nothing of the request's body came for {seconds:g} s"
+        return BadMessage(message, status=408, code="request_timeout")
+    if stalled:
+        return CallerStalled(f"the caller took nothing for {seconds:g} s")
+    return TimedOut(f"{endpoint} was silent for {seconds:g} s", code="idle_timeout")
