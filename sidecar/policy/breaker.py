@@ -13,9 +13,8 @@ classes decide at `acquire` and `settle` around an attempt, and time is an argum
 
 - The rates are looked at with every result once the window holds `min_calls` (or is full, where
   that is less). A rate that is exactly the setting is reached.
-- Half-open lets `trials` attempts in, running or succeeded; a cancelled one gives its place back.
-  A trial that never ended would hold the endpoint in half_open for ever. It can't: every attempt
-  has timers of its own, so that `settle` or `cancel` always comes.
+- Half-open lets `trials` attempts in, running or succeeded; a cancelled one gives its place back,
+  and one that has not ended after `open_max` loses it. Its result still counts when it comes.
 - A permit is the state object under which its attempt began. Results of an earlier state are
   stragglers: they tell of the endpoint as it was, and are ignored.
 - An operator's forced state wins until it is cleared. Forced closed, results are still counted and

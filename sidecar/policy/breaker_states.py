@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from aiobreaker import CircuitBreakerListener, CircuitBreakerState
@@ -70,14 +71,18 @@ class Open(CircuitOpenState):
 
 
 class HalfOpen(CircuitHalfOpenState):
-    """A few attempts pass; they decide. `admitted` counts those that run and that succeeded."""
+    """A few attempts pass; they decide. `running` holds when each that runs was let in.
+
+    A trial keeps its place for `open_max` at most: a server that never answers would else hold the
+    endpoint here until a timer ends the attempt, long after it is well again.
+    """
 
     _breaker: Breaker
 
     def __init__(
         self, breaker: Breaker, prev_state: CircuitBreakerBaseState | None, notify: bool
     ) -> None:
-        self.admitted = 0
+        self.running: deque[float] = deque()
         self.succeeded = 0
         self.slow = 0
         super().__init__(breaker, prev_state, notify)
@@ -88,9 +93,12 @@ class HalfOpen(CircuitHalfOpenState):
         if self.succeeded >= trials:  # fewer are asked for than when they began: none may be left
             self._end(now)
             return self._breaker.acquire(now)
-        if self.admitted >= trials:
-            return None
-        self.admitted += 1
+        running = self.running
+        if self.succeeded + len(running) >= trials:
+            if not running or now - running[0] < self._breaker.settings.open_max:
+                return None
+            running.popleft()
+        running.append(now)
         return self
 
     def settle(self, now: float, failed: bool, seconds: float) -> None:
@@ -101,6 +109,7 @@ class HalfOpen(CircuitHalfOpenState):
             breaker.open(now)
             return
         self.succeeded += 1
+        self._leave()
         self.slow += settings.slow_after is not None and seconds > settings.slow_after
         if self.succeeded >= settings.trials:
             self._end(now)
@@ -111,7 +120,12 @@ class HalfOpen(CircuitHalfOpenState):
 
     def cancel(self) -> None:
         """Give the place back."""
-        self.admitted -= 1
+        self._leave()
+
+    def _leave(self) -> None:
+        """One trial runs no longer. Which one makes no difference but to when a place expires."""
+        if self.running:
+            self.running.popleft()
 
     def _end(self, now: float) -> None:
         breaker = self._breaker

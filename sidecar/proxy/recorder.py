@@ -21,7 +21,6 @@ class Recorder:
     def __init__(self, stats: Stats) -> None:
         self.log: AccessLog | None = None
         self._stats = stats
-        self._clock = time.time() - time.monotonic()
 
     def record(self, call: Call, now: float) -> None:
         """Count *call*, which ends *now* (monotonic), and log it."""
@@ -47,7 +46,9 @@ class Recorder:
         route, endpoint = call.route, call.endpoint
         first_byte = call.first_byte or now
         return CallRecord(
-            self._clock + call.arrived,
+            # By the clock as it is now: it may have been set, and the monotonic one stands still
+            # while the machine sleeps.
+            time.time() - (now - call.arrived),
             call.request_id.decode("latin-1"),
             call.trace.trace_id.decode(),
             route.name if route else "",

@@ -276,6 +276,46 @@ def test_a_cancelled_trial_gives_its_place_back() -> None:
     assert bench.breaker.status == "closed"
 
 
+def test_trials_that_never_end_lose_their_places_in_time() -> None:
+    bench, first = Bench().half_opened()
+    bench.now += 1
+    hanging = [first, bench.take(), bench.take()]
+    bench.now += SETTINGS.open_max - 1.5
+    assert bench.refuses()
+    bench.now += 0.5  # the first is as old as that; the others are not
+    fresh = bench.take()
+    assert bench.refuses()
+    bench.now += 1
+    second = bench.take(), bench.take()
+    assert bench.refuses()
+    for permit in (fresh, *second):
+        bench.settle(permit)
+    assert bench.breaker.status == "closed"
+    for permit in hanging:  # as if they had been seen by an earlier breaker
+        bench.settle(permit, True)
+    assert bench.breaker.status == "closed"
+
+
+def test_a_late_trial_still_counts() -> None:
+    bench, first = Bench(SETTINGS._replace(trials=2)).half_opened()
+    bench.now += SETTINGS.open_max
+    second = bench.take(), bench.take()
+    bench.settle(first, True)
+    assert bench.breaker.status == "open"
+    for permit in second:
+        bench.breaker.cancel(permit)
+
+
+def test_cancelling_what_lost_its_place_frees_no_more_than_there_are() -> None:
+    bench, first = Bench(SETTINGS._replace(trials=1)).half_opened()
+    bench.now += SETTINGS.open_max
+    second = bench.take()
+    bench.breaker.cancel(first)
+    bench.breaker.cancel(second)
+    bench.take()
+    assert bench.refuses()
+
+
 def test_one_failed_trial_opens() -> None:
     bench, first = Bench().half_opened()
     bench.settle(bench.take())

@@ -1,0 +1,47 @@
+"""What is kept of a call that has ended."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+import pytest
+
+from sidecar.http.message import RequestHead
+from sidecar.observe.access_log import AccessLog, CallRecord
+from sidecar.observe.stats import Stats
+from sidecar.proxy.body import RequestBody
+from sidecar.proxy.call import Call
+from sidecar.proxy.layers.mirror import Nowhere
+from sidecar.proxy.recorder import Recorder
+from sidecar.proxy.serve import identify
+
+
+class Log:
+    def __init__(self) -> None:
+        self.records: list[CallRecord] = []
+
+    def append(self, record: CallRecord) -> None:
+        self.records.append(record)
+
+
+def call() -> Call:
+    nowhere = Nowhere("127.0.0.1")
+    head = RequestHead()
+    made = Call(cast("Any", nowhere), head, RequestBody(cast("Any", nowhere), b""))
+    identify(made)
+    return made
+
+
+@pytest.mark.parametrize("set_by", [0.0, 7200.0, -3 * 86400.0])
+def test_the_time_of_a_call_follows_the_clock(
+    monkeypatch: pytest.MonkeyPatch, set_by: float
+) -> None:
+    recorder, log = Recorder(Stats(0.0)), Log()
+    recorder.log = cast("AccessLog", log)
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + set_by)
+    one = call()
+    one.arrived -= 5.0
+    recorder.record(one, time.monotonic())
+    assert log.records[0].time == pytest.approx(clock() + set_by - 5.0, abs=1.0)
