@@ -1,7 +1,22 @@
-"""`python -m sidecar`."""
+"""The program: `sidecar`, or `python -m sidecar`."""
 
 import sys
 
-from sidecar.cli import main
+from sidecar.signals import hold
 
-sys.exit(main())
+_SERVING = ("run", "webhook", "simulate")
+"""Commands that go on until a signal ends them."""
+
+
+def main() -> int:
+    """Run the command that the arguments name; return its exit code."""
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command in _SERVING:  # first of all: the imports below take most of the time to start
+        hold(hang_up=command == "run")
+    from sidecar import cli
+
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -54,12 +54,19 @@ class App:
         for listener in self._serving.listeners.values():
             _log.info("listening", extra={"address": listener.name})
 
-    async def run(self) -> None:
-        """Serve until a signal or the admin API says stop; a second signal cuts calls off."""
+    def abandon(self) -> None:
+        """Leave no socket file behind: SIGTERM came while it starts."""
+        self._serving.abandon()
+
+    def obey_signals(self) -> None:
+        """SIGTERM and SIGINT stop it, a second one cuts calls off; SIGHUP has the file read."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        loop.add_signal_handler(signal.SIGHUP, self.hang_up)
+
+    async def run(self) -> None:
+        """Serve until a signal or the admin API says stop."""
         await self._stop.wait()
         await self._shut_down()
 
@@ -84,7 +91,7 @@ class App:
         self._serving.close_log()
         _log.info("stopped")
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
         """SIGHUP: the log was rotated, or somebody wants the file read now."""
         if self._serving.recorder.log is not None:
             self._serving.recorder.log.reopen()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from sidecar.app import App
 from sidecar.config.load import ConfigErrors
 from sidecar.config.overrides import Overrides
 from sidecar.control import logs
+from sidecar.signals import before_end, came
 
 
 def run(file: Path | None, *, health_port: int | None, level: str | None) -> int:
@@ -33,7 +35,11 @@ def run(file: Path | None, *, health_port: int | None, level: str | None) -> int
 
 async def _serve(file: Path | None, overrides: Overrides) -> None:
     app = App(file, overrides=overrides)
+    before_end(app.abandon)
     await app.start()
+    app.obey_signals()
+    if came(signal.SIGHUP):
+        app.hang_up()
     await app.run()
 
 

@@ -41,6 +41,8 @@ class Serving:
         self.recorder = Recorder(stats)
         self.snapshot: Snapshot
         self.listeners: dict[str, Listener] = {}
+        self._starting: dict[str, Listener] = {}
+        """Of a configuration that does not serve yet."""
         self._retired: list[Listener] = []
         """Gone from the configuration, but maybe not their connections."""
         self.draining = False
@@ -125,6 +127,11 @@ class Serving:
         """Calls that are being served, and connections that are passed through."""
         return sum(listener.in_flight() for listener in self._all_listeners())
 
+    def abandon(self) -> None:
+        """Accept nothing more: the start is broken off."""
+        for listener in (*self._all_listeners(), *self._starting.values()):
+            listener.retire()
+
     def close_log(self) -> None:
         """Write what the access log still holds."""
         if self.recorder.log is not None:
@@ -147,7 +154,7 @@ class Serving:
         return self._gates.listener(entry, self, self.recorder, stats)
 
     async def _start_listeners(self, config: Config, snapshot: Snapshot) -> dict[str, Listener]:
-        started: dict[str, Listener] = {}
+        started = self._starting = dict[str, Listener]()
         if not self.listeners:
             self.snapshot = snapshot  # the first: connections may come before we return
         try:

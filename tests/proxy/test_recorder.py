@@ -11,6 +11,7 @@ from sidecar.http.message import RequestHead
 from sidecar.observe.access_log import AccessLog, CallRecord
 from sidecar.observe.stats import Stats
 from sidecar.proxy.body import RequestBody
+from sidecar.proxy.body_memory import BodyMemory
 from sidecar.proxy.call import Call
 from sidecar.proxy.layers.mirror import Nowhere
 from sidecar.proxy.recorder import Recorder
@@ -28,7 +29,8 @@ class Log:
 def call() -> Call:
     nowhere = Nowhere("127.0.0.1")
     head = RequestHead()
-    made = Call(cast("Any", nowhere), head, RequestBody(cast("Any", nowhere), b""))
+    memory = BodyMemory(2**20, 1.0)
+    made = Call(cast("Any", nowhere), head, RequestBody(cast("Any", nowhere), memory, b""))
     identify(made)
     return made
 
