@@ -20,7 +20,7 @@ class Secret(str):
         return "***"
 
 
-Dialect = Literal["openai", "anthropic", "gemini"]
+Dialect = Literal["openai", "anthropic", "gemini", "mistral", "cohere"]
 Name = Annotated[
     str,
     Meta(

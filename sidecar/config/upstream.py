@@ -156,9 +156,13 @@ class Upstream(Section, frozen=True):
     endpoints: Annotated[
         tuple[Endpoint, ...], Meta(min_length=1, max_length=1000, description="Its servers.")
     ]
-    dialect: Annotated[Dialect, Meta(description="The API that it speaks; shapes our errors.")] = (
-        "openai"
-    )
+    dialect: Annotated[
+        Dialect,
+        Meta(
+            description="The API that it speaks; shapes our errors. `mistral` and `cohere` are for "
+            "callers with these providers' own SDKs; with OpenAI's, they speak `openai`."
+        ),
+    ] = "openai"
     balance: Annotated[Method | Balance, Meta(description="How an endpoint is chosen.")] = (
         "round_robin"
     )

@@ -60,9 +60,9 @@ class RequestParser(Guard):
         return self.in_head or self._empty_lines > 0
 
     @property
-    def to_head(self) -> bool:
-        """Whether the request that is being received is known to be a HEAD."""
-        return not self._between and self._head.method == b"HEAD"
+    def unfinished(self) -> RequestHead | None:
+        """What is known of the request that is being received."""
+        return None if self._between else self._head
 
     def feed(self, data: bytes, at: int = 0) -> int:
         """Parse *data* from *at* to the end of one request; return the position behind it.

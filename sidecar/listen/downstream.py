@@ -308,7 +308,7 @@ class DownstreamConnection(asyncio.Protocol):
         else:
             if body is not None:
                 body.free()
-            self.transport.write(refusal(error, self._parser.to_head))
+            self.transport.write(refusal(error, self._parser.unfinished))
             self._close()
 
     def _serves_half_closed(self, call: Call | None) -> bool:

@@ -18,7 +18,7 @@ from sidecar.http.headers import (
 )
 from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.http.sse import Boundary
-from sidecar.llm.dialects import Dialect, error_body, error_event, of_path
+from sidecar.llm.dialects import Dialect, error_body, error_event, of_request
 from sidecar.proxy.relay import Relay
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ class ReplyWriter:
     def break_off(self, error: CallError) -> None:
         """End a reply that is not complete so that it can't be taken for one that is.
 
-        A stream of events gets one more, which makes the SDKs raise; then the connection closes
-        within the body. Where its end is the body's end, it is reset.
+        A stream of events gets one more, where the API has one that makes the SDKs raise; then the
+        connection closes within the body. Where its end is the body's end, it is reset.
         """
         call = self._call
         call.close = True
@@ -121,7 +121,8 @@ class ReplyWriter:
             dialect = dialect_of(call)
             request_id = call.request_id.decode("latin-1")
             event = error_event(dialect, error.status, error.code, error.message, request_id)
-            self._transport.write(chunk(event))
+            if event:
+                self._transport.write(chunk(event))
         elif self._head.body < 0 and not self._chunked:
             call.downstream.reset()
 
@@ -163,7 +164,9 @@ class ReplyWriter:
 
 def dialect_of(call: Call) -> Dialect:
     """The API whose errors the caller understands."""
-    return call.route.upstream.dialect if call.route else of_path(call.head.path)
+    if call.route is not None:
+        return call.route.upstream.dialect
+    return of_request(call.head.target, call.head.fields)
 
 
 def send_error(call: Call, error: CallError) -> None:

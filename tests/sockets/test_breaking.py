@@ -160,6 +160,20 @@ async def test_between_two_events_of_anthropic(breaks: Break) -> None:
 
 
 @breaking
+@pytest.mark.parametrize("dialect", ["mistral", "cohere"])
+async def test_between_two_events_of_an_api_without_error_events(
+    breaks: Break, dialect: str
+) -> None:
+    """Its SDKs take one of another API for a broken event; what they raise for is the end."""
+    async with Stage(upstream={"dialect": dialect}) as stage:
+        client, server = await stage.call()
+        await server.sends(EVENTS + chunk(b"data: {}\n\n"))
+        await client.until(b"data: {}\n\n\r\n")
+        breaks(server)
+        assert await client.rest() == b""  # not even the last chunk
+
+
+@breaking
 async def test_within_an_event(breaks: Break) -> None:
     async with Stage() as stage:
         client, server = await stage.call()

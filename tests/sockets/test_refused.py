@@ -1,6 +1,7 @@
 """What is refused: the whole reply is delivered, then the connection ends; others go on."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -82,6 +83,29 @@ async def test_what_follows_a_head_is_refused_with_a_body(behind: bytes, status:
         assert (reply.status, reply.code) == (status, "bad_request")
         assert reply.body
         await client.ends()
+
+
+@pytest.mark.parametrize(
+    ("line", "shape"),
+    [
+        (b"POST /v1/chat/completions HTTP/1.1\r\n", ("error", "type", "invalid_request_error")),
+        (b"POST /v1/messages HTTP/1.1\r\n", ("error", "type", "request_too_large")),
+        (
+            b"POST /v1/files HTTP/1.1\r\nanthropic-version: 1\r\n",
+            ("error", "type", "request_too_large"),
+        ),
+        (b"POST /v1beta/models/x:y HTTP/1.1\r\n", ("error", "status", "INVALID_ARGUMENT")),
+        (b"POST /v1/x HTTP/1.1\r\nx-goog-api-key: k\r\n", ("error", "status", "INVALID_ARGUMENT")),
+    ],
+)
+async def test_a_body_that_is_too_long_is_refused_in_the_callers_dialect(
+    line: bytes, shape: tuple[str, str, str]
+) -> None:
+    async with Stage(listener={"limits": {"body": "2MiB"}}) as stage:
+        reply = await refusal(stage, line + b"Host: a\r\nContent-Length: 3000000\r\n\r\n")
+        assert (reply.status, reply.code) == (413, "body_too_large")
+        outer, inner, value = shape
+        assert json.loads(reply.body)[outer][inner] == value
 
 
 async def test_a_body_over_its_limit_without_a_length() -> None:
