@@ -11,6 +11,8 @@ _FRAMING_ALLOWANCE: Final = 16 * 1024
 """Bytes of chunk headers, extensions and trailers beyond 16 a chunk (as Go's net/http counts)."""
 _SMALL: Final = 8 * 1024
 """A read this small can't break a usual limit of a size, so that heads in it are not measured."""
+_NO_TRAILERS: Final = frozenset({b"connection", b"proxy-connection", b"transfer-encoding"})
+"""RFC 9110, section 6.5.1. llhttp obeys them, and takes no further message after some."""
 _LONGEST_LENGTH: Final = 20
 """Digits of 2**64, where llhttp stops. `int` gives up on thousands of leading zeros."""
 
@@ -95,9 +97,10 @@ class Guard:
         trailers = self._trailers
         if trailers:
             self._measure(trailers)
-            if any(low == b"connection" for low, _, _ in trailers):
-                # RFC 9110, section 6.5.1. llhttp would obey it, though all of us has moved on.
-                self._refuse("a trailer is named Connection", 400, "bad_request")
+            for low, name, _ in trailers:
+                if low in _NO_TRAILERS:
+                    message = f"a trailer is named {name.decode('ascii')}"
+                    self._refuse(message, 400, "bad_request")
             self._trailers = []
         return trailers
 

@@ -195,6 +195,8 @@ class ResponseParser(Guard):
         fields = head.fields
         if self._to_head or head.status in {204, 304}:
             head.body = NO_BODY
+            if b"content-length" in fields:
+                self._length()  # it is passed on, so it must be a length all the same
         elif b"transfer-encoding" in fields:
             if head.minor == 0 or fields[b"transfer-encoding"].lower() != b"chunked":
                 raise BadReply("the reply's transfer coding is not chunked")

@@ -159,6 +159,8 @@ REFUSED = [
     b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
     OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nConnection: close\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nProxy-Connection: close\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nTransfer-Encoding: gzip\r\n\r\n",
 ]
 
 
@@ -167,6 +169,14 @@ REFUSED = [
 def test_replies_that_are_refused(data: bytes, split: bool) -> None:
     with pytest.raises(BadReply):
         reply(*reads(data, split))
+
+
+@pytest.mark.parametrize(("method", "status"), [(b"HEAD", b"200"), (b"GET", b"304")])
+def test_a_length_without_a_body_must_be_one_too(method: bytes, status: bytes) -> None:
+    head = b"HTTP/1.1 %b OK\r\nContent-Length: %b\r\n\r\n"
+    reply(head % (status, b"9" * 19), method=method)
+    with pytest.raises(BadReply):
+        reply(head % (status, b"0" * 21), method=method)
 
 
 def test_a_101_must_say_to_what() -> None:

@@ -187,6 +187,7 @@ def test_no_transfer_coding_in_http_1_0() -> None:
         b"0\r\nContent-Length: 3\r\n\r\n",
         b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"0\r\nConnection: close\r\n\r\n",
+        b"0\r\nProxy-Connection: close\r\n\r\n",
     ],
 )
 def test_chunks_that_are_refused(body: bytes) -> None:
