@@ -118,6 +118,8 @@ class Exchange:
         patience = min(self._timers.idle, first_byte(self._timers))
         self._arm(patience, "upload")
         self._go_on_uploading(self._upload)
+        if self._upload is not None:
+            self.connection.keep_last_words()
 
     def _go_on_uploading(self, upload: Upload) -> None:
         if upload.go():

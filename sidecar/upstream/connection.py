@@ -63,7 +63,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.closed = False
         self._stray = False
         self._last_words: LastWords | None = None
-        """There while the request's body streams."""
+        """There while the request's body is sent piece by piece."""
         self.peer = ""
         self._wake_at = inf
         self._timer: asyncio.TimerHandle | None = None

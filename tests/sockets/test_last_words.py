@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.sockets.peers import CHUNKED, OK, Peer, Server, chunk
+from tests.sockets.peers import CHUNKED, OK, Peer, Server, chunk, post
 from tests.sockets.stage import Stage
 
 REFUSED = (
@@ -102,6 +102,17 @@ async def test_its_answer_arrives_over_tls(tmp_path: Path) -> None:
         secure.says(REFUSED)
         secure.peer.closes()
         await refused(stage, client)
+
+
+async def test_a_held_body_that_is_not_taken_at_once_is_watched_too() -> None:
+    async with Stage(servers=[Server(window=4096)]) as stage:
+        size = 7 * 2**20
+        client, server = await stage.call(post(size) + bytes(size))
+        before = len(os.listdir("/proc/self/fd"))
+        await server.drains(size)
+        await server.sends(OK)
+        assert (await client.reply()).status == 200
+        assert len(os.listdir("/proc/self/fd")) == before - 1
 
 
 async def test_half_an_answer_is_none() -> None:
