@@ -22,7 +22,7 @@ _PLAIN_OPTIONS: Final = frozenset(
     {b"close", b"keep-alive", b"Keep-Alive", b"Close", b"upgrade", b"Upgrade"}
 )
 _SET_UPSTREAM: Final = frozenset(
-    {b"host", b"expect", b"traceparent", b"tracestate", b"x-request-id", b"x-trace-id"}
+    {b"host", b"expect", b"traceparent", b"tracestate", b"x-request-id"}
 )
 SAID_TO_US: Final = b"x-sidecar-"
 """How the names of headers begin that are for the sidecar alone, trusted or not, and of those that
@@ -36,6 +36,7 @@ _NOT_IN_TRAILERS: Final = _FRAMING | frozenset(
         b"authorization", b"cache-control", b"content-encoding", b"content-range", b"content-type",
         b"cookie", b"if-match", b"if-modified-since", b"if-none-match", b"if-range",
         b"if-unmodified-since", b"max-forwards", b"pragma", b"range", b"trailer",
+        b"x-trace-id",
     }
 )  # fmt: skip
 """Fields that mean something in a request's head only: framing, routing, authentication, controls,

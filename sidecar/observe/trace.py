@@ -30,6 +30,7 @@ _TRACEPARENT: Final = re.compile(
 # Level 2's key, and a value without "," and "=". Blanks that end a value were stripped before, so
 # that it cannot be empty nor end in one. The classes are disjoint from "=": no backtracking.
 _MEMBER: Final = re.compile(rb"[a-z0-9][a-z0-9_\-*/@]{0,255}=[ -+\--<>-~]{1,256}").fullmatch
+_TRACE_ID: Final = re.compile(rb"(?!0{32})[0-9a-f]{32}").fullmatch
 _MAX_MEMBERS: Final = 32
 _OWS: Final = b" \t"
 
@@ -113,14 +114,19 @@ class TraceContext:
 
 
 def receive(
-    traceparents: Sequence[bytes], tracestates: Sequence[bytes], getrandbits: GetRandBits
+    traceparents: Sequence[bytes],
+    tracestates: Sequence[bytes],
+    getrandbits: GetRandBits,
+    wanted: bytes = b"",
 ) -> TraceContext:
-    """Continue the trace of a request's headers, or begin one.
+    """Continue the trace of a request's headers, or begin one, with the id *wanted* if it is one.
 
     A repeated `traceparent` is as good as none. Without a valid one, `tracestate` means nothing
     (level 1, 3.3). A trace that begins here is random and leaves sampling to others.
     """
     parent = parse_traceparent(traceparents[0]) if len(traceparents) == 1 else None
+    if parent is None and _TRACE_ID(wanted):
+        return TraceContext(getrandbits, wanted, None, 0, None)
     if parent is None:
         return TraceContext(getrandbits, new_trace_id(getrandbits), None, RANDOM, None)
     state = clean_tracestate(tracestates) if tracestates else None

@@ -42,7 +42,10 @@ def _lines(call: Call) -> bytes:
     replaced = {credential[0]} if credential else set()
     if call.content is not None:
         replaced |= {b"content-length"}
-    lines = request_lines(head, replaced) + call.ids + call.asks
+    ids = call.ids
+    if b"x-trace-id" in head.fields:  # the caller's own, which stays
+        ids = b"\r\nx-request-id: " + call.request_id
+    lines = request_lines(head, replaced) + ids + call.asks
     if call.content is not None:
         lines += b"\r\nContent-Length: %d" % len(call.content)
     if call.trace.tracestate is not None:

@@ -55,10 +55,14 @@ async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
 
 
 def identify(call: Call) -> None:
-    """Give the call its trace and its request id: the caller's, where they are valid."""
+    """Give the call its trace and its request id: the caller's, where they are valid.
+
+    `x-trace-id` is how a caller that knows no `traceparent` may name its trace.
+    """
     fields = call.head.fields
     parent, state = fields.get(b"traceparent"), fields.get(b"tracestate")
-    call.trace = receive((parent,) if parent else (), (state,) if state else (), _getrandbits)
+    parents, states = (parent,) if parent else (), (state,) if state else ()
+    call.trace = receive(parents, states, _getrandbits, fields.get(b"x-trace-id", b""))
     request_id = fields.get(b"x-request-id", b"")
     valid = 0 < len(request_id) <= _MAX_REQUEST_ID and request_id.isascii()
     call.request_id = request_id if valid else call.trace.trace_id

@@ -73,7 +73,6 @@ def test_connection_can_not_take_the_framing_away() -> None:
         b"Traceparent: 00-1",
         b"TraceState: a=b",
         b"X-Request-ID: 1",
-        b"X-Trace-Id: 1",
     ],
 )
 def test_what_an_attempt_sets_itself_is_not_sent_twice(line: bytes) -> None:

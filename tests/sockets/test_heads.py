@@ -138,6 +138,34 @@ async def test_a_trace_is_begun() -> None:
         assert b"\r\nx-request-id: %b\r\nx-trace-id: %b\r\n" % ((trace_id.encode(),) * 2) in head
 
 
+@pytest.mark.parametrize(
+    ("named", "parent", "trace"),
+    [
+        (b"4bf92f3577b34da6a3ce929d0e0e4736", None, b"4bf92f3577b34da6a3ce929d0e0e4736"),
+        (b"4bf92f3577b34da6a3ce929d0e0e4736", PARENT, b"0af7651916cd43dd8448eb211c80319c"),
+        (b"order-17", None, None),
+        (b"4BF92F3577B34DA6A3CE929D0E0E4736", None, None),
+        (bytes(b"0" * 32), None, None),
+    ],
+)
+async def test_a_trace_id_of_the_callers_stays(
+    named: bytes, parent: bytes | None, trace: bytes | None
+) -> None:
+    """It names the trace where it can and no traceparent does."""
+    async with Stage() as stage:
+        client = await stage.client()
+        lines = [b"X-Trace-ID: " + named] + ([b"traceparent: " + parent] if parent else [])
+        await client.sends(get(*lines))
+        server = await stage.accepts()
+        head = await server.head()
+        await server.sends(OK)
+        ours = (await client.reply())["x-trace-id"].encode()
+        assert head.lower().count(b"x-trace-id") == 1
+        assert b"\r\nX-Trace-ID: %b\r\n" % named in head
+        assert b"\r\ntraceparent: 00-%b-" % ours in head
+        assert ours == trace or (trace is None and ours != named)
+
+
 async def test_a_trace_is_continued() -> None:
     async with Stage() as stage:
         client, server = await stage.client(), None
