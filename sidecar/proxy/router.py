@@ -127,9 +127,16 @@ class Router:
         if not found:
             raise NotRouted(
                 f"no route takes {method.decode('latin-1')} {path.decode('latin-1')}"
-                f" of host {host.decode('latin-1') or '(none)'}"
+                f" of host {host.decode('latin-1') or '(none)'}{self._hint(host, path, method)}"
             )
         return found
+
+    def _hint(self, host: bytes, path: bytes, method: bytes) -> str:
+        """What is wrong with the caller's base URL, if it is what is usually wrong."""
+        name, text = host_name(host).decode("latin-1"), f"/v1{path.decode('latin-1')}"
+        if any(rule.candidate(name, text, method) for rule in self.rules):
+            return f"; one takes {text}: should the base URL end in /v1?"
+        return ""
 
     def _match(self, host: bytes, path: bytes, method: bytes) -> tuple[Candidate, ...]:
         name, text = host_name(host).decode("latin-1"), path.decode("latin-1")

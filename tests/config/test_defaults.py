@@ -43,7 +43,7 @@ def rewritten(route: Route, path: str) -> str:
     if route.rewrite is None or route.match.path is None:
         return path
     prefix = route.match.path.strip("/").count("/") + 1
-    return route.rewrite.rstrip("/") + "/" + "/".join(path.strip("/").split("/")[prefix:])
+    return "/".join([route.rewrite.rstrip("/"), *path.strip("/").split("/")[prefix:]])
 
 
 CALLS = {
@@ -88,6 +88,7 @@ CALLS = {
     "/v1/messages/count_tokens": "https://api.anthropic.com/v1/messages/count_tokens",
     "/v1beta/models": "https://generativelanguage.googleapis.com/v1beta/models",
     "/upload/v1beta/files": "https://generativelanguage.googleapis.com/upload/v1beta/files",
+    "/upload/v1/files": "https://generativelanguage.googleapis.com/upload/v1/files",
 }
 
 
@@ -120,6 +121,15 @@ def test_by_host(name: str) -> None:
 def test_both_apis_have_models_and_the_header_tells_them_apart() -> None:
     assert arrives("127.0.0.1", "/v1/models")[0] == "openai"
     assert arrives("127.0.0.1", "/v1/models", {"anthropic-version": "2023-06-01"})[0] == "anthropic"
+
+
+def test_an_anthropic_client_that_leaves_out_the_version() -> None:
+    version = {"anthropic-version": "2023-06-01"}
+    for rest in ("", "/batches/x/results"):
+        url = f"https://api.anthropic.com/v1/messages{rest}"
+        assert arrives("127.0.0.1", f"/messages{rest}", version) == ("anthropic", url)
+    with pytest.raises(AssertionError, match="no route"):
+        arrives("127.0.0.1", "/messages")
 
 
 def test_it_listens_on_loopback_only() -> None:

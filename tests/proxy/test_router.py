@@ -213,6 +213,23 @@ def test_nobody_takes_it() -> None:
         pick(router(Match(model="glm-*")), model="gpt")
 
 
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        (b"/chat/completions", "one takes /v1/chat/completions: should the base URL end in /v1?"),
+        (b"/v2/chat/completions", ""),
+        (b"/v1x", ""),
+    ],
+)
+def test_a_base_url_without_the_version_is_told(path: bytes, hint: str) -> None:
+    routes = router(Match(path="/v1/chat"), Match(path="/v1/models"))
+    with pytest.raises(NotRouted) as told:
+        pick(routes, path)
+    assert told.value.message == f"no route takes POST {path.decode()} of host a" + (
+        f"; {hint}" if hint else ""
+    )
+
+
 FILES = router(Match(path="/v1/files"), Match(path="/v1/"), Match(host="*.x.com"))
 
 
