@@ -38,7 +38,8 @@ class Timeouts(Section, frozen=True):
 class Breaker(Section, frozen=True):
     """Takes an endpoint out of rotation while too many of its calls fail or are slow.
 
-    Failures are what the endpoint causes: no connection, no or a broken reply, 408 and 5xx.
+    Failures are what the endpoint causes: no connection, no or a broken reply, 408 and 5xx; and no
+    reply after several times what is usual, when the caller leaves or a hedge is faster.
     """
 
     failure_rate: Annotated[
@@ -49,7 +50,10 @@ class Breaker(Section, frozen=True):
         Meta(description="A call whose first byte takes longer is slow. `null`: none is."),
     ] = None
     slow_rate: Annotated[
-        Share, Meta(description="It opens when this share of the calls were slow.")
+        Share,
+        Meta(
+            description="It opens when this share of the calls were slow, or slower than a hedge."
+        ),
     ] = Share("80%")
     min_calls: Annotated[
         int, Meta(ge=1, le=100_000, description="No share is looked at for fewer calls.")

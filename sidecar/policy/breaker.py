@@ -47,7 +47,7 @@ class BreakerSettings(NamedTuple):
     failure_rate: float
     slow_rate: float
     slow_after: float | None
-    """An attempt that took longer is slow. None: none is."""
+    """An attempt that took longer is slow. None: only one that another has outrun."""
     min_calls: int
     window: float
     window_calls: int
@@ -97,10 +97,16 @@ class Breaker(CircuitBreaker):
     def settle(self, permit: Permit, now: float, failed: bool, seconds: float) -> None:
         """How the attempt went, and how long it took until that was known."""
         if permit is self._state:
-            permit.settle(now, failed, seconds)
+            slow_after = self.settings.slow_after
+            permit.settle(now, failed, slow_after is not None and seconds > slow_after)
+
+    def outrun(self, permit: Permit, now: float) -> None:
+        """A later attempt at another endpoint was faster: so much is known that it is slow."""
+        if permit is self._state:
+            permit.settle(now, False, True)
 
     def cancel(self, permit: Permit) -> None:
-        """The attempt told nothing: its caller left, or another was faster."""
+        """The attempt told nothing: its caller left soon, say."""
         permit.cancel()
 
     def fail_late(self, permit: Permit, now: float) -> None:

@@ -29,12 +29,10 @@ class Closed(CircuitClosedState):
         """Leave, always."""
         return self
 
-    def settle(self, now: float, failed: bool, seconds: float) -> None:
+    def settle(self, now: float, failed: bool, slow: bool) -> None:
         """Count the result, and open when a rate is reached."""
         breaker = self._breaker
         settings, window = breaker.settings, breaker.window
-        slow_after = settings.slow_after
-        slow = slow_after is not None and seconds > slow_after
         calls = window.add(now, failed, slow, settings.window_calls, settings.window)
         if (window.failures or window.slow) and _bad(window, calls, settings):
             self._trip(now)
@@ -101,7 +99,7 @@ class HalfOpen(CircuitHalfOpenState):
         running.append(now)
         return self
 
-    def settle(self, now: float, failed: bool, seconds: float) -> None:
+    def settle(self, now: float, failed: bool, slow: bool) -> None:
         """One failure opens again; the last success ends the trials."""
         breaker = self._breaker
         settings = breaker.settings
@@ -110,7 +108,7 @@ class HalfOpen(CircuitHalfOpenState):
             return
         self.succeeded += 1
         self._leave()
-        self.slow += settings.slow_after is not None and seconds > settings.slow_after
+        self.slow += slow
         if self.succeeded >= settings.trials:
             self._end(now)
 
@@ -130,7 +128,7 @@ class HalfOpen(CircuitHalfOpenState):
     def _end(self, now: float) -> None:
         breaker = self._breaker
         settings = breaker.settings
-        if settings.slow_after is not None and self.slow / self.succeeded >= settings.slow_rate:
+        if self.slow / self.succeeded >= settings.slow_rate:
             breaker.open(now)
         else:
             breaker.close(now)
@@ -198,4 +196,4 @@ def _bad(window: Window, calls: int, settings: BreakerSettings) -> bool:
         return False
     if window.failures / calls >= settings.failure_rate:
         return True
-    return settings.slow_after is not None and window.slow / calls >= settings.slow_rate
+    return window.slow / calls >= settings.slow_rate

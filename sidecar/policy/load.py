@@ -8,6 +8,8 @@ from typing import Any, Final, NamedTuple
 _UP: Final = 0.5
 """How far one slow reply moves the average. Half way: peaks must be seen at once (as in linkerd2's
 peak EWMA), but an LLM's replies differ in length, and one long one is no verdict."""
+_USUAL: Final = 1 / 32
+"""How far one success moves what is usual."""
 _ERRORS: Final = 0.1
 """How far one result moves the share of failures."""
 
@@ -28,11 +30,13 @@ class Report(NamedTuple):
 class Total:
     """What all endpoints of an upstream come to."""
 
-    __slots__ = ("cool_until", "in_flight")
+    __slots__ = ("cool_until", "in_flight", "usual")
 
     def __init__(self) -> None:
         self.in_flight = 0
         """Calls."""
+        self.usual = 0.0
+        """Average seconds to the first byte of the last successes; 0: none was seen."""
         self.cool_until = -inf
         """When the last of them may be asked again without a second thought."""
 
@@ -91,12 +95,24 @@ class Load:
                 self.latency += _UP * (seconds - self.latency)
             return
         self.errors *= min(kept, 1.0 - _ERRORS)
+        total = self.total
+        total.usual += (seconds - total.usual) * _USUAL if total.usual else seconds
         if not self.latency:
             self.latency = seconds
         elif seconds > self.latency:
             self.latency += _UP * (seconds - self.latency)
         else:
             self.latency = self.latency * kept + seconds * (1 - kept)
+
+    def at_least(self, seconds: float) -> None:
+        """An attempt was given up that had taken so long already."""
+        if self.latency and seconds > self.latency:
+            self.latency += _UP * (seconds - self.latency)
+
+    def outrun(self, now: float) -> None:
+        """Another endpoint was faster, though it was asked later."""
+        self.seen_at = now
+        self.errors += _ERRORS * (1.0 - self.errors)
 
     def limit(self, now: float) -> None:
         """It refused a call because a quota is used up: a failure to who called, but no verdict."""

@@ -419,10 +419,9 @@ class Exchange:
         came = self.passed + sum(map(len, self._held))
         code = "" if self.error is None else self.error.code
         self.endpoint.stats.end(status, code, came, self.tunnel)
-        if self._answered:
+        if self._judged:
             if self.error is not None and self.error.endpoint_failed:
-                now = time.monotonic()
-                self._place.broke(now) if self._judged else self._place.tell(True, now)
+                self._place.broke(time.monotonic())
             self._place.release()
         for release in self._releases:
             release()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sidecar.policy.outcome import RATE_LIMITED, cooldown, endpoint_failed
 
@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from sidecar.http.message import ResponseHead
     from sidecar.policy.breaker import Breaker, Permit
     from sidecar.upstream.endpoint import Endpoint
+
+_LEFT: Final = 3.0
+"""Times what is usual, after which an attempt has failed whose caller leaves."""
+_LEAST: Final = 0.5
+"""Seconds that it must have taken: who leaves sooner is in a hurry."""
+_OUTRUN: Final = 2.0
+"""Times what is usual, after which an attempt has failed that is outrun as well."""
 
 
 class Held:
@@ -21,6 +28,7 @@ class Held:
         "_failed",
         "_permit",
         "_released",
+        "asked",
         "began",
         "breaker",
         "endpoint",
@@ -37,7 +45,9 @@ class Held:
         self.endpoint = endpoint
         self.breaker = breaker
         self.began = now
-        """Monotonic seconds; waiting for a connection counts."""
+        """Monotonic seconds. Connecting counts; waiting for a place in the pool, ours, does not."""
+        self.asked = False
+        """Whether the request was sent."""
         self._permit = permit
         self._decay = decay
         self._failed: bool | None = None
@@ -73,6 +83,26 @@ class Held:
         if self._permit is not None and self.breaker is not None:
             self.breaker.settle(self._permit, now, failed, seconds)
         self.endpoint.load.observe(seconds, failed, now, self._decay)
+
+    def give_up(self, now: float, *, outrun: bool) -> None:
+        """Nobody waits for its answer any more; *outrun*: a later attempt was faster.
+
+        All that is known is how long it has taken already. If that is several times what is usual,
+        a timer has run out, as far as the endpoint goes: the caller's own, or the hedge's.
+        """
+        if self._failed is not None or self._released or not self.asked:
+            return
+        load, seconds = self.endpoint.load, now - self.began
+        usual = load.total.usual
+        if usual and seconds >= (_OUTRUN * usual if outrun else max(_LEAST, _LEFT * usual)):
+            self.tell(True, now)
+            return
+        load.at_least(seconds)
+        if outrun:
+            self._failed = False
+            load.outrun(now)
+            if self._permit is not None and self.breaker is not None:
+                self.breaker.outrun(self._permit, now)
 
     def broke(self, now: float) -> None:
         """Its reply broke after its head: what was told as a success was none.

@@ -150,6 +150,31 @@ def test_a_cancelled_attempt_tells_nothing() -> None:
     assert bench.seen() == (3, 1.0, 0.0)
 
 
+def test_what_is_outrun_is_slow_whatever_slow_after_says() -> None:
+    bench = Bench()
+    for _ in range(3):
+        bench.breaker.outrun(bench.take(), bench.now)
+    assert bench.seen() == (3, 0.0, 1.0)
+    assert bench.breaker.status == "closed"
+    bench.breaker.outrun(bench.take(), bench.now)
+    assert bench.breaker.status == "open"
+
+
+def test_trials_that_are_outrun_open_again() -> None:
+    bench, first = Bench().half_opened()
+    for permit in (first, bench.take(), bench.take()):
+        bench.breaker.outrun(permit, bench.now)
+    assert bench.breaker.status == "open"
+
+
+def test_a_straggler_that_is_outrun_is_ignored() -> None:
+    bench = Bench()
+    late = bench.take()
+    bench.calls("xxxx")
+    bench.breaker.outrun(late, bench.now)
+    assert bench.seen() == (4, 1.0, 0.0)
+
+
 def test_a_reply_that_breaks_late_is_one_failed_call() -> None:
     bench = Bench(SETTINGS._replace(failure_rate=1.0))
     for _ in range(3):
@@ -481,14 +506,15 @@ def test_the_next_result_goes_by_the_new_ones(
     assert bench.breaker.status == status
 
 
-def test_slow_results_count_no_more_when_nothing_is_slow() -> None:
+def test_what_was_slow_when_it_came_stays_slow_until_it_is_forgotten() -> None:
     bench = Bench(SLOW_SET)
     bench.calls("sss")
     bench.breaker.settings = SETTINGS
-    bench.calls("s")
-    bench.breaker.settings = SETTINGS._replace(slow_rate=0.5)
-    bench.calls(".")
+    bench.calls("s" * 7)
     assert bench.breaker.status == "closed"
+    assert bench.seen() == (10, 0.0, 0.3)
+    bench.calls("s" * 3)
+    assert bench.seen() == (10, 0.0, 0.0)
 
 
 def test_fewer_trials_than_have_succeeded() -> None:

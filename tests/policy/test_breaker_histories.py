@@ -25,7 +25,7 @@ class Model:
         self.forced: str | None = None
         self.era = 0  # changes with the state: a permit of an earlier one is void
         self.results: list[Result] = []
-        self.running: list[int] = []
+        self.running: list[float] = []
         self.trials: list[bool] = []  # of each that succeeded: whether it was slow
         self.failed_openings = 0
         self.opened_at = 0.0
@@ -61,15 +61,14 @@ class Model:
             return
         failures = sum(result.failed for result in self.results)
         slow = sum(result.slow for result in self.results)
-        too_slow = settings.slow_after is not None and slow / calls >= settings.slow_rate
-        if too_slow or failures / calls >= settings.failure_rate:
+        if slow / calls >= settings.slow_rate or failures / calls >= settings.failure_rate:
             self.go("open", now)
 
     def judge_trials(self, now: float) -> None:
         if len(self.trials) < self.settings.trials:
             return
         slow = sum(self.trials) / len(self.trials) >= self.settings.slow_rate
-        self.go("open" if slow and self.settings.slow_after is not None else "closed", now)
+        self.go("open" if slow else "closed", now)
 
     def acquire(self, now: float) -> int | None:
         """The era, as a permit."""
@@ -81,26 +80,31 @@ class Model:
             return None
         if self.status == "half_open":
             if len(self.running) + len(self.trials) >= self.settings.trials:
-                return None
-            self.running.append(self.era)
+                if not self.running or now - self.running[0] < self.settings.open_max:
+                    return None
+                del self.running[0]  # its place expires
+            self.running.append(now)
         return self.era
 
     def settle(self, era: int, now: float, failed: bool, seconds: float) -> None:
+        self.count(era, now, failed, self.slow(seconds))
+
+    def count(self, era: int, now: float, failed: bool, slow: bool) -> None:
         if era != self.era:
             return
         if self.status == "closed":
-            self.results.append(Result(now, failed, self.slow(seconds)))
+            self.results.append(Result(now, failed, slow))
             self.judge(now)
         elif failed:
             self.go("open", now)
         else:
-            self.running.pop()
-            self.trials.append(self.slow(seconds))
+            del self.running[:1]
+            self.trials.append(slow)
             self.judge_trials(now)
 
     def cancel(self, era: int) -> None:
         if era == self.era and self.status == "half_open":
-            self.running.pop()
+            del self.running[:1]
 
     def fail_late(self, era: int, now: float) -> None:
         if era != self.era:
@@ -197,6 +201,13 @@ class Histories(RuleBasedStateMachine):
         permit, era = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
         self.breaker.cancel(permit)
         self.model.cancel(era)
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def outrun(self, data: st.DataObject) -> None:
+        permit, era = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
+        self.breaker.outrun(permit, self.now)
+        self.model.count(era, self.now, False, True)
 
     @precondition(lambda self: self.succeeded)
     @rule(data=st.data())

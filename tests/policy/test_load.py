@@ -72,6 +72,38 @@ def test_a_failure_never_makes_it_look_better(
     assert made.errors >= errors
 
 
+@pytest.mark.parametrize(("given", "latency"), [(0.1, 0.4), (0.4, 0.4), (0.8, 0.6), (4.4, 2.4)])
+def test_an_attempt_that_was_given_up_took_at_least_so_long(given: float, latency: float) -> None:
+    made = load((0.4, False, 1.0))
+    made.at_least(given)
+    assert made.latency == pytest.approx(latency)
+    assert (made.errors, made.seen_at) == (0.0, 1.0)
+
+
+def test_of_who_has_not_answered_yet_nothing_is_known() -> None:
+    made = load()
+    made.at_least(9.0)
+    assert made.latency == 0.0
+
+
+def test_to_be_outrun_is_worse_than_to_be_slow() -> None:
+    made = load((0.4, False, 1.0))
+    made.outrun(2.0)
+    assert (made.latency, made.errors, made.seen_at) == (0.4, 0.1, 2.0)
+
+
+def test_what_is_usual_goes_by_all_endpoints_and_successes_only() -> None:
+    total = Total()
+    one, other = Load("a", 1.0, 0.0, total), Load("b", 1.0, 0.0, total)
+    one.observe(0.1, False, 1.0, 10.0)
+    assert total.usual == 0.1
+    one.observe(9.0, True, 2.0, 10.0)
+    assert total.usual == 0.1
+    for _ in range(200):
+        other.observe(0.5, False, 3.0, 10.0)
+    assert total.usual == pytest.approx(0.5, abs=0.01)
+
+
 def test_a_limit_costs_a_call_but_tells_no_latency() -> None:
     made = load((0.4, False, 1.0))
     made.limit(2.0)

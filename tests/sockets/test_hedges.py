@@ -145,3 +145,31 @@ async def test_a_chunked_request_can_be_hedged() -> None:
             got, body, _ = await fleet.gets(CHUNKED + chunk(b"hi") + b"0\r\n\r\n")
             assert (got, body) == (200, b"quick")
         assert fleet.route.hedges_won == slow.calls >= 1
+
+
+async def test_what_is_outrun_counts_against_its_endpoint() -> None:
+    slow, quick = Scripted("slow", always="hang"), Scripted("quick")
+    policy = SOON | {"breaker": {"min_calls": 100}}
+    async with Fleet(slow, quick, policy=policy) as fleet:
+        while slow.calls < 3:
+            assert (await fleet.gets(chat()))[:2] == (200, b"quick")
+        await fleet.is_at_rest()
+        of_slow = next(e for e in fleet.endpoints if e.name == slow.url)
+        window = of_slow.breakers["default"].window
+        assert (len(window), window.failures + window.slow) == (3, 3)
+        assert of_slow.load.errors > 0.2
+
+
+async def test_a_second_that_is_outrun_was_only_asked_later() -> None:
+    one, two = Scripted("one", always="wait"), Scripted("two", always="wait")
+    async with Fleet(one, two, policy=SOON) as fleet:
+        call = fleet.begins(fleet.gets(chat()))
+        await until(lambda: one.calls or two.calls)
+        first, second = (one, two) if one.calls else (two, one)
+        await until(lambda: second.calls)
+        first.gate.set()
+        assert (await call)[0] == 200
+        await fleet.is_at_rest()
+        of_second = next(e for e in fleet.endpoints if e.name == second.url)
+        assert len(of_second.breakers["default"].window) == 0
+        assert of_second.load.errors == 0

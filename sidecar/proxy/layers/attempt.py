@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _REPORT: Final = b"endpoint-load-metrics"
 """What an endpoint says of its load in a reply (ORCA)."""
+OUTRUN: Final = "outrun"
+"""The message with which an attempt is cancelled that another was faster than."""
 _ASKS: Final = b"\r\nendpoint-load-metrics-format: TEXT"
 """vLLM and Triton say it only to who asks so."""
 
@@ -76,7 +78,8 @@ class Attempt:
                 held.tell(True, time.monotonic())
             held.release()
             raise
-        except BaseException:
+        except BaseException as error:
+            held.give_up(time.monotonic(), outrun=OUTRUN in error.args)
             held.release()
             raise
         if self._reads_reports and _REPORT in exchange.head.fields:
@@ -104,8 +107,10 @@ class Attempt:
             connection = None if fresh else held.endpoint.pool.take()
             if connection is None:
                 connection = await self._connect(call, held, timers, fresh)
+                held.began = time.monotonic() if connection.uses else connection.born
             exchange = Exchange(call, held, connection, timers)
             exchange.send()
+            held.asked = True
             try:
                 await exchange.arrival()
             except BaseException:  # the caller left, or another attempt was faster

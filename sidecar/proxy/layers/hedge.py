@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from sidecar.errors import TimedOut, forget_frames
+from sidecar.proxy.layers.attempt import OUTRUN
 
 if TYPE_CHECKING:
     from sidecar.observe.stats import RouteStats
@@ -75,6 +76,7 @@ class Hedge:
             raise
         if winner is not first and not first.done():
             self._observed.observe(time.monotonic() - now)
+            first.cancel(OUTRUN)
         tasks.remove(winner)
         await _end(tasks)
         self._stats.hedges_won += winner is not first and winner.exception() is None
@@ -112,10 +114,13 @@ class Hedge:
 
 async def _end(tasks: list[asyncio.Task[Exchange]]) -> None:
     """Cancel what is not wanted; a head that came meanwhile is let go as well."""
+    if not tasks:
+        return
     for task in tasks:
         task.cancel()
-    for ended in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(ended, BaseException):
-            forget_frames(ended)
-        else:
-            ended.abandon()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        try:
+            task.result().abandon()  # a task keeps its traceback until its result is asked for
+        except BaseException as error:
+            forget_frames(error)
