@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev check test test-real test-kube bench bench-resilience lock docs clean
+.PHONY: help run install dev check test test-real test-kube fuzz bench bench-resilience lock docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -30,6 +30,10 @@ test-real: ## Real SDKs in four languages and a real LLM server, through the sid
 
 test-kube: ## The chart and the injector with a real API server; the image's steps
 	@tests/cluster/run
+
+fuzz: $(VENV)/.dev ## Fuzz for MINUTES= (10), from a SEED=, ONLY= some fuzzers, or try an INPUT= again
+	@$(BIN)/python -m tests.fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(INPUT),--input $(INPUT))
 
 bench: ## Compare with Envoy, HAProxy, nginx, sglang-router and LiteLLM in one run
 	@bench/run

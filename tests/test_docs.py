@@ -105,7 +105,7 @@ def test_shown_commands_are_right(page: Path) -> None:
     for line in lines:
         tool, *arguments = shlex.split(line, comments=True)
         if tool == "make":
-            assert set(arguments) <= targets(), line
+            assert {each for each in arguments if "=" not in each} <= targets(), line
         else:
             parsed = cli._parser(arguments[:1]).parse_args(arguments)
             assert parsed.command, line

@@ -178,6 +178,8 @@ class ResponseParser(Guard):
 
     def on_chunk_header(self) -> None:
         """A chunk's size line was read."""
+        if self._answered:  # behind the head of a reply to HEAD, in the same read
+            raise BadReply("the server sent bytes that answer nothing")
         self._chunk_ended = False
 
     def on_chunk_complete(self) -> None:

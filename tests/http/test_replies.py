@@ -179,6 +179,17 @@ def test_a_length_without_a_body_must_be_one_too(method: bytes, status: bytes) -
         reply(head % (status, b"0" * 21), method=method)
 
 
+@pytest.mark.parametrize("body", [b"2\r\nhi\r\n0\r\n\r\n", b"0\r\n\r\n", b"0\r\nA: b\r\n\r\n"])
+def test_a_body_that_answers_head_is_no_part_of_the_reply(body: bytes) -> None:
+    log = Log()
+    parser = ResponseParser(log)
+    parser.expect(b"HEAD", False)
+    with pytest.raises(BadReply):  # so that its trailers never become the next reply's
+        parser.feed(OK + b"Transfer-Encoding: chunked\r\n\r\n" + body)
+    (message,) = log.messages
+    assert (message.body, message.trailers) == (b"", [])
+
+
 def test_a_101_must_say_to_what() -> None:
     log = Log()
     parser = ResponseParser(log)

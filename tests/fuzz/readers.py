@@ -1,0 +1,91 @@
+"""All that reads a stranger's bytes, as functions that the growth of time is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from sidecar.config.load import ConfigErrors, load
+from sidecar.errors import BadMessage, BadReply
+from sidecar.http.client_hello import read_hello
+from sidecar.http.limits import HeadLimits
+from sidecar.http.proxied import read_asked
+from sidecar.http.request_parser import RequestParser
+from sidecar.http.response_parser import ResponseParser
+from sidecar.http.sniff import sniff
+from sidecar.http.sse import Boundary
+from sidecar.http.target import normal_host, split_absolute
+from sidecar.http.whole import whole_request, whole_response
+from sidecar.llm.models import lists
+from sidecar.llm.prompt import prompt_start
+from sidecar.llm.report import parse_metrics, parse_orca
+from sidecar.llm.request import asked, with_model
+from sidecar.observe.trace import clean_tracestate, parse_traceparent
+from tests.fuzz.mutate import bytewise
+from tests.http.events import Log, feed, feed_all
+
+_LIMITS: Final = HeadLimits(1 << 20, 1 << 20, 1 << 20, 1 << 16)
+"""As good as none, so that it is not a limit that makes it fast."""
+
+
+class Reader(NamedTuple):
+    """What reads, and how many bytes of a stranger's it is given at once, at most."""
+
+    read: Callable[[bytes], object]
+    most: int
+
+
+def _requests(data: bytes, pieces: list[bytes] | None = None) -> None:
+    parser = RequestParser(Log(), _LIMITS)
+    with suppress(BadMessage):
+        for piece in pieces or [data]:
+            feed_all(parser, piece)
+
+
+def _replies(data: bytes, pieces: list[bytes] | None = None) -> None:
+    parser = ResponseParser(Log())
+    parser.expect(b"GET", False)
+    with suppress(BadReply):
+        for piece in pieces or [data]:
+            feed(parser, piece)
+
+
+def _events(data: bytes) -> bool:
+    boundary = Boundary()
+    for piece in bytewise(data):
+        boundary.feed(piece)
+    return boundary.at_boundary()
+
+
+def _yaml(data: bytes) -> None:
+    with suppress(ConfigErrors):
+        load(data.decode("latin-1"), file="x.yaml", resolve=lambda kind, name: "")
+
+
+_HEAD: Final = 64 * 1024
+_BODY: Final = 256 * 1024
+
+READERS: Final[dict[str, Reader]] = {
+    "sniff": Reader(sniff, 32 * 1024),
+    "asked": Reader(read_asked, 32 * 1024),
+    "hello": Reader(read_hello, 32 * 1024),
+    "request": Reader(_requests, _HEAD),
+    "request, byte by byte": Reader(lambda data: _requests(data, bytewise(data)), 16 * 1024),
+    "reply": Reader(_replies, _HEAD),
+    "reply, byte by byte": Reader(lambda data: _replies(data, bytewise(data)), 16 * 1024),
+    "whole request": Reader(lambda data: whole_request(data, _LIMITS, _HEAD), _HEAD),
+    "whole reply": Reader(whole_response, 8 * 1024),
+    "host": Reader(normal_host, 16 * 1024),
+    "target": Reader(split_absolute, 16 * 1024),
+    "traceparent": Reader(parse_traceparent, 16 * 1024),
+    "tracestate": Reader(lambda data: clean_tracestate(data.split(b"\n")), 16 * 1024),
+    "model": Reader(asked, _BODY),
+    "alias": Reader(lambda data: with_model(data, "m"), _BODY),
+    "prompt": Reader(lambda data: prompt_start(data, 4096), _BODY),
+    "models": Reader(lambda data: lists(data, "m"), _BODY),
+    "metrics": Reader(parse_metrics, _BODY),
+    "load": Reader(parse_orca, 8 * 1024),
+    "events": Reader(_events, 16 * 1024),
+    "yaml": Reader(_yaml, 16 * 1024),
+}
