@@ -90,7 +90,10 @@ class Ejection(Section, frozen=True):
     ] = None
     panic: Annotated[
         bool,
-        Meta(description="When all are out, use all (`true`), or refuse calls with 503 (`false`)."),
+        Meta(
+            description="When all are out, use all (`true`), or refuse calls with 503 (`false`). "
+            "Where a route has a `fallback` left, calls go there instead."
+        ),
     ] = True
 
 

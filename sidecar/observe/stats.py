@@ -149,6 +149,10 @@ class UpstreamStats:
         self.shed: defaultdict[str, int] = defaultdict(int)
         """Calls turned away, by reason."""
 
+    def forget_panic(self, scope: str) -> None:
+        """Whoever panics under this breaker scope says so anew."""
+        self.panic.pop(scope, None)
+
     def keep_scopes(self, scopes: set[str]) -> None:
         """Forget what is said of other breaker scopes."""
         self.panic = {scope: on for scope, on in self.panic.items() if scope in scopes}

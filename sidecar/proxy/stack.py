@@ -78,7 +78,7 @@ def build(parts: Parts) -> Layer:
     # A copy for each call, not for each attempt.
     if route.mirror is not None:
         once = _authenticated(
-            parts, route.mirror.upstream, _attempt(parts, route.mirror.upstream, {})
+            parts, route.mirror.upstream, _attempt(parts, route.mirror.upstream, {}, spare=False)
         )
         copy = Target(route.mirror.upstream, once, route.mirror.model)
         stack = Mirror(
@@ -94,7 +94,7 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
     policy = parts.effective(upstream).policy
     config = parts.configs[upstream]
     # An endpoint is picked, connected to and asked: everything else is about when, and how often.
-    attempt = _attempt(parts, upstream, labels)
+    attempt = _attempt(parts, upstream, labels, spare=spare)
     stack: Layer = attempt
     # Two attempts side by side are one try: they fail together or not at all.
     if policy.hedge is not None:
@@ -125,19 +125,25 @@ def _authenticated(parts: Parts, upstream: str, stack: Layer) -> Layer:
     return stack if credentials is None else Credentials(stack, credentials)
 
 
-def _attempt(parts: Parts, upstream: str, labels: Mapping[str, str]) -> Attempt:
+def _attempt(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: bool) -> Attempt:
     found = parts.effective(upstream)
     config = parts.configs[upstream]
+    stats = parts.counts.upstream(upstream)
+    # Panic is for calls that have nowhere else to go.
+    ejection = settings.ejection(found.policy.ejection)
+    if spare:
+        ejection = ejection._replace(panic=False)
+        parts.draft.changes.append(partial(stats.forget_panic, found.breaker_scope))
     balance = settings.balance_of(found.policy, config)
     selection = Selection(
         found.breaker_scope,
         settings.breaker(found.policy.breaker),
-        settings.ejection(found.policy.ejection),
+        ejection,
         settings.balance(balance, config),
         labels,
         parts.route.labels_missing == "any",
     )
-    rotation = Rotation(parts.upstreams[upstream], selection, parts.counts.upstream(upstream))
+    rotation = Rotation(parts.upstreams[upstream], selection, stats)
     reads_reports = config.load is not None and config.load.orca
     timers = settings.timers(found.policy.timeouts)
     return Attempt(rotation, timers, affinity(balance), reads_reports)

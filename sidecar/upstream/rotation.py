@@ -206,6 +206,8 @@ class Rotation:
 
     def _tell_panic(self, panic: bool) -> None:
         self.panic = panic
+        if not self.selection.ejection.panic:  # other routes of this scope may panic, and tell so
+            return
         scope, told = self.selection.scope, self._stats.panic
         if told.get(scope, False) != panic:
             extra = {"upstream": self.upstream.name, "scope": scope}

@@ -11,6 +11,7 @@ from sidecar.config.load import load
 from sidecar.observe.stats import Stats
 from sidecar.proxy.keeper import Keeper
 from sidecar.proxy.layer import Layer
+from sidecar.proxy.layers.attempt import Attempt
 from sidecar.proxy.layers.fallback import Fallback, Split, Target
 from sidecar.proxy.layers.mirror import Mirror
 from sidecar.proxy.snapshot import Snapshot, compile_snapshot
@@ -105,6 +106,25 @@ async def test_other_upstreams_have_their_own_policy_and_credentials() -> None:
     canary = outer._first._targets[1]
     for other in (canary, outer._others[0]):
         assert names(other) == ["Target", "Credentials", "Attempt"]
+
+
+def panics(layer: Any) -> bool:
+    """Whether the attempts inside *layer* go to an upstream all of whose endpoints are out."""
+    while not isinstance(layer, Attempt):
+        layer = layer._inner
+    return layer._rotation.selection.ejection.panic
+
+
+async def test_panic_is_for_calls_that_have_nowhere_else_to_go() -> None:
+    route = {"fallback": [V, {"upstream": "u", "model": "m"}], "split": [V | {"share": "1%"}]}
+    outer = stack(snapshot({}, {}, route))
+    assert isinstance(outer, Fallback)
+    assert isinstance(outer._first, Split)
+    assert [panics(each) for each in outer._first._targets] == [False, False]
+    assert [panics(each) for each in outer._others] == [False, True]
+    assert panics(stack(snapshot({}, {}, {})))
+    refuses = {"ejection": {"panic": False}}
+    assert not panics(stack(snapshot(refuses, {}, {})))
 
 
 async def test_a_mirror_is_tried_once() -> None:

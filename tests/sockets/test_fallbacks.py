@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -43,6 +44,45 @@ async def test_another_upstream_is_asked(act: Any) -> None:
         assert (await stage.gets(chat()))[:2] == (200, b"b")
         assert (a.calls, b.calls) == (1, 1)
         assert stage.route.fallbacks == {"b": 1}
+
+
+async def test_an_upstream_that_is_out_is_not_asked_while_there_is_another() -> None:
+    a, b = Scripted("a", always=status(500)), Scripted("b")
+    policy = NO_RETRY | {"breaker": {"min_calls": 4, "open": "1h", "open_max": "1h"}}
+    async with fleet(TO_B, a, b, policy=policy) as stage:
+        for _ in range(10):
+            assert (await stage.gets(chat()))[:2] == (200, b"b")
+        assert a.calls == 4
+        assert not any(stage.stats.upstreams["a"].panic.values())
+        b.always = status(503)  # nobody is left after it: it is asked for better or worse
+        for _ in range(14):
+            assert (await stage.gets(chat()))[0] == 503
+        assert (a.calls, b.calls) == (4, 24)
+        assert any(stage.stats.upstreams["b"].panic.values())
+
+
+async def test_one_that_is_out_comes_back_by_trials() -> None:
+    a, b = Scripted("a", *[status(500)] * 4), Scripted("b")
+    policy = NO_RETRY | {"breaker": {"min_calls": 4, "open": "50ms", "trials": 1}}
+    async with fleet(TO_B, a, b, policy=policy) as stage:
+        for _ in range(4):
+            assert (await stage.gets(chat()))[:2] == (200, b"b")
+        assert (await stage.gets(chat()))[:2] == (200, b"b")
+        assert a.calls == 4
+        await asyncio.sleep(0.1)
+        assert (await stage.gets(chat()))[:2] == (200, b"a")
+
+
+async def test_a_large_body_falls_back_too_while_nothing_of_it_was_sent() -> None:
+    a, b = Scripted("a", always=status(500)), Scripted("b")
+    policy = NO_RETRY | {
+        "hold": "1KiB",
+        "breaker": {"min_calls": 1, "open": "1h", "open_max": "1h"},
+    }
+    async with fleet(TO_B, a, b, policy=policy) as stage:
+        assert (await stage.gets(chat()))[:2] == (200, b"b")
+        assert (await stage.gets(chat(content="x" * 5000)))[:2] == (200, b"b")
+        assert (a.calls, b.calls) == (1, 2)
 
 
 async def test_retries_come_before_the_fallback() -> None:
