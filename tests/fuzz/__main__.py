@@ -16,6 +16,7 @@ from tests.fuzz.fuzz_events import EventFuzzer
 from tests.fuzz.fuzz_first import FirstBytesFuzzer
 from tests.fuzz.fuzz_growth import GrowthFuzzer
 from tests.fuzz.fuzz_parsers import ParserFuzzer
+from tests.fuzz.fuzz_proxied import ProxyFuzzer
 from tests.fuzz.fuzz_replies import ReplyFuzzer
 from tests.fuzz.fuzz_requests import RequestFuzzer
 from tests.fuzz.fuzz_yaml import YamlFuzzer
@@ -24,6 +25,7 @@ from tests.fuzz.run import Run
 FUZZERS: Final[tuple[type[Fuzzer], ...]] = (
     RequestFuzzer,
     ReplyFuzzer,
+    ProxyFuzzer,
     FirstBytesFuzzer,
     ParserFuzzer,
     EventFuzzer,

@@ -229,6 +229,8 @@ def read_replies(data: bytes, closed: bool, methods: Sequence[bytes]) -> list[Se
     while data:
         method = methods[len(found)] if len(found) < len(methods) else b""
         reply = _read_reply(data, closed, method)
+        if reply.interim and not (reply.status or reply.broken or closed):
+            break  # so far it was only told to continue
         if reply.broken or not reply.complete:
             raise Fault("a reply is no HTTP", f"{reply.broken or 'it is cut short'}: {data!r}")
         code = reply[b"x-sidecar-error"].decode()
