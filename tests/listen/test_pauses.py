@@ -157,6 +157,7 @@ def test_a_connection_is_read_when_its_calls_are_over(
                 await turns(3)
             await act.ends()
             assert act.protocol.stray_pauses == 0
+            assert all(each.reading or each.closing for each in act.upstream)
             if not act.caller.closing and not act.protocol._closing:
                 assert not act.unsent
                 await act.next_call()

@@ -40,24 +40,6 @@ def test_each_event_arrives_before_the_next_is_sent_async(play: Play) -> None:
     assert texts == TEXTS
 
 
-def test_head_arrives_before_the_first_event_is_sent(play: Play) -> None:
-    steps = Lockstep()
-
-    def script(exchange: Exchange) -> None:
-        exchange.sse_head()
-        steps.await_got()
-        exchange.event(token("x"))
-        exchange.event("[DONE]")
-        exchange.end()
-
-    with (
-        sync_openai(play(script).url) as client,
-        client.chat.completions.create(model="m", messages=ask("x"), stream=True) as stream,
-    ):
-        steps.got()
-        assert len(list(stream)) == 1
-
-
 def _broken_by(end: Callable[[Exchange], None]) -> Callable[[Exchange], None]:
     def script(exchange: Exchange) -> None:
         exchange.sse_head()
