@@ -241,9 +241,12 @@ class DownstreamConnection(asyncio.Protocol):
         """Notice that the application left while reading is paused, where no event tells."""
         if not self._blocks or self._closing:
             return
+        sock = self.transport.get_extra_info("socket")
+        if sock is None:  # TLS that was lost, of which we are told in the next step
+            return
         poll = select.poll()
         asked = _HANG_UP if self.listener.config.half_close == "leave" else 0
-        poll.register(self.transport.get_extra_info("socket").fileno(), asked)
+        poll.register(sock.fileno(), asked)
         if poll.poll(0) and not (self._call and self._tunnelling(self._call, quiet=True)):
             self.transport.abort()
 

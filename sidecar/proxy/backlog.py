@@ -17,5 +17,7 @@ def unsent(transport: asyncio.Transport) -> int:
     `TIOCOUTQ` counts what was not acknowledged (tcp(7), unix(7), where it is called SIOCOUTQ).
     """
     sock = transport.get_extra_info("socket")
+    if sock is None:  # TLS that was lost, of which its protocol is told in the next step
+        return 0
     queued = ioctl(sock.fileno(), TIOCOUTQ, bytes(4))
     return transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)

@@ -8,6 +8,7 @@ second descriptor of the socket is kept for as long as a request's body streams.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -28,9 +29,11 @@ class LastWords:
     """Whether the server's side was closed in order behind what was read."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        """Raise OSError when there is no descriptor left."""
-        fileno = transport.get_extra_info("socket").fileno()
-        self._sock = socket.socket(fileno=os.dup(fileno))
+        """Raise OSError when there is no descriptor left, or no connection."""
+        sock = transport.get_extra_info("socket")
+        if sock is None:  # TLS that was lost, of which its protocol is told in the next step
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        self._sock = socket.socket(sock.family, sock.type, sock.proto, os.dup(sock.fileno()))
         self._sock.setblocking(False)
         self._tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         self._protocol: Any = transport.get_extra_info("uvloop.sslproto")
