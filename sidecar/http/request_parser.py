@@ -235,9 +235,10 @@ class RequestParser(Guard):
         head = self._head
         if head.upgrade or (self._parser.should_upgrade() and head.body != NO_BODY):
             return
+        trailers = self._take_trailers()  # which may refuse the request, while it is unfinished
         self._closed = not head.keep_alive
         self._between = True
-        self.sink.on_request_end(self._take_trailers())
+        self.sink.on_request_end(trailers)
 
     # -- rules that llhttp leaves to us --
 

@@ -54,6 +54,7 @@ HEADS = [
     b"HEAD / HTTP/1.1\r\nHost: a\r\nA: \x01\r\n\r\n",
     b"HEAD x://a HTTP/1.1\r\nHost: a\r\n\r\n",
     b"HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nConnection: x\r\n\r\n",
     b"HEAD / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade\r\n"
     b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
 ]
