@@ -151,6 +151,8 @@ class Run:
 def report(found: Found, seed: str) -> str:
     """What went wrong, and the commands that show it again."""
     lines = [f"FAULT in {found.fuzzer}: {str(found.fault)[:2000]}"]
+    if isinstance(found.fault.__context__, Fault):  # it was on its way when this one was noticed
+        lines.append(f"  after: {str(found.fault.__context__)[:2000]}")
     if found.path is not None:
         size = f", made smaller from {found.size} bytes" if found.size else ""
         lines.append(f"  kept:  {_relative(found.path)}{size}")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.fuzz import __main__ as command
 from tests.fuzz.cases import CORPUS, Case, Fault, Fuzzer, Kept, corpus, read_kept, write_kept
-from tests.fuzz.run import Run
+from tests.fuzz.run import Found, Run, report
 from tests.fuzz.shrink import shrunk
 from tests.fuzz.watchdog import Watchdog
 
@@ -138,6 +138,15 @@ async def test_a_fault_that_does_not_show_again_is_told_too(tmp_path: Path) -> N
     found = await run(Once(), tmp_path, cases=5)
     assert [(each.fault.kind, each.again) for each in found.found] == [("once", False)]
     assert "did not show again" in found.said[0]  # type: ignore[attr-defined]
+
+
+def test_a_fault_behind_another_is_told() -> None:
+    first, second = Fault("first"), Fault("second", "why")
+    second.__context__ = first
+    assert report(Found("stub", second), "s").splitlines() == [
+        "FAULT in stub: second: why",
+        "  after: first",
+    ]
 
 
 async def test_shrinking_keeps_the_kind_of_the_fault() -> None:
