@@ -125,7 +125,11 @@ class Health(Section, frozen=True):
 
 
 class LoadReport(Section, frozen=True):
-    """What each endpoint says of its own load, for `balance: dynamic`."""
+    """What each endpoint says of its own load, for `balance: dynamic`.
+
+    It counts beside the latency that is measured, as far as the load is of others: an endpoint that
+    says it is full gets fewer calls, not none.
+    """
 
     path: Annotated[
         str | None,

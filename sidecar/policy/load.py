@@ -45,8 +45,8 @@ class Load:
     """One endpoint's; what balancers read. Times are seconds on the monotonic clock."""
 
     __slots__ = (
-        "busy", "cool_until", "errors", "in_flight", "latency", "name", "reported", "reported_at",
-        "seen_at", "since", "total", "used", "weight",
+        "cool_until", "errors", "in_flight", "latency", "name", "others", "pressure", "reported",
+        "reported_at", "seen_at", "since", "total", "weight",
     )  # fmt: skip
 
     def __init__(self, name: str, weight: float, now: float, total: Total | None = None) -> None:
@@ -60,10 +60,10 @@ class Load:
         self.errors = 0.0
         """Share of failures among the last results."""
         self.reported: Report | None = None
-        self.busy = 0.0
-        """Calls that it said it has, whoever sent them."""
-        self.used = 0.0
-        """The larger share of what it said is in use: at most 1."""
+        self.others = 0.0
+        """Calls that it said it has, less ours at that time."""
+        self.pressure = 0.0
+        """How full it said it is, as far as others fill it: at most 1."""
         self.total = Total() if total is None else total
         self.seen_at = now
         """When its last result came."""
@@ -125,10 +125,16 @@ class Load:
         self.total.cool_until = max(self.total.cool_until, until)
 
     def report(self, report: Report, now: float) -> None:
-        """The endpoint said something of itself."""
+        """The endpoint said something of itself.
+
+        Our own calls, and what they fill, are known already, and better: they must not count twice.
+        Half full is hardly full, so the share in use is cubed.
+        """
         self.reported = report
-        self.busy = report.queued + report.running
-        self.used = min(1.0, max(report.kv_used, report.utilization))
+        busy = report.queued + report.running
+        self.others = max(0.0, busy - self.in_flight)
+        used = min(1.0, max(0.0, report.kv_used, report.utilization))
+        self.pressure = used**3 * (self.others / busy if busy > 0 else 1.0)
         self.reported_at = now
 
     def snapshot(self, now: float) -> dict[str, Any]:

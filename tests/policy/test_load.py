@@ -122,22 +122,34 @@ def test_who_asks_for_peace_gets_it_until_the_last_time_that_it_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("report", "busy", "used"),
+    ("report", "in_flight", "others", "pressure"),
     [
-        (Report(), 0, 0),
-        (Report(queued=3, running=2), 5, 0),
-        (Report(kv_used=0.2, utilization=0.7), 0, 0.7),
-        (Report(kv_used=0.9, utilization=0.7), 0, 0.9),
-        (Report(kv_used=1.5), 0, 1.0),
+        (Report(), 0, 0, 0),
+        (Report(queued=3, running=2), 0, 5, 0),
+        (Report(queued=3, running=2), 4, 1, 0),  # the other four are ours
+        (Report(queued=3, running=2), 9, 0, 0),
+        (Report(kv_used=0.2, utilization=0.5), 0, 0, 0.5**3),
+        (Report(kv_used=0.9, utilization=0.7), 0, 0, 0.9**3),
+        (Report(kv_used=1.5), 0, 0, 1.0),
+        (Report(kv_used=-1.5), 0, 0, 0.0),
+        (Report(running=4, kv_used=1.0), 4, 0, 0.0),  # it is we who fill it
+        (Report(running=4, kv_used=1.0), 3, 1, 0.25),
+        (Report(kv_used=1.0), 3, 0, 1.0),  # it does not say who does
     ],
 )
-def test_what_a_report_comes_to(report: Report, busy: float, used: float) -> None:
+def test_what_a_report_comes_to(
+    report: Report, in_flight: int, others: float, pressure: float
+) -> None:
     made = load()
     assert made.reported_at == -inf
     made.report(Report(9, 9, 0.9, 0.9), 0.0)  # the last one counts
+    made.in_flight = in_flight
     made.report(report, 1.0)
-    assert (made.reported, made.busy, made.used) == (report, busy, used)
+    assert (made.reported, made.others) == (report, others)
+    assert made.pressure == pytest.approx(pressure)
     assert made.reported_at == 1.0
+    made.in_flight = 0  # what is ours now is no matter
+    assert made.others == others
 
 
 def test_calls_count_in_the_total() -> None:

@@ -13,20 +13,23 @@ _FIRST_GUESS: Final = 0.1
 """Seconds that anybody is thought to take while nobody has answered."""
 _LEARN: Final = 0.05
 _WORST: Final = 0.95
-"""Failures and pressure beyond this make no further difference: some calls must try."""
+"""Failures beyond this make no further difference: some calls must try."""
 
 
 class Dynamic:
     """Compares the costs of all of a few, of two of many.
 
-        cost = latency x (in flight + 1 + others' calls) x pressure / (weight x success^3)
+        cost = latency x (in flight + 1) x shade / (weight x success^3)
 
-    The first part is linkerd2's peak EWMA: how long a call behind those in flight would take. What
-    others have in flight and in line there, and the pressure, 1 / (1 - 0.95 x use), come from the
-    endpoint's own report and fade as it ages; use is the larger of its KV cache's and its GPU's
-    share, since a full cache makes a server evict and begin again. A share of failures costs more
-    than its own work: a failed call has to be made again (Envoy's client-side weighted round robin
-    has an error penalty for the same reason); cubed, half of them failing makes it 8 times as dear.
+    The first part is linkerd2's peak EWMA: how long a call behind those in flight would take. A
+    share of failures costs more than its own work: a failed call has to be made again (Envoy's
+    client-side weighted round robin has an error penalty for the same reason); cubed, half of them
+    failing makes it 8 times as dear.
+
+    What an endpoint says of itself only shades what is seen of it: from 1 to 2, less as the report
+    ages. It goes by the share of its calls that are others', and by how far others fill it. Were it
+    not bounded, an endpoint that reports badly would get no calls, and those that must take them
+    instead would be overloaded; if it is as full as it says, its latency will soon tell.
 
     Latency and errors fade while there are no results, so that an endpoint that was bad once gets a
     call now and then. One that nobody has seen is taken for an average one.
@@ -58,10 +61,8 @@ class Dynamic:
             age = now - member.reported_at
             if age < self._stale:
                 fresh = 1.0 - age / self._stale
-                others = member.busy - member.in_flight
-                if others > 0.0:
-                    burden += fresh * others
-                weight *= 1.0 - _WORST * fresh * member.used  # noqa: PLW2901
+                crowd = member.others / (member.others + burden)
+                burden *= 1.0 + fresh * max(crowd, member.pressure)
             cost = latency * burden / (weight * success * success * success)
             if cost < least:
                 best, least = member, cost

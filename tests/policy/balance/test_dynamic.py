@@ -73,8 +73,8 @@ def test_what_was_slow_is_tried_again() -> None:
     [
         Report(queued=2),
         Report(running=2),
-        Report(kv_used=0.5),
-        Report(utilization=0.5),
+        Report(kv_used=0.9),
+        Report(utilization=0.9),
         Report(kv_used=2.0),  # whoever says that means all
     ],
 )
@@ -91,14 +91,14 @@ def test_a_report_steers_until_it_is_stale(report: Report) -> None:
 
 
 def test_a_report_fades() -> None:
-    members = seen([1.0, 1.0], 0.1, 0.25)
-    members[0].report(Report(queued=3), NOW)
+    members = seen([1.0, 1.0], 0.1, 0.14)
+    members[0].report(Report(queued=4), NOW)
     took = []
     for later in range(10):
-        for member, latency in zip(members, (0.1, 0.25), strict=True):
+        for member, latency in zip(members, (0.1, 0.14), strict=True):
             member.observe(latency, False, NOW + later, 10.0)
         took.append(picked(members, NOW + later))
-    # (1 + 3 x freshness) x 0.1 against 0.25: freshness must fall below a half
+    # (1 + 4/5 x freshness) x 0.1 against 0.14: freshness must fall below a half
     assert took[:5] == [{1}] * 5
     assert took[6:] == [{0}] * 4
 
@@ -107,19 +107,37 @@ def test_our_own_calls_are_not_counted_twice() -> None:
     members = seen([1.0, 1.0], 0.1, 0.1)
     for member in members:
         member.in_flight = 4
-    members[0].report(Report(running=4), NOW)
+    members[0].report(Report(running=4, kv_used=1.0), NOW)
+    assert picked(members) == {0, 1}
+    members[0].in_flight = members[1].in_flight = 2  # two of them have ended since
     assert picked(members) == {0, 1}
     members[0].report(Report(running=3, queued=2), NOW)
     assert picked(members) == {1}
 
 
-def test_full_is_dear_but_not_beyond_reach() -> None:
-    members = seen([1.0, 1.0], 0.1, 0.1)
-    members[0].report(Report(kv_used=1.0), NOW)
-    members[1].in_flight = 18
+@pytest.mark.parametrize(
+    "report",
+    [
+        Report(kv_used=1.0),
+        Report(queued=1e9),
+        Report(1e9, 1e9, 1.0, 1.0),
+        Report(1e9, 1e9, 1e9, 1e9),
+    ],
+)
+def test_no_report_does_more_than_double_the_cost(report: Report) -> None:
+    members = seen([1.0, 1.0], 0.1, 0.19)
+    members[0].report(report, NOW)
     assert picked(members) == {1}
-    members[1].in_flight = 20  # 1 / (1 - 0.95) = 20
-    assert picked(members) == {0}
+    for latency in (0.21, 0.5):
+        members[1].latency = latency
+        assert picked(members) == {0}
+
+
+@pytest.mark.parametrize("report", [Report(), Report(-5, -5, -1.0, -1.0)])
+def test_no_report_makes_it_cheaper(report: Report) -> None:
+    members = seen([1.0, 1.0], 0.11, 0.1)
+    members[0].report(report, NOW)
+    assert picked(members) == {1}
 
 
 def test_two_of_many() -> None:
