@@ -139,6 +139,7 @@ class _Thread:
         self._orders: asyncio.Queue[tuple[str, socket.socket | None] | None] = asyncio.Queue()
         # Pages that may wait for the data plane wait here, so that /live does not.
         self._waiters = ThreadPoolExecutor(2, "admin-page")
+        self._renderer = ThreadPoolExecutor(1, "metrics")
         self._thread = Thread(target=self._run, name="admin", daemon=True)
         self._thread.start()
 
@@ -164,7 +165,8 @@ class _Thread:
                 if listening is not None:
                     listening.close()
         await asyncio.gather(*(_end(*server) for server in self._servers.values()))
-        self._waiters.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._waiters, self._renderer):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def _replace(self, name: str, listening: socket.socket | None) -> None:
         old = self._servers.pop(name, None)
@@ -197,7 +199,8 @@ class _Thread:
         page: Page = pages[request.path]
         if page.prompt:
             return answer(self._inspected, request, page)
-        asked = self._loop.run_in_executor(self._waiters, answer, self._inspected, request, page)
+        threads = self._renderer if page.long else self._waiters
+        asked = self._loop.run_in_executor(threads, answer, self._inspected, request, page)
         try:
             return await asyncio.wait_for(asked, ANSWER_WITHIN)
         except TimeoutError:

@@ -24,6 +24,7 @@ from prometheus_client.registry import CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
 from sidecar import __version__
+from sidecar.control import logs
 from sidecar.observe.stats import (
     EndpointStats,
     Histogram,
@@ -280,6 +281,8 @@ def _of_process(stats: Stats) -> Iterator[Metric]:
     yield _single("start_time_seconds", "When the sidecar started.", stats.started)
     dropped: Rows[int] = [((), stats.log_dropped)]
     yield _counter("access_log_dropped", "Access log lines lost.", (), dropped, _itself)
+    lost: Rows[int] = [((), logs.dropped())]
+    yield _counter("log_dropped", "Lines of the sidecar's own log lost.", (), lost, _itself)
     memory = stats.body_memory
     if memory is not None:
         yield _single("request_buffer_bytes", "Request bodies that are held.", memory.used)

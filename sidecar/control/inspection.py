@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sidecar.ca.place import default_folder
 from sidecar.control import logs
+from sidecar.control.pulse import Pulse
 from sidecar.upstream.overrides import Override
 
 if TYPE_CHECKING:
@@ -37,11 +38,16 @@ class Inspection:
         self._reloader = reloader
         self._quit = quit_
         self._loop = asyncio.get_running_loop()
+        self._pulse = Pulse()
 
     @property
     def stats(self) -> Stats:
         """All counters."""
         return self._serving.stats
+
+    def still(self) -> float:
+        """Seconds for which the data plane's loop has stood still, if it does."""
+        return self._pulse.still()
 
     def ready(self) -> tuple[bool, str]:
         """Whether calls are taken. What the LLMs do has no say in it."""

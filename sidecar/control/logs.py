@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+from types import TracebackType
 from typing import Any, Final, TextIO
 
 import msgspec
 
+from sidecar.control.log_writer import LogWriter
 from sidecar.observe.access_log import rfc3339
 from sidecar.observe.escape import escape_json, escape_text
 
@@ -20,16 +23,56 @@ _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "
 
 
 def setup(level: str, stream: TextIO | None = None) -> None:
-    """Send all logging to *stream* (standard error when None) and set our *level*.
+    """Send all logging to *stream* and set our *level*.
 
-    What libraries log is shown from warnings on, whatever our own level.
+    Where *stream* is None it goes to standard error, for which nothing waits then. So does what
+    Python itself would write there: crashes, and what goes wrong in destructors. What libraries log
+    is shown from warnings on, whatever our own level.
     """
-    out = sys.stderr if stream is None else stream
-    handler = logging.StreamHandler(out)
-    handler.setFormatter(HumanFormatter() if out.isatty() else JsonFormatter())
+    handler: logging.Handler
+    if stream is not None:
+        handler = logging.StreamHandler(stream)
+    elif sys.stderr is None:  # closed by whoever started us
+        handler = logging.NullHandler()
+    else:
+        handler = LogWriter(sys.stderr.fileno())
+        stream = sys.stderr
+        _take_over()
+    human = stream is not None and stream.isatty()
+    handler.setFormatter(HumanFormatter() if human else JsonFormatter())
     _ROOT.handlers[:] = [handler]
     _ROOT.setLevel(logging.WARNING)
     set_level(level)
+
+
+def dropped() -> int:
+    """Count the lines that were lost, because standard error was not read."""
+    return sum(handler.dropped for handler in _ROOT.handlers if isinstance(handler, LogWriter))
+
+
+def _take_over() -> None:
+    """Log what Python writes to standard error by itself, and would wait for."""
+    logging.captureWarnings(True)
+    sys.excepthook = _crashed
+    threading.excepthook = lambda args: _crashed(
+        args.exc_type, args.exc_value, args.exc_traceback, args.thread
+    )
+    sys.unraisablehook = lambda args: _OWN.error(
+        "%s: %r",
+        args.err_msg or "an exception was ignored in",
+        args.object,
+        exc_info=args.exc_value,
+    )
+
+
+def _crashed(
+    kind: type[BaseException],
+    error: BaseException | None,
+    traceback: TracebackType | None,
+    thread: threading.Thread | None = None,
+) -> None:
+    name = thread.name if thread is not None else "main"
+    _OWN.error("crash of the thread %s", name, exc_info=(kind, error or kind(), traceback))
 
 
 def set_level(level: str) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sidecar.control.logs import LEVELS
+from sidecar.control.pulse import STOOD_STILL
 from sidecar.observe.stats import Stats
 
 _log: Final = logging.getLogger(__name__)
@@ -20,13 +21,16 @@ _MAX_WEIGHT: Final = 1000
 class Inspected(Protocol):
     """The data plane, as the admin server sees it. Its methods are called on other threads.
 
-    `ready` and `log_level` answer at once. The rest may wait for the data plane's loop; they raise
-    TimeoutError when it does not answer.
+    `still`, `ready` and `log_level` answer at once. The rest may wait for the data plane's loop;
+    they raise TimeoutError when it does not answer.
     """
 
     @property
     def stats(self) -> Stats:
         """All counters, read without a lock."""
+
+    def still(self) -> float:
+        """Tell for how many seconds the data plane's loop has stood still."""
 
     def ready(self) -> tuple[bool, str]:
         """Tell whether calls are taken, and why not."""
@@ -90,8 +94,12 @@ def _error(status: int, code: str, message: str, **headers: str) -> Answer:
     return Answer({"error": {"code": code, "message": message}}, status, headers=headers)
 
 
-def _live(_: Inspected, __: Request) -> Answer:
-    return Answer({"live": True})
+def _live(inspected: Inspected, _: Request) -> Answer:
+    still = inspected.still()
+    if still < STOOD_STILL:
+        return Answer({"live": True})
+    reason = f"the data plane has stood still for {still:.0f} s"
+    return Answer({"live": False, "reason": reason}, 503)
 
 
 def _ready(inspected: Inspected, _: Request) -> Answer:
@@ -169,13 +177,15 @@ class _Metrics:
 class Page(msgspec.Struct, frozen=True):
     """What a path answers to GET and to POST, and what it is for.
 
-    A page that is not *prompt* may wait for the data plane, and must not hold up the others.
+    A page that is not *prompt* may wait for the data plane, and must not hold up the others. One
+    that is *long* takes its time, but waits for nobody, and is not held up by those that do.
     """
 
     about: str
     get: Handler | None = None
     post: Handler | None = None
     prompt: bool = False
+    long: bool = False
 
     def methods(self) -> tuple[str, ...]:
         """List what may be asked; HEAD goes wherever GET does."""
@@ -188,9 +198,9 @@ Pages = dict[str, Page]
 def health_pages() -> Pages:
     """Pages that change nothing and show no configuration, for the cluster to ask."""
     return {
-        "/live": Page("200 while the process answers.", _live, prompt=True),
+        "/live": Page("200 unless the data plane stands still.", _live, prompt=True),
         "/ready": Page("200 while calls are taken, else 503.", _ready, prompt=True),
-        "/metrics": Page("Prometheus text or OpenMetrics, by Accept.", _Metrics()),
+        "/metrics": Page("Prometheus text or OpenMetrics, by Accept.", _Metrics(), long=True),
     }
 
 

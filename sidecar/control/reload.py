@@ -13,6 +13,7 @@ from sidecar.config.load import ConfigErrors, Loaded, load
 from sidecar.config.overrides import Overrides
 from sidecar.control import logs
 from sidecar.control.watcher import Contents, contents, watch
+from sidecar.upstream.off_loop import off_loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +65,7 @@ class Reloader:
 
     async def _reload(self) -> None:
         try:
-            loaded = await asyncio.get_running_loop().run_in_executor(None, self._read)
+            loaded = await off_loop(self._read)
             if loaded.hash == self.loaded.hash:
                 self._serving.stats.reloads.unchanged += 1
                 self._serving.stats.reloads.last_error = ""

@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ from sidecar.proxy.body_memory import DEFAULT_SHARE, BodyMemory
 from sidecar.proxy.keeper import Keeper
 from sidecar.proxy.recorder import NO_ROUTE, Recorder
 from sidecar.proxy.snapshot import Snapshot, compile_snapshot
+from sidecar.upstream.off_loop import off_loop
 from sidecar.upstream.registry import Registry
 
 if TYPE_CHECKING:
@@ -194,7 +196,7 @@ class Serving:
         self._log_config = config.access_log
         old, self.recorder.log = self.recorder.log, log
         if old is not None:  # closing waits for the disk
-            asyncio.get_running_loop().run_in_executor(None, old.close)
+            self._closing = asyncio.create_task(off_loop(old.close))
 
     def _dropped(self, count: int) -> None:
         self.stats.log_dropped += count
@@ -216,8 +218,7 @@ async def _publish(settings: Intercept) -> None:
     from sidecar.ca.trust import publish
 
     ca = Path(settings.ca) if settings.ca else default_folder()
-    loop = asyncio.get_running_loop()
-    await loop.run_in_executor(None, publish, ca, Path(settings.publish), os.environ)
+    await off_loop(partial(publish, ca, Path(settings.publish), os.environ))
 
 
 def _check_mode(listener: Listener, entry: ListenerConfig) -> None:

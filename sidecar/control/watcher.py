@@ -18,6 +18,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from sidecar.control.slim import import_notify
+from sidecar.upstream.off_loop import off_loop
 
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify
@@ -65,16 +66,17 @@ async def watch(
     systems send none.
     """
     watching = _Watching(debounce, poll)
-    run = partial(asyncio.get_running_loop().run_in_executor, None)
+    loop = asyncio.get_running_loop()
     try:
-        seen = await run(contents, list(paths())) if known is None else known
+        seen = await off_loop(partial(contents, list(paths()))) if known is None else known
         while True:
-            now = await run(watching.look, list(paths()))
+            now = await off_loop(partial(watching.look, list(paths())))
             if any(seen.get(path) != digest for path, digest in now.items()):
                 seen = now
                 await _tell(changed)
             else:
-                await run(watching.wait)
+                # Not in a daemon thread: how Python ends those at its exit, Rust can't bear.
+                await loop.run_in_executor(None, watching.wait)
     finally:
         watching.stop()
 

@@ -29,6 +29,10 @@ class Plane:
         self.level = "info"
         self.asked: list[str] = []
         self.wait: Callable[[], object] = lambda: None
+        self.stood_still = 0.0
+
+    def still(self) -> float:
+        return self.stood_still
 
     def ready(self) -> tuple[bool, str]:
         return self.is_ready
@@ -237,6 +241,15 @@ def test_live_answers_while_the_data_plane_is_busy(server: AdminServer) -> None:
     assert asyncio.run(data_plane()) == 200
 
 
+def test_live_says_when_the_data_plane_has_stood_still(server: AdminServer, plane: Plane) -> None:
+    plane.stood_still = 59.0  # busy, however much
+    assert ask(server.port("health"), "/live").status == 200
+    plane.stood_still = 61.0
+    reply = ask(server.port("health"), "/live")
+    assert (reply.status, reply.json["live"]) == (503, False)
+    assert reply.json["reason"] == "the data plane has stood still for 61 s"
+
+
 def test_live_answers_while_pages_wait_for_the_data_plane(
     server: AdminServer, plane: Plane
 ) -> None:
@@ -258,6 +271,7 @@ def test_live_answers_while_pages_wait_for_the_data_plane(
     entered.acquire()
     assert ask(server.port("admin"), "/live").status == 200
     assert ask(server.port("admin"), "/ready").status == 200
+    assert ask(server.port("admin"), "/metrics").status == 200
     release.set()
     for thread in asking:
         thread.join()

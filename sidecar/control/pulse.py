@@ -1,0 +1,28 @@
+"""Whether the data plane's loop goes on, as other threads see it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+BEAT: Final = 5.0
+"""Seconds between two beats: one timer, whatever the load."""
+STOOD_STILL: Final = 60.0
+"""Seconds without a beat after which something holds the loop that will not let it go."""
+
+
+class Pulse:
+    """Beats in the running loop, from its construction to the loop's end."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._beat()
+
+    def _beat(self) -> None:
+        self._last = time.monotonic()
+        self._loop.call_later(BEAT, self._beat)
+
+    def still(self) -> float:
+        """Seconds since the last beat. Call it from any thread."""
+        return time.monotonic() - self._last
