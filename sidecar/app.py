@@ -46,8 +46,7 @@ class App:
         self._admin = AdminServer(inspection, config.address, config.health)
         self._admin.start()
         self._reloader.admin = self._admin
-        if self._reloader.file is not None:
-            self._watching = asyncio.create_task(self._reloader.watch())
+        self._watching = asyncio.create_task(self._reloader.watch())
         gc.collect()
         gc.freeze()  # what lives as long as the process need not be looked at again
         gc.set_threshold(*_GARBAGE)

@@ -60,7 +60,9 @@ def load(text: str, *, file: str, resolve: Resolve = references.from_system) -> 
     parts = _parts(expanded.root, problems)
     problems += broken_relations(parts, document.lines)
     if problems or config is None or parts.overlay is None:
-        raise locate(problems, document.lines, file)
+        refused = locate(problems, document.lines, file)
+        refused.files = expanded.files
+        raise refused
     return Loaded(
         config=config,
         shown=references.masked(document.root),

@@ -57,6 +57,8 @@ class ConfigErrors(Exception):
     def __init__(self, errors: list[Located]) -> None:
         super().__init__(errors)
         self.errors = errors
+        self.files: frozenset[str] = frozenset()
+        """Other files that it names: once they are others, or there, it may be good."""
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.errors))

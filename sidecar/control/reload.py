@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sidecar.ca.place import KEY_FILE, default_folder
 from sidecar.config.defaults import FILE, default_text
 from sidecar.config.load import ConfigErrors, Loaded, load
 from sidecar.config.overrides import Overrides
 from sidecar.control import logs
 from sidecar.control.watcher import Contents, contents, watch
 from sidecar.upstream.off_loop import off_loop
+from sidecar.upstream.tls import stamp, system_roots, uses_system_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +41,12 @@ class Reloader:
         self._overrides = overrides
         self.loaded: Loaded
         self._known: Contents = {}
+        self._refused: frozenset[str] = frozenset()
+        """Files that the last configuration named, if it was refused."""
+        self._roots = ""
+        """A stamp of the system's roots as they serve."""
+        self._published = ""
+        """A stamp of the local CA as it was published."""
         self.admin: AdminServer | None = None
         self._serving = serving
         self._text = text
@@ -53,7 +61,7 @@ class Reloader:
     async def start(self) -> None:
         """Load and serve for the first time. Raise ConfigErrors or OSError."""
         self._known = contents(self._named(()))
-        loaded = self._read()
+        loaded, self._roots = self._read()
         logs.set_level(loaded.config.log_level)
         await self._serving.apply(loaded)
         self._accept(loaded)
@@ -65,15 +73,18 @@ class Reloader:
 
     async def _reload(self) -> None:
         try:
-            loaded = await off_loop(self._read)
-            if loaded.hash == self.loaded.hash:
+            loaded, roots = await off_loop(self._read)
+            if loaded.hash == self.loaded.hash and not self._changed_beside(roots):
                 self._serving.stats.reloads.unchanged += 1
                 self._serving.stats.reloads.last_error = ""
+                self._refused = frozenset()
                 return
+            self._refused = loaded.files  # until it is taken
             await self._apply(loaded)
         except (ConfigErrors, OSError) as error:
             self._reject(error)
             return
+        self._roots = roots
         if loaded.config.log_level != self.loaded.config.log_level:
             logs.set_level(loaded.config.log_level)
         self._accept(loaded)
@@ -93,21 +104,37 @@ class Reloader:
             raise
 
     async def watch(self) -> None:
-        """Reload whenever the file, or one that it refers to, changes. Never returns."""
-        await watch(lambda: self._named(self.loaded.files), self.reload, known=self._known)
+        """Reload whenever a file changes that the configuration depends on. Never returns.
 
-    def _read(self) -> Loaded:
+        Those of a refused one count too: a Secret may come later than the file that names it.
+        """
+        await watch(
+            lambda: self._named(self.loaded.files | self._refused),
+            self.reload,
+            known=self._known,
+            beside=lambda: self._changed_beside(stamp(_roots(self.loaded))),
+        )
+
+    def _changed_beside(self, roots: str) -> bool:
+        """Whether the system's roots are others now, of which *roots* is a stamp, or our own CA."""
+        return roots != self._roots or stamp(_authority(self.loaded)) != self._published
+
+    def _read(self) -> tuple[Loaded, str]:
+        """What the file says, and a stamp of the roots that go with it. Raise what `load` does."""
         if self.file is None:
             text = self._text if self._text is not None else default_text()
         else:
             text = self.file.read_text(encoding="utf-8", errors="replace")
-        return self._overrides.over(load(text, file=self.name))
+        loaded = self._overrides.over(load(text, file=self.name))
+        return loaded, stamp(_roots(loaded))
 
     def _named(self, others: Iterable[str]) -> list[Path]:
         return [*([self.file] if self.file is not None else []), *map(Path, others)]
 
     def _accept(self, loaded: Loaded) -> None:
         self.loaded = loaded
+        self._refused = frozenset()
+        self._published = stamp(_authority(loaded))  # it may just have been made
         reloads = self._serving.stats.reloads
         reloads.accepted += 1
         reloads.last_accepted = time.time()
@@ -117,5 +144,23 @@ class Reloader:
     def _reject(self, error: Exception) -> None:
         reloads = self._serving.stats.reloads
         reloads.rejected += 1
+        if isinstance(error, ConfigErrors):
+            self._refused = error.files
+        if str(error) == reloads.last_error:  # a file that it names has come, but was not all
+            return
         reloads.last_error = str(error)
         _log.error("configuration refused, the last good one keeps serving:\n%s", error)
+
+
+def _authority(loaded: Loaded) -> list[Path]:
+    """The file of the local CA, if it is published: what replaces it has to be published too."""
+    settings = loaded.config.intercept
+    if settings.publish is None:
+        return []
+    return [(Path(settings.ca) if settings.ca else default_folder()) / KEY_FILE]
+
+
+def _roots(loaded: Loaded) -> list[Path]:
+    """Where the system's roots lie, if any endpoint is verified against them."""
+    used = any(map(uses_system_roots, loaded.config.upstreams.values()))
+    return system_roots() if used else []

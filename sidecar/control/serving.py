@@ -63,7 +63,8 @@ class Serving:
         log = None
         config, draft = loaded.config, self._keeper.draft()
         try:
-            binding = self.registry.bind(config.upstreams)
+            tls = await off_loop(partial(self.registry.secure, config.upstreams))
+            binding = self.registry.bind(config.upstreams, tls)
             snapshot = compile_snapshot(loaded, binding.upstreams, self.stats, draft)
             log = self._new_log(config)
             await _publish(config.intercept)

@@ -54,6 +54,7 @@ async def watch(
     changed: Callable[[], Awaitable[None]],
     *,
     known: Contents | None = None,
+    beside: Callable[[], bool] = lambda: False,
     debounce: float = 0.2,
     poll: float = 10.0,
 ) -> None:
@@ -61,8 +62,9 @@ async def watch(
 
     *known* is what the caller took the contents to be before it loaded them; absent, what they are
     now. *paths* is asked again after each change; a path that is new counts as changed, since it
-    may have changed after the caller read it. *debounce* is how long a burst of events may delay
-    the look, *poll* how often to look when there is no event (both in seconds): network file
+    may have changed after the caller read it. *beside* tells, at each look, whether anything else
+    has changed that is not worth a watch of its own. *debounce* is how long a burst of events may
+    delay the look, *poll* how often to look when there is no event (both in seconds): network file
     systems send none.
     """
     watching = _Watching(debounce, poll)
@@ -71,7 +73,8 @@ async def watch(
         seen = await off_loop(partial(contents, list(paths()))) if known is None else known
         while True:
             now = await off_loop(partial(watching.look, list(paths())))
-            if any(seen.get(path) != digest for path, digest in now.items()):
+            other = any(seen.get(path) != digest for path, digest in now.items())
+            if other or await off_loop(beside):
                 seen = now
                 await _tell(changed)
             else:

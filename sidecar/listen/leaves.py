@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sidecar.ca.place import default_folder
+from sidecar.ca.place import KEY_FILE, default_folder
 
 if TYPE_CHECKING:
     from sidecar.ca.authority import Authority
@@ -31,10 +31,15 @@ class Leaves:
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[Path, str], _Minted] = OrderedDict()
         self._authority: tuple[Path, Authority] | None = None
+        self._seen: dict[Path, tuple[int, int]] = {}
+        """Inode and time of the file of each CA, as it was last looked at."""
 
     async def context(self, folder: str | None, host: str) -> ssl.SSLContext:
         """To be *host* with the CA in *folder* (None: this user's)."""
         place = default_folder() if folder is None else Path(folder)
+        if self._replaced(place):
+            self._kept.clear()
+            self._authority = None
         key, now = (place, host), time.monotonic()
         minted = self._kept.get(key)
         if minted is None or minted.until <= now:
@@ -47,6 +52,20 @@ class Leaves:
         if key in self._kept:
             self._kept.move_to_end(key)
         return minted.context
+
+    def _replaced(self, folder: Path) -> bool:
+        """Whether there is another CA in *folder* than when we last looked.
+
+        Where it is gone, the one that we know goes on: programs may still trust it.
+        """
+        try:
+            status = (folder / KEY_FILE).stat()
+        except OSError:
+            return False
+        now = (status.st_ino, status.st_mtime_ns)
+        before = self._seen.get(folder)
+        self._seen = {folder: now}
+        return before is not None and before != now
 
     def _mint(self, folder: Path, host: str) -> ssl.SSLContext:
         from sidecar.ca.authority import open_authority

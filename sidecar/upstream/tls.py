@@ -2,11 +2,79 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import ssl
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from sidecar.config.model import Tls
+    from sidecar.config.model import Upstream as UpstreamConfig
+
+PLAIN = ""
+"""The digest of no TLS."""
+
+
+class Secured(NamedTuple):
+    """What an upstream's https endpoints connect with."""
+
+    digest: str
+    """Of the settings and of all files behind them: with others, connections are made anew."""
+    context: ssl.SSLContext | None
+    """None: it has no https endpoint."""
+
+
+def system_roots() -> list[Path]:
+    """Where OpenSSL looks for the system's roots: a file and folders, there or not."""
+    paths = ssl.get_default_verify_paths()
+    file = os.environ.get(paths.openssl_cafile_env, paths.openssl_cafile)
+    folders = os.environ.get(paths.openssl_capath_env, paths.openssl_capath)
+    return [Path(path) for path in (file, *folders.split(os.pathsep)) if path]
+
+
+def stamp(paths: Iterable[Path]) -> str:
+    """Text that is another one when a file, or what is in a folder, was replaced or changed."""
+    return " ".join(map(_stamp, paths))
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        return "-"
+    return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
+
+
+def uses_system_roots(config: UpstreamConfig) -> bool:
+    """Whether an endpoint is verified against them."""
+    return config.tls.ca is None and _is_secure(config)
+
+
+def secured(config: UpstreamConfig, known: dict[str, ssl.SSLContext]) -> Secured:
+    """What *config* asks for, from *known* contexts by their digests if it is there.
+
+    Reads files. Raise OSError for those that can't be used.
+    """
+    if not _is_secure(config):
+        return Secured(PLAIN, None)
+    digest = _digest(config.tls)
+    return Secured(digest, known.get(digest) or client_context(config.tls))
+
+
+def _is_secure(config: UpstreamConfig) -> bool:
+    return any((e.url or e.dns or "").startswith("https:") for e in config.endpoints)
+
+
+def _digest(tls: Tls) -> str:
+    digest = hashlib.sha256(repr(tls).encode())
+    for path in (tls.ca, tls.cert, tls.key):
+        if path is not None:
+            digest.update(Path(path).read_bytes())
+    if tls.ca is None:
+        digest.update(stamp(system_roots()).encode())
+    return digest.hexdigest()
 
 
 def client_context(tls: Tls) -> ssl.SSLContext:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from sidecar.config.model import Pool as PoolConfig
@@ -21,6 +22,7 @@ from sidecar.observe.stats import EndpointStats
 from sidecar.policy.health import Health, HealthSettings
 from sidecar.policy.load import Report
 from sidecar.upstream.endpoint import Endpoint, Place
+from sidecar.upstream.off_loop import off_loop
 from sidecar.upstream.probe import Answer, Probe, ProbeFailed
 from sidecar.upstream.tls import client_context
 
@@ -219,7 +221,7 @@ class LoadWatch(_Watch[LoadChecks]):
             if settings.path is not None:
                 report = await _read(self._probe, settings.path, settings.timeout, settings.lines)
             if settings.gpu is not None:
-                gpu = await _read(self._exporter(settings.gpu), "", settings.timeout)
+                gpu = await _read(await self._exporter(settings.gpu), "", settings.timeout)
                 report = report._replace(utilization=gpu.utilization)
         except CallError as error:
             self.problem = error.message
@@ -227,11 +229,11 @@ class LoadWatch(_Watch[LoadChecks]):
             self.problem = None
             self._on_report(report)
 
-    def _exporter(self, template: str) -> Probe:
+    async def _exporter(self, template: str) -> Probe:
         url = exporter_url(template, self.endpoint.place)
         if self._gpu is None or self._gpu.endpoint.name != url:
             self._drop_gpu()
-            self._gpu = Probe(_exporter(self.endpoint, url))
+            self._gpu = Probe(await _exporter(self.endpoint, url))
         return self._gpu
 
     def _drop_gpu(self) -> None:
@@ -256,9 +258,11 @@ def exporter_url(template: str, place: Place) -> str:
     return template.replace("{host}", host)
 
 
-def _exporter(endpoint: Endpoint, url: str) -> Endpoint:
+async def _exporter(endpoint: Endpoint, url: str) -> Endpoint:
     place = Place.of(url)
-    context: ssl.SSLContext | None = client_context(Tls()) if place.secure else None
+    context: ssl.SSLContext | None = None
+    if place.secure:
+        context = await off_loop(partial(client_context, Tls()))
     name = endpoint.resolved.beside(place.host, place.port)
     return Endpoint(endpoint.upstream, url, place, PoolConfig(), EndpointStats(), name, context)
 

@@ -8,12 +8,17 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
+from sidecar.ca.authority import open_authority
+from sidecar.ca.place import KEY_FILE
 from sidecar.config.load import ConfigErrors
+from sidecar.control import watcher
 from sidecar.control.reload import Reloader
 from sidecar.control.serving import Serving
 from sidecar.observe.stats import Stats
@@ -234,6 +239,106 @@ async def test_a_secret_that_is_rotated_is_sent_with_the_next_call(tmp_path: Pat
         assert keys == [b"one", b"two"]
         assert b"two" not in json.dumps(it.reloader.loaded.shown).encode()
         client.closes()
+
+
+async def test_a_secret_that_comes_after_the_file_that_names_it_is_taken(tmp_path: Path) -> None:
+    """ConfigMaps and Secrets are refreshed independently of each other."""
+    async with scene(tmp_path, watched=True) as it:
+        it.secret = tmp_path / "later" / "key"
+        it.goes_to("bb")
+        it.write()
+        await until(lambda: it.stats.reloads.rejected)
+        assert "cannot read file" in it.stats.reloads.last_error
+        it.secret.parent.mkdir()
+        it.secret.write_text("late")
+        await until(lambda: it.stats.reloads.accepted == 2)
+        client = await it.client()
+        assert await says(client) == "bb"
+        assert b"\r\nx-key: late\r\n" in it.heads[-1]
+        client.closes()
+
+
+async def test_a_refused_configuration_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with scene(tmp_path) as it:
+        it.write("")
+        for _ in range(3):
+            await it.reloader.reload()
+        assert it.stats.reloads.rejected == 3
+        assert len(caplog.records) == 1
+        it.write("routes: []")
+        await it.reloader.reload()
+        assert len(caplog.records) == 2
+
+
+async def test_half_a_pair_of_certificate_and_key_is_taken_when_it_is_whole(tmp_path: Path) -> None:
+    """The two files of a certificate that is renewed come one after the other."""
+    authority = trustme.CA()
+    pair, key = authority.issue_cert("client"), tmp_path / "key.pem"
+    pair.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    authority.issue_cert("client").private_key_pem.write_to_path(key)
+    async with scene(tmp_path, watched=True) as it:
+        tls = {"cert": str(tmp_path / "cert.pem"), "key": str(key)}
+        it.config["upstreams"]["aa"] |= {"endpoints": [{"url": "https://a"}], "tls": tls}
+        it.write()
+        await until(lambda: it.stats.reloads.rejected)
+        pair.private_key_pem.write_to_path(key)
+        await until(lambda: it.stats.reloads.accepted == 2)
+
+
+async def test_roots_of_the_system_that_change_are_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots = tmp_path / "roots.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(roots))
+    trustme.CA().cert_pem.write_to_path(roots)
+    async with scene(tmp_path) as it:
+        plain = it.serving.snapshot.upstreams["aa"].endpoints()[0]
+        it.config["upstreams"]["tls"] = {"endpoints": [{"url": "https://a"}]}
+        it.write()
+        await it.reloader.reload()
+        before = it.serving.snapshot.upstreams["tls"].endpoints()[0]
+        await it.reloader.reload()
+        assert it.stats.reloads.unchanged == 1
+        trustme.CA().cert_pem.write_to_path(roots, append=True)
+        await it.reloader.reload()
+        assert it.stats.reloads.accepted == 3
+        assert it.serving.snapshot.upstreams["tls"].endpoints()[0] is not before
+        assert before.pool.retired
+        assert it.serving.snapshot.upstreams["aa"].endpoints() == [plain]
+
+
+async def test_a_local_ca_that_is_replaced_is_published(tmp_path: Path) -> None:
+    ca, published = tmp_path / "ca", tmp_path / "published"
+    async with scene(tmp_path) as it:
+        it.config["intercept"] = {"ca": str(ca), "publish": str(published)}
+        it.write()
+        await it.reloader.reload()
+        await it.reloader.reload()
+        assert it.stats.reloads.unchanged == 1  # that it was made is no change
+        open_authority(tmp_path / "other")
+        (tmp_path / "other" / KEY_FILE).rename(ca / KEY_FILE)
+        await it.reloader.reload()
+        assert (published / "ca.crt").read_bytes() == open_authority(ca).pem
+
+
+async def test_roots_are_looked_at_without_an_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots = tmp_path / "elsewhere" / "roots.pem"
+    roots.parent.mkdir()
+    monkeypatch.setenv("SSL_CERT_FILE", str(roots))
+    monkeypatch.setattr("sidecar.control.reload.watch", partial(watcher.watch, poll=0.05))
+    async with scene(tmp_path) as it:
+        it.config["upstreams"]["aa"]["endpoints"] = [{"url": "https://a"}]
+        it.write()
+        await it.reloader.reload()
+        watching = asyncio.create_task(it.reloader.watch())
+        trustme.CA().cert_pem.write_to_path(roots)
+        await until(lambda: it.stats.reloads.accepted == 3)
+        watching.cancel()
+        await asyncio.wait([watching])
 
 
 async def test_a_half_written_file_is_no_trouble(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.config.load import load
+from sidecar.config.load import Loaded, load
 from sidecar.observe.stats import Stats
 from sidecar.proxy.keeper import Keeper
 from sidecar.proxy.layer import Layer
@@ -16,6 +16,7 @@ from sidecar.proxy.layers.fallback import Fallback, Split, Target
 from sidecar.proxy.layers.mirror import Mirror
 from sidecar.proxy.snapshot import Snapshot, compile_snapshot
 from sidecar.upstream.registry import Registry
+from sidecar.upstream.upstream import Upstream
 
 NONE: dict[str, Any] = {"retry": {"max": 0}}
 CREDENTIALS = {"credentials": {"header": "authorization", "value": "Bearer x"}}
@@ -40,11 +41,14 @@ def snapshot(
     }
     loaded, stats, keeper = load(json.dumps(config), file="x"), Stats(0.0), keeper or Keeper()
     draft = keeper.draft()
-    made = compile_snapshot(
-        loaded, Registry(stats).bind(loaded.config.upstreams).upstreams, stats, draft
-    )
+    made = compile_snapshot(loaded, bound(loaded, stats), stats, draft)
     keeper.commit(draft)
     return made
+
+
+def bound(loaded: Loaded, stats: Stats) -> dict[str, Upstream]:
+    registry, wanted = Registry(stats), loaded.config.upstreams
+    return registry.bind(wanted, registry.secure(wanted)).upstreams
 
 
 def names(layer: Layer) -> list[str]:
@@ -163,8 +167,7 @@ async def test_routes_that_allow_an_upstream_the_same_share_its_budget() -> None
         ],
     }
     loaded, stats = load(json.dumps(config), file="x"), Stats(0.0)
-    upstreams = Registry(stats).bind(loaded.config.upstreams).upstreams
-    made = compile_snapshot(loaded, upstreams, stats, Keeper().draft())
+    made = compile_snapshot(loaded, bound(loaded, stats), stats, Keeper().draft())
     a, b, c = [_at(rule.route.stack, 0)._budget for rule in made.router.rules]
     assert a is b
     assert c is not a

@@ -62,7 +62,8 @@ class Fleet:
         }
         loaded = load(json.dumps(config), file="x")
         self.registry = Registry(self.stats)
-        binding = self.registry.bind(loaded.config.upstreams)
+        wanted = loaded.config.upstreams
+        binding = self.registry.bind(wanted, self.registry.secure(wanted))
         keeper = Keeper()
         draft = keeper.draft()
         self.snapshot = compile_snapshot(loaded, binding.upstreams, self.stats, draft)

@@ -53,7 +53,8 @@ class Serving:
 
     def serve(self, **upstreams: Any) -> Upstream:
         """The first of *upstreams*, which serve from now on."""
-        binding = self.registry.bind(configs(**upstreams))
+        wanted = configs(**upstreams)
+        binding = self.registry.bind(wanted, self.registry.secure(wanted))
         self.registry.commit(binding)
         return next(iter(binding.upstreams.values()))
 
@@ -99,7 +100,8 @@ async def test_a_new_pool_size_reaches_endpoints_that_stay() -> None:
 async def test_what_does_not_serve_leaves_no_trace() -> None:
     serving = Serving()
     endpoint = serving.serve(u=urls("http://a")).endpoints()[0]
-    serving.registry.bind(configs(u=urls("http://b", pool={"max_open": 3})))
+    wanted = configs(u=urls("http://b", pool={"max_open": 3}))
+    serving.registry.bind(wanted, serving.registry.secure(wanted))
     serving.registry.forget()
     assert serving.counted == {"http://a"}
     assert endpoint.pool.config == PoolConfig()
@@ -151,7 +153,7 @@ async def test_a_bad_file_changes_nothing(tmp_path: Path, content: str) -> None:
     path = tmp_path / "ca.pem"
     path.write_text(content)
     with pytest.raises(OSError, match=r".*"):
-        serving.registry.bind(configs(u=urls("https://b", tls={"ca": str(path)})))
+        serving.registry.secure(configs(u=urls("https://b", tls={"ca": str(path)})))
     serving.registry.forget()
     assert serving.counted == {"http://a"}
     assert not endpoint.pool.retired

@@ -53,7 +53,8 @@ class Fleet:
 
     def serve(self, *endpoints: dict[str, Any] | str) -> None:
         entries = [{"url": each} if isinstance(each, str) else each for each in endpoints]
-        binding = self.registry.bind(configs(u={"endpoints": entries}))
+        wanted = configs(u={"endpoints": entries})
+        binding = self.registry.bind(wanted, self.registry.secure(wanted))
         self.registry.commit(binding)
         self.upstream = binding.upstreams["u"]
 
