@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from sidecar.config.balance import Balance
-from sidecar.config.limits import ClientLimits
+from sidecar.config.limits import ClientLimits, Clients
 from sidecar.config.policy import Breaker, Policy
 from sidecar.config.problems import Path
 from sidecar.config.upstream import Health, LoadReport, Upstream
@@ -39,6 +39,9 @@ def upstream_wrongs(upstream: Upstream) -> Iterator[Wrong]:
         yield ("tls", "key"), "needs the certificate that it belongs to, `cert`"
     if isinstance(upstream.balance, Balance):
         yield from _within("balance", _balance(upstream.balance))
+    if upstream.admission is not None:
+        for path, wrong in _told_apart(upstream.admission.clients):
+            yield ("admission", "clients", *path), wrong
     if upstream.health is not None:
         yield from _within("health", _health(upstream.health))
     if upstream.load is not None:
@@ -73,9 +76,13 @@ def _balance(balance: Balance) -> Iterator[Wrong]:
 def _client(limits: ClientLimits) -> Iterator[Wrong]:
     if limits.rate is None and limits.concurrency is None:
         yield (), "limits nothing: give `rate` or `concurrency`"
-    if limits.by == "header" and limits.header is None:
+    yield from _told_apart(limits)
+
+
+def _told_apart(clients: Clients) -> Iterator[Wrong]:
+    if clients.by == "header" and clients.header is None:
         yield (), "needs the name of the header, `header`"
-    if limits.by != "header" and limits.header is not None:
+    if clients.by != "header" and clients.header is not None:
         yield ("header",), "only read with `by: header`"
 
 

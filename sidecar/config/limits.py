@@ -24,14 +24,19 @@ class Rate(Section, frozen=True):
     ] = None
 
 
-class ClientLimits(Section, frozen=True):
-    """The same limits for each client by itself."""
+class Clients(Section, frozen=True):
+    """What tells clients apart."""
 
     by: Annotated[
         Literal["address", "header"],
         Meta(description="What tells clients apart: their IP address, or a header's value."),
     ] = "address"
     header: Annotated[str | None, Meta(description="Name of the header, with `by: header`.")] = None
+
+
+class ClientLimits(Clients, frozen=True):
+    """The same limits for each client by itself."""
+
     rate: Annotated[Rate | None, Meta(description="Calls a second. `null`: any number.")] = None
     concurrency: Annotated[
         Count | None,
@@ -63,7 +68,12 @@ class Admission(Section, frozen=True):
     """A bound on calls in flight to an upstream, and a queue for those that wait."""
 
     max_in_flight: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Calls at once; more wait in the queue.")
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Calls at once, hedges among them; more calls wait in the queue.",
+        ),
     ]
     max_queued: Annotated[
         int, Meta(ge=0, le=1_000_000, description="Calls in the queue; more get 503. 0: no queue.")
@@ -77,5 +87,15 @@ class Admission(Section, frozen=True):
     ] = Share("80%")
     max_wait: Annotated[
         Duration,
-        Meta(description="A call that would wait longer, or past its deadline, gets 503 at once."),
+        Meta(
+            description="A call that would wait longer gets 503 at once; so does one that would "
+            "wait so long that it can't be served before its deadline."
+        ),
     ] = Duration("30s")
+    clients: Annotated[
+        Clients,
+        Meta(
+            description="Clients take turns in the queue; when it is full, the one that has most "
+            "in it makes room for the others."
+        ),
+    ] = Clients()

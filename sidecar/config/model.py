@@ -14,7 +14,7 @@ from msgspec import Meta
 from sidecar.config.balance import Balance
 from sidecar.config.base import Dialect, Name, Secret, Section
 from sidecar.config.intercept import Intercept, Mode
-from sidecar.config.limits import Admission, CallLimits, ClientLimits, Rate
+from sidecar.config.limits import Admission, CallLimits, ClientLimits, Clients, Rate
 from sidecar.config.policy import Breaker, Ejection, Policy, Timeouts
 from sidecar.config.retries import Backoff, Budget, Hedge, Retry
 from sidecar.config.route import Fallback, Match, Mirror, Route, Split, Sticky
@@ -40,6 +40,7 @@ __all__ = [
     "Buffers",
     "CallLimits",
     "ClientLimits",
+    "Clients",
     "Config",
     "Credentials",
     "Dialect",

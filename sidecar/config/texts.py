@@ -61,6 +61,7 @@ _IN_UPSTREAMS: Final[tuple[tuple[str, Rule], ...]] = (
     ("pool.idle_timeout", grammar.positive),
     ("dns_refresh", grammar.positive),
     ("dns_max_stale", grammar.positive),
+    ("admission.clients.header", grammar.header_name),
     ("health.path", grammar.probe_path),
     ("health.expect.*", grammar.status),
     ("health.interval", grammar.positive),

@@ -1,19 +1,22 @@
 """Which calls an upstream is given now, which wait, and which are told at once to go away.
 
 A server that computes answers slower the more it is given, so it gets `max_in_flight`; a queue
-smooths bursts, but a call that would wait until its deadline only takes the place of one that would
-not. Sources: Google, "Site Reliability Engineering", chapters 21 (criticality) and 22 (queues, load
-shedding); Little's law, for how long a queue takes.
+smooths bursts, but a call that can't be served before its deadline only takes the place of one that
+can, and a server's work for it is for nobody. Sources: Google, "Site Reliability Engineering",
+chapters 21 (criticality) and 22 (queues, load shedding); Little's law, for how long a queue takes.
 
-State: `in_flight`, and a queue for each priority. After every step either no call waits or no place
-is free; `wake` is called only when the state is whole, so it may call back.
+State: `in_flight`, and a queue for each priority, in which clients take turns. After every step
+either no call waits or no place is free; `wake` is called only when the state is whole, so it may
+call back.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
+from math import inf
 from typing import Final, Literal, NamedTuple
+
+from sidecar.policy.fair_line import FairLine
 
 Reason = Literal["full", "shed", "bytes", "deadline"]
 """The queue is full; full but for high priority; holds too many bytes; would take too long."""
@@ -39,18 +42,33 @@ class AdmissionSettings(NamedTuple):
     """Nobody queues who would wait longer by estimate. Whoever waits holds a timer for the rest."""
 
 
+class Wanted(NamedTuple):
+    """What a call asks for."""
+
+    priority: int = 1
+    size: int = 0
+    """Bytes of its body."""
+    deadline: float = inf
+    """When it must have been served, a moment."""
+    begin_by: float = inf
+    """When it must have been granted: its caller waits no longer for a reply to begin."""
+    client: str = ""
+    """Clients take turns."""
+
+
 class Ticket:
-    """A call's place, in flight when `granted`, else in the queue."""
+    """A call's place: in flight when `granted`, in the queue, or `refused` after all."""
 
-    __slots__ = ("_since", "granted", "priority", "queued_at", "size", "wake")
+    __slots__ = ("_since", "granted", "queued_at", "refused", "wake", "wanted")
 
-    def __init__(self, now: float, priority: int, size: int) -> None:
-        self.priority = priority
-        self.size = size
+    def __init__(self, now: float, wanted: Wanted) -> None:
+        self.wanted = wanted
         self.queued_at = now
         self.granted = False
+        self.refused: Refused | None = None
         self.wake: Callable[[], None] | None = None
-        """Called once, when the call may go. It must not raise, though its waiter may be gone."""
+        """Called once, when the call may go or is refused. It must not raise, though its waiter
+        may be gone."""
         self._since: float | None = None
         """When it was granted; None again once it has ended."""
 
@@ -65,7 +83,9 @@ class Refused(NamedTuple):
 class Admission:
     """Calls in flight and in line. `settings` may be replaced any time; see `adjust`."""
 
-    __slots__ = ("_lines", "in_flight", "queued", "queued_bytes", "service_time", "settings")
+    __slots__ = (
+        "_lines", "deviation", "in_flight", "queued", "queued_bytes", "service_time", "settings",
+    )  # fmt: skip
 
     def __init__(self, settings: AdmissionSettings) -> None:
         self.settings = settings
@@ -74,41 +94,53 @@ class Admission:
         self.queued_bytes = 0
         self.service_time = 0.0
         """Average seconds from grant to end; 0 while no call has ended."""
-        self._lines: tuple[OrderedDict[Ticket, None], ...] = tuple(
-            OrderedDict() for _ in range(_PRIORITIES)
-        )
-        """Ordered sets: who leaves the middle of a line is gone from it in one step."""
+        self.deviation = 0.0
+        """Average difference from that (as for TCP's timers, RFC 6298)."""
+        self._lines: tuple[FairLine[Ticket], ...] = tuple(FairLine() for _ in range(_PRIORITIES))
 
-    def enter(
-        self, now: float, priority: int, size: int, deadline: float | None
-    ) -> Ticket | Refused:
-        """A call of *priority* with a body of *size* that must be served by *deadline*, a moment.
+    def enter(self, now: float, wanted: Wanted) -> Ticket | Refused:
+        """A call goes at once if a place is free. Else it waits, or is refused if that is hopeless.
 
-        It goes at once if a place is free. Else it waits, or is refused where that is hopeless.
+        It may take the place in the queue of a call whose client has more of them waiting.
         """
         if self.queued:
             self.adjust(now)
-        ticket = Ticket(now, priority, size)
+        ticket = Ticket(now, wanted)
         if self.in_flight < self.settings.max_in_flight:
-            self.in_flight += 1
-            ticket.granted = True
-            ticket._since = now
+            self._grant(ticket, now)
             return ticket
-        refused = self._hopeless(now, priority, size, deadline)
-        if refused is not None:
+        refused = self._hopeless(now, wanted)
+        if refused is not None and not self._makes_room(refused, wanted):
             return refused
+        self._lines[wanted.priority].add(wanted.client, ticket)
         self.queued += 1
-        self.queued_bytes += size
-        self._lines[priority][ticket] = None
+        self.queued_bytes += wanted.size
+        return ticket
+
+    def spare(self, now: float) -> Ticket | None:
+        """A place for a call that has one already (a hedge), if nobody waits for it.
+
+        It is given back with `abandon`: how long it was held says nothing of the service.
+        """
+        if self.in_flight >= self.settings.max_in_flight or self.queued:
+            return None
+        ticket = Ticket(now, Wanted())
+        self._grant(ticket, now)
         return ticket
 
     def leave(self, ticket: Ticket, now: float) -> None:
         """The call has ended: its place goes to the next in line."""
         if ticket._since is not None:
-            seconds = now - ticket._since
-            weight = _WEIGHT if self.service_time else 1.0
-            self.service_time += weight * (seconds - self.service_time)
+            self._learn(now - ticket._since)
         self.abandon(ticket, now)
+
+    def _learn(self, seconds: float) -> None:
+        if not self.service_time:
+            self.service_time = seconds
+            return
+        error = seconds - self.service_time
+        self.service_time += _WEIGHT * error
+        self.deviation += _WEIGHT * (abs(error) - self.deviation)
 
     def abandon(self, ticket: Ticket, now: float) -> None:
         """The call goes without having been served, whether it waits or was just granted.
@@ -120,45 +152,89 @@ class Admission:
             self.in_flight -= 1
             if self.queued:
                 self.adjust(now)
-        elif ticket in self._lines[ticket.priority]:
-            self._lines[ticket.priority].pop(ticket)
-            self.queued -= 1
-            self.queued_bytes -= ticket.size
+        else:
+            self._take_out(ticket)
 
     def adjust(self, now: float) -> None:
-        """Grant what places are free: high priority first, then in order of arrival.
+        """Grant what places are free: high priority first, then the clients in turn.
 
-        For whoever has replaced `settings`; else places are given on as they fall free.
+        For whoever has replaced `settings`; else places are given on as they fall free. Whoever
+        can't be served in time any more is refused.
         """
         while self.queued and self.in_flight < self.settings.max_in_flight:
-            line = next(line for line in self._lines if line)
-            ticket, _ = line.popitem(last=False)
+            ticket = next(line for line in self._lines if line).pop()
             self.queued -= 1
-            self.queued_bytes -= ticket.size
-            self.in_flight += 1
-            ticket.granted = True
-            ticket._since = now
+            self.queued_bytes -= ticket.wanted.size
+            if now > self._latest(ticket.wanted, crowded=self.queued > 0):
+                self._turn_away(ticket, self.too_late(ticket.wanted))
+                continue
+            self._grant(ticket, now)
             if ticket.wake is not None:
                 ticket.wake()
 
-    def estimate(self, priority: int) -> float:
-        """Seconds that a call of *priority* would wait: those before it, each for its share."""
-        ahead = sum(map(len, self._lines[: priority + 1]))
+    def estimate(self, wanted: Wanted) -> float:
+        """Seconds that a call would wait: those before it, each for its share."""
+        higher = sum(map(len, self._lines[: wanted.priority]))
+        ahead = higher + self._lines[wanted.priority].ahead(wanted.client)
         return ahead * self.service_time / self.settings.max_in_flight
 
-    def _hopeless(
-        self, now: float, priority: int, size: int, deadline: float | None
-    ) -> Refused | None:
+    def patience(self, ticket: Ticket) -> float:
+        """Seconds that a call may wait in all."""
+        latest = self._latest(ticket.wanted, crowded=False)
+        return max(0.0, min(self.settings.max_wait, latest - ticket.queued_at))
+
+    def _latest(self, wanted: Wanted, *, crowded: bool) -> float:
+        """The last moment at which granting a call has a point: it takes as long as others do.
+
+        While others wait, a place is for who will most likely make it; else for who possibly will.
+        """
+        spread = self.deviation if crowded else -self.deviation
+        return min(wanted.begin_by, wanted.deadline - max(0.0, self.service_time + spread))
+
+    def _makes_room(self, refused: Refused, wanted: Wanted) -> bool:
+        """Whether another call has to go in its stead: one of a client that has more waiting."""
+        if refused.reason not in ("full", "shed"):
+            return False
+        loser = self._lines[wanted.priority].surplus(wanted.client)
+        if loser is None:
+            return False
+        self._take_out(loser)
+        self._turn_away(loser, refused)
+        return True
+
+    def _grant(self, ticket: Ticket, now: float) -> None:
+        self.in_flight += 1
+        ticket.granted = True
+        ticket._since = now
+
+    def too_late(self, wanted: Wanted) -> Refused:
+        """What a call is told that has waited too long."""
+        return Refused("deadline", max(self.estimate(wanted), _SOONEST))
+
+    def _turn_away(self, ticket: Ticket, refused: Refused) -> None:
+        ticket.refused = refused
+        if ticket.wake is not None:
+            ticket.wake()
+
+    def _take_out(self, ticket: Ticket) -> None:
+        """Of the line, if it waits."""
+        wanted = ticket.wanted
+        if self._lines[wanted.priority].remove(wanted.client, ticket):
+            self.queued -= 1
+            self.queued_bytes -= wanted.size
+
+    def _hopeless(self, now: float, wanted: Wanted) -> Refused | None:
         settings = self.settings
-        wait = self.estimate(priority)
-        if self.queued >= settings.max_queued:
-            reason: Reason = "full"
-        elif priority and self.queued >= settings.shed_at * settings.max_queued:
-            reason = "shed"
-        elif self.queued_bytes + size > settings.max_queued_bytes:
-            reason = "bytes"
-        elif wait > settings.max_wait or (deadline is not None and now + wait > deadline):
+        wait = self.estimate(wanted)
+        latest = self._latest(wanted, crowded=self.queued > 0)
+        if self.queued_bytes + wanted.size > settings.max_queued_bytes:
+            reason: Reason = "bytes"
+        elif wait > settings.max_wait or now + wait > latest:
             reason = "deadline"
+        elif self.queued >= settings.max_queued:
+            reason = "full"
+        elif wanted.priority and self.queued >= settings.shed_at * settings.max_queued:
+            reason = "shed"
         else:
             return None
         return Refused(reason, max(wait, _SOONEST))

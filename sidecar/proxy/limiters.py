@@ -12,7 +12,7 @@ from sidecar.proxy.layers.limits import Limiter, LimiterSettings, Limits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sidecar.config.model import CallLimits, ClientLimits
+    from sidecar.config.model import CallLimits, ClientLimits, Clients
     from sidecar.proxy.call import Call
     from sidecar.proxy.keeper import Draft
     from sidecar.proxy.layer import Layer
@@ -33,7 +33,7 @@ def limited(
         clients = _clients(config.client, route, draft)
     if limiter is None and clients is None:
         return inner
-    return Limits(inner, limiter, clients, _client(config.client), counted)
+    return Limits(inner, limiter, clients, client_by(config.client), counted)
 
 
 def _clients(config: ClientLimits, route: str, draft: Draft) -> Keyed[Limiter]:
@@ -61,7 +61,7 @@ def _settings(config: CallLimits | ClientLimits) -> LimiterSettings | None:
     return LimiterSettings(rate.per_second, burst, config.concurrency)
 
 
-def _client(config: ClientLimits | None) -> Callable[[Call], str]:
+def client_by(config: Clients | None) -> Callable[[Call], str]:
     """What tells clients apart; those without the header are told apart by their address."""
     if config is None or config.by == "address" or config.header is None:
         return client_of

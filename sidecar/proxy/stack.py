@@ -22,12 +22,13 @@ from sidecar.proxy.layers.fallback import Fallback, Split, Target
 from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
 from sidecar.proxy.layers.mirror import Mirror
 from sidecar.proxy.layers.retry import Others, Retry
-from sidecar.proxy.limiters import limited
+from sidecar.proxy.limiters import client_by, limited
 from sidecar.upstream.rotation import Rotation, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sidecar.config.model import Admission as AdmissionConfig
     from sidecar.config.model import Budget as BudgetConfig
     from sidecar.config.model import Policy, Upstream
     from sidecar.config.model import Route as RouteConfig
@@ -97,8 +98,9 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
     attempt = _attempt(parts, upstream, labels, spare=spare)
     stack: Layer = attempt
     # Two attempts side by side are one try: they fail together or not at all.
+    places = None if config.admission is None else _places(parts, upstream, config.admission)
     if policy.hedge is not None:
-        stack = _hedge(parts, upstream, policy, stack)
+        stack = _hedge(parts, upstream, policy, attempt, places)
     # Around every try; it is also what heeds the retries of SDKs.
     if policy.retry.max or parts.trusted:
         stack = Retry(
@@ -110,8 +112,9 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
             Others(attempt.elsewhere, _spare(parts) if spare else frozenset()),
         )
     # A call keeps its place while it is retried: letting go of it would favour those who just came.
-    if config.admission is not None:
-        stack = _admission(parts, upstream, config, stack)
+    if config.admission is not None and places is not None:
+        client = client_by(config.admission.clients)
+        stack = Admission(stack, places, client, upstream, parts.counts.upstream(upstream))
     # Outside every attempt, so that all of them authenticate alike.
     return _authenticated(parts, upstream, stack)
 
@@ -149,7 +152,9 @@ def _attempt(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: b
     return Attempt(rotation, timers, affinity(balance), reads_reports)
 
 
-def _hedge(parts: Parts, upstream: str, policy: Policy, stack: Layer) -> Layer:
+def _hedge(
+    parts: Parts, upstream: str, policy: Policy, attempt: Attempt, places: AdmissionPolicy | None
+) -> Layer:
     config = policy.hedge
     assert config is not None
     hedge = HedgeSettings(
@@ -160,7 +165,7 @@ def _hedge(parts: Parts, upstream: str, policy: Policy, stack: Layer) -> Layer:
     )
     observed = parts.draft.get(("first bytes", parts.name, upstream), Quantile)
     budget = _budget(parts, "hedge", upstream, config.budget)
-    return Hedge(stack, hedge, budget, observed, parts.stats)
+    return Hedge(attempt, hedge, budget, observed, parts.stats, attempt.wanted, places)
 
 
 def _budget(parts: Parts, kind: str, upstream: str, config: BudgetConfig) -> Budget:
@@ -169,17 +174,16 @@ def _budget(parts: Parts, kind: str, upstream: str, config: BudgetConfig) -> Bud
     return parts.draft.get((kind, upstream, wanted), lambda: Budget(wanted))
 
 
-def _admission(parts: Parts, upstream: str, config: Upstream, stack: Layer) -> Layer:
-    assert config.admission is not None
-    wanted = settings.admission(config.admission)
-    stats = parts.counts.upstream(upstream)
-    policy = parts.draft.get(
+def _places(parts: Parts, upstream: str, config: AdmissionConfig) -> AdmissionPolicy:
+    """What bounds the calls in flight at an upstream, hedges among them."""
+    wanted = settings.admission(config)
+    policy: AdmissionPolicy = parts.draft.get(
         ("admission", upstream),
         lambda: AdmissionPolicy(wanted),
         partial(_set_admission, wanted=wanted),
     )
-    parts.draft.changes.append(partial(setattr, stats, "line", policy))
-    return Admission(stack, policy, upstream, stats)
+    parts.draft.changes.append(partial(setattr, parts.counts.upstream(upstream), "line", policy))
+    return policy
 
 
 def _set_admission(policy: AdmissionPolicy, wanted: AdmissionSettings) -> None:

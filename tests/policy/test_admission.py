@@ -1,25 +1,39 @@
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from sidecar.policy.admission import Admission, AdmissionSettings, Refused, Ticket
+from sidecar.policy.admission import Admission, AdmissionSettings, Refused, Ticket, Wanted
 
 ONE = AdmissionSettings(1, 10, 1000, 0.8, 30.0)
 HIGH, NORMAL, LOW = 0, 1, 2
 
 
-def entered(admission: Admission, priority: int = NORMAL, now: float = 0, size: int = 1) -> Ticket:
-    ticket = admission.enter(now, priority, size, None)
+def entered(
+    admission: Admission,
+    priority: int = NORMAL,
+    now: float = 0,
+    size: int = 1,
+    deadline: float = inf,
+    client: str = "",
+) -> Ticket:
+    ticket = admission.enter(now, Wanted(priority, size, deadline, client=client))
     assert isinstance(ticket, Ticket)
     return ticket
 
 
 def refused(
-    admission: Admission, priority: int = NORMAL, size: int = 1, deadline: float | None = None
+    admission: Admission,
+    priority: int = NORMAL,
+    size: int = 1,
+    deadline: float = inf,
+    client: str = "",
+    begin_by: float = inf,
 ) -> Refused:
-    answer = admission.enter(0, priority, size, deadline)
+    answer = admission.enter(0, Wanted(priority, size, deadline, begin_by, client))
     assert isinstance(answer, Refused)
     return answer
 
@@ -77,17 +91,174 @@ def test_bodies_that_wait_are_bounded() -> None:
     entered(admission, size=600)
 
 
-def test_who_can_not_be_served_in_time_is_told_at_once() -> None:
-    admission = Admission(ONE._replace(max_in_flight=2))
-    admission.leave(entered(admission, now=-8), 0)
-    assert admission.service_time == 8
-    for _ in range(2 + 2):
+def busy(seconds: float, places: int, waiting: int) -> Admission:
+    """Each call takes so long; all *places* are taken, and so many wait."""
+    admission = Admission(ONE._replace(max_in_flight=places, max_queued=1000))
+    admission.leave(entered(admission, now=-seconds), 0)
+    assert admission.service_time == seconds
+    for _ in range(places + waiting):
         entered(admission)
-    assert refused(admission, deadline=7.9) == Refused("deadline", 8)
-    assert isinstance(admission.enter(0, HIGH, 1, 7.9), Ticket)
-    assert isinstance(admission.enter(0, NORMAL, 1, 12), Ticket)
+    return admission
+
+
+def test_who_can_not_be_served_in_time_is_told_at_once() -> None:
+    admission = busy(8, 2, 2)  # two before it: 8 s to wait, and 8 s to be served
+    assert refused(admission, deadline=15.9) == Refused("deadline", 8)
+    entered(admission, HIGH, deadline=8.1)
+    entered(admission, deadline=20)
     admission.settings = admission.settings._replace(max_wait=15)
     assert refused(admission) == Refused("deadline", 16)
+
+
+def test_whose_caller_waits_no_longer_for_a_reply_to_begin() -> None:
+    admission = busy(8, 2, 2)
+    assert refused(admission, begin_by=7.9) == Refused("deadline", 8)
+    assert isinstance(admission.enter(0, Wanted(begin_by=8.1)), Ticket)
+
+
+def test_a_place_that_is_free_is_for_whoever_comes() -> None:
+    """It may be quicker than others were."""
+    admission = busy(8, 1, 0)
+    admission.settings = admission.settings._replace(max_in_flight=2)
+    assert entered(admission, deadline=0.1).granted
+
+
+def test_a_call_that_is_to_be_granted_is_looked_at_again() -> None:
+    admission = busy(8, 1, 0)
+    first = entered(admission, deadline=17.5)
+    second = entered(admission, deadline=100)
+    woken = []
+    for ticket in (first, second):
+        ticket.wake = lambda ticket=ticket: woken.append(ticket)
+    holder = Ticket(0, Wanted())
+    holder._since = 0.0
+    admission.leave(holder, 8.9)  # it took longer than they do
+    assert woken == [first]
+    admission.abandon(first, 9.2)
+    assert (first.granted, second.granted) == (True, True)
+    assert first.refused is None
+
+
+def test_who_has_waited_too_long_makes_room_for_the_next() -> None:
+    admission = busy(8, 1, 0)
+    late, next_ = entered(admission, deadline=17), entered(admission, deadline=100)
+    late.wake = lambda: admission.abandon(late, 10)  # as its waiter does
+    holder = Ticket(0, Wanted())
+    holder._since = 1.9
+    admission.leave(holder, 9.9)
+    assert late.refused is not None
+    assert late.refused.reason == "deadline"
+    assert (late.granted, next_.granted) == (False, True)
+    assert (admission.in_flight, admission.queued, admission.queued_bytes) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(("others", "remaining", "goes"), [(1, 13.0, False), (0, 13.0, True)])
+def test_while_others_wait_a_place_is_for_who_most_likely_makes_it(
+    others: int, remaining: float, goes: bool
+) -> None:
+    """Calls take 10 s, give or take 4."""
+    admission = busy(10, 1, 0)
+    admission.service_time, admission.deviation = 10.0, 4.0
+    ticket = entered(admission, deadline=100 + remaining)
+    for _ in range(others):
+        entered(admission)
+    holder = Ticket(0, Wanted())
+    holder._since = 90.0
+    admission.leave(holder, 100)
+    assert ticket.granted == goes
+
+
+def test_how_long_a_call_may_wait() -> None:
+    admission = busy(8, 1, 0)
+    assert admission.patience(entered(admission)) == 30
+    assert admission.patience(entered(admission, deadline=100)) == 30
+    assert admission.patience(entered(admission, deadline=26)) == 18
+    admission.deviation = 3.0
+    assert admission.patience(Ticket(0, Wanted(deadline=26))) == 21
+    assert admission.patience(Ticket(0, Wanted(begin_by=2))) == 2
+    assert admission.patience(Ticket(9, Wanted(begin_by=2))) == 0
+
+
+def test_a_hedge_gets_a_place_that_nobody_wants() -> None:
+    admission = Admission(ONE._replace(max_in_flight=2))
+    first = entered(admission)
+    hedge = admission.spare(0)
+    assert hedge is not None
+    assert admission.spare(0) is None
+    waiting = entered(admission)
+    states = [waiting.granted]
+    admission.abandon(hedge, 50)
+    assert [*states, waiting.granted] == [False, True]
+    assert admission.service_time == 0  # it told nothing
+    admission.settings = ONE._replace(max_in_flight=3)
+    entered(admission, now=50)
+    entered(admission, now=50)
+    assert admission.spare(50) is None
+    admission.leave(first, 51)
+    assert admission.spare(51) is None  # somebody waited, and has it
+
+
+# -- clients --
+
+
+def test_clients_take_turns() -> None:
+    admission = Admission(ONE._replace(max_queued=100))
+    ticket = entered(admission)
+    waiting = {
+        name: entered(admission, client=name[0])
+        for name in ["a1", "a2", "a3", "b1", "a4", "c1", "b2", "a5"]
+    }
+    order = []
+    while waiting:
+        admission.leave(ticket, 1)
+        name = next(name for name, ticket in waiting.items() if ticket.granted)
+        order.append(name)
+        ticket = waiting.pop(name)
+    assert order == ["a1", "b1", "c1", "a2", "b2", "a3", "a4", "a5"]
+
+
+def test_who_has_most_makes_room_for_who_has_few() -> None:
+    admission = Admission(ONE._replace(shed_at=1.0))
+    entered(admission)
+    hog = [entered(admission, client="hog", now=number) for number in range(10)]
+    assert refused(admission, client="hog").reason == "full"
+    meek = [entered(admission, client="meek") for _ in range(5)]
+    assert [ticket.refused is not None for ticket in hog] == [False] * 5 + [True] * 5
+    assert {ticket.refused.reason for ticket in hog if ticket.refused} == {"full"}
+    assert refused(admission, client="meek").reason == "full"  # each has half
+    assert (admission.queued, admission.queued_bytes) == (10, 10)
+    assert not any(ticket.refused for ticket in meek)
+
+
+def test_room_is_made_within_a_priority_only() -> None:
+    admission = Admission(ONE._replace(shed_at=1.0))
+    entered(admission)
+    for _ in range(10):
+        entered(admission, LOW, client="hog")
+    assert refused(admission, NORMAL, client="meek").reason == "full"
+    entered(admission, LOW, client="meek")
+
+
+def test_shedding_is_fair_too() -> None:
+    admission = Admission(ONE)
+    entered(admission)
+    hog = [entered(admission, client="hog") for _ in range(8)]
+    assert refused(admission, client="hog").reason == "shed"
+    entered(admission, client="meek")
+    assert hog[-1].refused == Refused("shed", 1)
+
+
+def test_how_long_a_client_waits_depends_on_what_it_has_waiting() -> None:
+    admission = busy(1, 1, 0)
+    for _ in range(20):
+        entered(admission, client="hog")
+    assert admission.estimate(Wanted(client="hog")) == 20
+    assert admission.estimate(Wanted(client="meek")) == 1
+    entered(admission, client="meek")
+    assert admission.estimate(Wanted(client="meek")) == 3
+    assert admission.estimate(Wanted(LOW, client="meek")) == 21
+    assert refused(admission, client="hog", deadline=15).reason == "deadline"
+    entered(admission, client="meek", deadline=15)
 
 
 def test_without_a_queue_it_is_full() -> None:
@@ -157,7 +328,9 @@ class Line(RuleBasedStateMachine):
     def grant(self) -> None:
         """What the model gives out when a place may be free."""
         while self.line and len(self.flying) < self.settings.max_in_flight:
-            ticket = min(self.line, key=lambda ticket: ticket.priority)  # the first of the least
+            ticket = min(
+                self.line, key=lambda ticket: ticket.wanted.priority
+            )  # the first of the least
             self.line.remove(ticket)
             self.flying.append(ticket)
             assert ticket.granted
@@ -165,21 +338,21 @@ class Line(RuleBasedStateMachine):
 
     @property
     def held(self) -> int:
-        return sum(ticket.size for ticket in self.line)
+        return sum(ticket.wanted.size for ticket in self.line)
 
     def reason(self, priority: int, size: int) -> str | None:
         """Why the model lets a call not even wait."""
         settings, queued = self.settings, len(self.line)
+        if self.held + size > settings.max_queued_bytes:
+            return "bytes"
         if queued >= settings.max_queued:
             return "full"
-        if priority and queued >= settings.shed_at * settings.max_queued:
-            return "shed"
-        return "bytes" if self.held + size > settings.max_queued_bytes else None
+        return "shed" if priority and queued >= settings.shed_at * settings.max_queued else None
 
     @rule(priority=st.integers(0, 2), size=st.integers(0, 5))
     def enter(self, priority: int, size: int) -> None:
         settings = self.settings
-        answer = self.admission.enter(self.now, priority, size, None)
+        answer = self.admission.enter(self.now, Wanted(priority, size))
         self.grant()
         if len(self.flying) < settings.max_in_flight:
             assert isinstance(answer, Ticket)

@@ -50,7 +50,14 @@ async def two(observed: Quantile | None = None) -> tuple[asyncio.Task[Any], Atte
     attempts = Attempts()
     settings = HedgeSettings(0.0, 0.95, 1, frozenset({500}))
     budget = Budget(BudgetSettings(1.0, 10.0, 10.0))
-    hedge = Hedge(cast("Any", attempts), settings, budget, observed or Quantile(), RouteStats())
+    hedge = Hedge(
+        cast("Any", attempts),
+        settings,
+        budget,
+        observed or Quantile(),
+        RouteStats(),
+        lambda _: True,
+    )
     call = SimpleNamespace(body=SimpleNamespace(complete=True), hedged=False)
     task = asyncio.create_task(cast("Any", hedge(cast("Any", call))))
     while len(attempts.futures) < 2:  # noqa: ASYNC110

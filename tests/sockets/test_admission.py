@@ -288,3 +288,85 @@ async def test_a_forwarded_address_counts_where_it_is_trusted(trusted: bool, sec
         assert (await stage.gets(chat("m", b"x-forwarded-for: 9.9.9.9, 10.0.0.1")))[0] == 200
         assert (await stage.gets(chat("m", b"x-forwarded-for: 9.9.9.9, 10.0.0.2")))[0] == second
         assert (await stage.gets(chat("m", b"x-forwarded-for: 8.8.8.8, 10.0.0.1")))[0] == 429
+
+
+# -- clients, deadlines, hedges --
+
+BY_TEAM = {"clients": {"by": "header", "header": "X-Team"}}
+
+
+def of(team: str, model: str = "m") -> bytes:
+    return chat(model, b"x-team: " + team.encode())
+
+
+async def test_clients_take_turns() -> None:
+    one = Scripted("one", "wait")
+    async with Fleet(one, upstream=line(**BY_TEAM)) as stage:
+        names = ["a0", "a1", "a2", "a3", "b4", "c5", "b6"]
+        clients = await waiting(stage, *(of(name[0], name) for name in names))
+        one.gate.set()
+        for client in clients:
+            assert (await client.reply()).status == 200
+        asked = [json.loads(sent.partition(b"\r\n\r\n")[2])["model"] for sent in one.requests]
+        assert asked == ["a0", "a1", "b4", "c5", "a2", "b6", "a3"]
+
+
+async def test_who_has_most_in_a_full_line_makes_room() -> None:
+    one = Scripted("one", "wait")
+    async with Fleet(one, upstream=line(max_queued=4, shed_at="100%", **BY_TEAM)) as stage:
+        hog = await waiting(stage, *[of("hog")] * 5)
+        meek = await stage.client()
+        await meek.sends(of("meek"))
+        shed = await hog[-1].reply()
+        assert (shed.status, shed.code) == (503, "shed")
+        assert int(shed["retry-after"]) >= 1
+        assert stage.line.queued == 4
+        assert stage.stats.upstreams["u"].shed == {"full": 1}
+        one.gate.set()
+        for client in (meek, *hog[:-1]):
+            assert (await client.reply()).status == 200
+
+
+async def test_a_call_that_can_not_make_its_deadline_leaves_early() -> None:
+    one = Scripted("one", "wait")
+    sections: dict[str, Any] = {"timeouts": {"total": "60s"}, "upstream": line()}
+    async with Fleet(one, **sections) as stage:
+        first = await waiting(stage, chat())
+        assert stage.line.queued == 0
+        stage.line.service_time = 59.8  # type: ignore[attr-defined]
+        began = asyncio.get_running_loop().time()
+        got, _, reply = await stage.gets(chat())
+        assert (got, reply.code) == (503, "shed")
+        assert int(reply["retry-after"]) >= 1
+        assert asyncio.get_running_loop().time() - began < 30
+        assert stage.stats.upstreams["u"].shed == {"deadline": 1}
+        one.gate.set()
+        assert (await first[0].reply()).status == 200
+
+
+async def test_an_sdk_that_has_not_so_much_patience_is_told_at_once() -> None:
+    one = Scripted("one", "wait")
+    async with Fleet(one, upstream=line()) as stage:
+        clients = await waiting(stage, chat(), chat())
+        stage.line.service_time = 5.0  # type: ignore[attr-defined]
+        got, _, reply = await stage.gets(chat("m", b"x-stainless-read-timeout: 4"))
+        assert (got, reply.code, int(reply["retry-after"])) == (503, "shed", 5)
+        one.gate.set()
+        for client in clients:
+            assert (await client.reply()).status == 200
+
+
+@pytest.mark.parametrize(("places", "hedges"), [(1, 0), (2, 1)])
+async def test_a_hedge_takes_a_place_or_does_not_begin(places: int, hedges: int) -> None:
+    one, two = Scripted("one", always="wait"), Scripted("two", always="wait")
+    policy = {"hedge": {"after": "10ms"}}
+    async with Fleet(one, two, upstream=line(max_in_flight=places), policy=policy) as stage:
+        call = stage.begins(stage.gets(chat()))
+        await until(lambda: one.calls + two.calls == 1 + hedges)
+        await asyncio.sleep(0.05)
+        assert (one.calls + two.calls, stage.line.in_flight) == (1 + hedges, 1 + hedges)
+        assert stage.route.hedges == hedges
+        one.gate.set()
+        two.gate.set()
+        assert (await call)[0] == 200
+        await until(lambda: stage.line.in_flight == 0)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import Shed
-from sidecar.policy.admission import Refused, Ticket
+from sidecar.policy.admission import Refused, Ticket, Wanted
+from sidecar.proxy.patience import patience_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sidecar.observe.stats import UpstreamStats
     from sidecar.policy.admission import Admission as Policy
     from sidecar.proxy.call import Call
@@ -28,20 +32,27 @@ _WHY: Final = {
 class Admission:
     """Around all attempts: a call keeps its place while it is retried, until its reply is whole."""
 
-    def __init__(self, inner: Layer, policy: Policy, upstream: str, stats: UpstreamStats) -> None:
+    def __init__(
+        self,
+        inner: Layer,
+        policy: Policy,
+        client: Callable[[Call], str],
+        upstream: str,
+        stats: UpstreamStats,
+    ) -> None:
         self._inner = inner
         self._policy = policy
+        self._client = client
         self._upstream = upstream
         self._stats = stats
 
     async def __call__(self, call: Call) -> Exchange:
         """Wait for a place. Raise Shed when there will be none in time."""
-        now = time.monotonic()
-        ticket = self._policy.enter(now, call.priority, call.body.size, call.deadline)
+        ticket = self._policy.enter(time.monotonic(), self._wanted(call))
         if isinstance(ticket, Refused):
-            raise self._refusal(ticket.reason, ticket.retry_after)
+            raise self._refusal(ticket)
         if not ticket.granted:
-            await self._wait(ticket, call)
+            await self._wait(ticket)
         leave = partial(self._leave, ticket)
         try:
             exchange = await self._inner(call)
@@ -51,34 +62,44 @@ class Admission:
         exchange.on_settled(leave)
         return exchange
 
-    async def _wait(self, ticket: Ticket, call: Call) -> None:
+    def _wanted(self, call: Call) -> Wanted:
+        patience = patience_of(call)
+        return Wanted(
+            call.priority,
+            call.body.size,
+            inf if call.deadline is None else call.deadline,
+            inf if patience is None else call.arrived + patience,
+            self._client(call),
+        )
+
+    async def _wait(self, ticket: Ticket) -> None:
         loop = asyncio.get_running_loop()
-        turn: asyncio.Future[bool] = loop.create_future()
-        ticket.wake = partial(_settle, turn, True)
-        limit = self._policy.settings.max_wait
-        if call.deadline is not None:
-            limit = min(limit, call.deadline - ticket.queued_at)
-        timer = loop.call_later(max(0.0, limit), _settle, turn, False)
+        turn: asyncio.Future[None] = loop.create_future()
+        ticket.wake = partial(_settle, turn)
+        policy = self._policy
+        timer = loop.call_later(policy.patience(ticket), _settle, turn)
         granted = False
         try:
-            granted = await turn
+            await turn
+            granted = ticket.granted
         finally:
             timer.cancel()
             now = time.monotonic()
             self._stats.queue_wait.observe(now - ticket.queued_at)
             if not granted:
-                self._policy.abandon(ticket, now)
+                policy.abandon(ticket, now)
         if not granted:
-            raise self._refusal("deadline", limit)
+            raise self._refusal(ticket.refused or policy.too_late(ticket.wanted))
 
     def _leave(self, ticket: Ticket) -> None:
         self._policy.leave(ticket, time.monotonic())
 
-    def _refusal(self, reason: str, retry_after: float) -> Shed:
-        self._stats.shed[reason] += 1
-        return Shed(f"upstream {self._upstream}: {_WHY[reason]}", retry_after=retry_after)
+    def _refusal(self, refused: Refused) -> Shed:
+        self._stats.shed[refused.reason] += 1
+        message = f"upstream {self._upstream}: {_WHY[refused.reason]}"
+        return Shed(message, retry_after=refused.retry_after)
 
 
-def _settle(turn: asyncio.Future[bool], granted: bool) -> None:
+def _settle(turn: asyncio.Future[None]) -> None:
     if not turn.done():
-        turn.set_result(granted)
+        turn.set_result(None)

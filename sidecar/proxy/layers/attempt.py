@@ -90,6 +90,10 @@ class Attempt:
         """Whether another endpoint than the one that was tried last may take the call now."""
         return self._rotation_of(call).elsewhere(call.tried, call.captured)
 
+    def wanted(self, call: Call) -> bool:
+        """Whether any endpoint wants calls now."""
+        return self._rotation_of(call).elsewhere((), call.captured)
+
     def _rotation_of(self, call: Call) -> Rotation:
         rotation = self._rotation
         return rotation if call.labels is None else rotation.narrowed(call.labels)

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from sidecar.errors import TimedOut, forget_frames
 from sidecar.proxy.layers.attempt import OUTRUN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sidecar.observe.stats import RouteStats
+    from sidecar.policy.admission import Admission, Ticket
     from sidecar.policy.budget import Budget
     from sidecar.policy.quantile import Quantile
     from sidecar.proxy.call import Call
@@ -47,9 +51,14 @@ class Hedge:
         budget: Budget,
         observed: Quantile,
         stats: RouteStats,
+        wanted: Callable[[Call], bool],
+        places: Admission | None = None,
     ) -> None:
+        """*wanted*: whether any endpoint wants calls now; *places*: what bounds those in flight."""
         self._inner = inner
         self._settings = settings
+        self._wanted = wanted
+        self._places = places
         self._budget = budget
         self._observed = observed
         self._stats = stats
@@ -63,24 +72,40 @@ class Hedge:
             return await self._timed(call)
         call.hold_interims = True
         first = asyncio.create_task(self._timed(call))
-        tasks = [first]
+        tasks, place = [first], None
         try:
             done, _ = await asyncio.wait(tasks, timeout=delay)
-            if not done and self._budget.spend(time.monotonic()):
-                self._stats.hedges += 1
-                call.hedged = True
+            if not done:
+                place = self._place(call)
+            if place is not None:
                 tasks.append(asyncio.create_task(self._timed(call)))
             winner = await self._winner(tasks)
-        except BaseException:
+            if winner is not first and not first.done():
+                self._observed.observe(time.monotonic() - now)
+                first.cancel(OUTRUN)
+            tasks.remove(winner)
+        finally:
             await _end(tasks)
-            raise
-        if winner is not first and not first.done():
-            self._observed.observe(time.monotonic() - now)
-            first.cancel(OUTRUN)
-        tasks.remove(winner)
-        await _end(tasks)
+            if place is not None:
+                place()
         self._stats.hedges_won += winner is not first and winner.exception() is None
         return winner.result()
+
+    def _place(self, call: Call) -> Callable[[], None] | None:
+        """Leave for a second attempt: what gives its place back. None: there is none now."""
+        now = time.monotonic()
+        if not (self._wanted(call) and self._budget.allows(now)):
+            return None
+        give_back = _nothing
+        if self._places is not None:
+            ticket = self._places.spare(now)
+            if ticket is None:
+                return None
+            give_back = partial(_give_back, self._places, ticket)
+        self._budget.spend(now)
+        self._stats.hedges += 1
+        call.hedged = True
+        return give_back
 
     def _delay(self) -> float | None:
         settings = self._settings
@@ -110,6 +135,14 @@ class Hedge:
 
     def _good(self, task: asyncio.Task[Exchange]) -> bool:
         return task.exception() is None and task.result().head.status not in self._settings.statuses
+
+
+def _nothing() -> None:
+    """No place was taken."""
+
+
+def _give_back(places: Admission, ticket: Ticket) -> None:
+    places.abandon(ticket, time.monotonic())
 
 
 async def _end(tasks: list[asyncio.Task[Exchange]]) -> None:

@@ -27,9 +27,9 @@ from sidecar.policy.retry import (
     backoff,
     condition_of,
     retry_after,
-    seconds_of,
     wait_before,
 )
+from sidecar.proxy.patience import patience_of
 
 if TYPE_CHECKING:
     from sidecar.http.message import ResponseHead
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from sidecar.proxy.layer import Layer
 
 SDK_RETRY: Final = b"x-stainless-retry-count"
-PATIENCE: Final = b"x-stainless-read-timeout"
-"""Seconds that the SDK waits for the reply to begin."""
 SHOULD_RETRY: Final = b"x-should-retry"
 """By which the upstream itself says whether a retry has a point, as the SDKs read it."""
 _FIRST: Final = (None, b"0")
@@ -175,6 +173,5 @@ def _waits_until(call: Call, when: float) -> bool:
     """Whether the caller is still there *when* the next attempt begins."""
     if call.deadline is not None and when >= call.deadline:
         return False
-    said = call.head.fields.get(PATIENCE)
-    patience = None if said is None else seconds_of(said)
+    patience = patience_of(call)
     return patience is None or when < call.arrived + patience
