@@ -14,6 +14,7 @@ from sidecar.config.load import ConfigErrors
 from sidecar.config.overrides import Overrides
 from sidecar.control import logs
 from sidecar.signals import before_end, came
+from sidecar.upstream.descriptors import raise_limit
 
 
 def run(file: Path | None, *, health_port: int | None, level: str | None) -> int:
@@ -22,6 +23,7 @@ def run(file: Path | None, *, health_port: int | None, level: str | None) -> int
     *health_port* and *level* are for whoever starts us and can't change the file: an injector.
     """
     logs.setup("info")
+    raise_limit()
     try:
         uvloop.run(_serve(file, Overrides(health=_everywhere(health_port), log_level=level)))
     except ConfigErrors as errors:

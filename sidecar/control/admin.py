@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
+from sidecar.control.acceptor import Acceptor
 from sidecar.control.pages import (
     Answer,
     Inspected,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from aiohttp.web_server import Server
 
 _log: Final = logging.getLogger(__name__)
+_http_log: Final = logging.getLogger(f"{__name__}.http")
+"""What aiohttp says of requests, but for malformed ones."""
 
 MAX_CONNECTIONS: Final = 64
 """For each server. The oldest goes when one more comes: whoever hoards them bars no probe."""
@@ -134,7 +137,7 @@ class _Thread:
     def __init__(self, inspected: Inspected) -> None:
         self._inspected = inspected
         self._pages = {"admin": admin_pages(), "health": health_pages()}
-        self._servers: dict[str, tuple[asyncio.Server, Server]] = {}
+        self._servers: dict[str, tuple[Acceptor, Server]] = {}
         self._loop = asyncio.new_event_loop()
         self._orders: asyncio.Queue[tuple[str, socket.socket | None] | None] = asyncio.Queue()
         # Pages that may wait for the data plane wait here, so that /live does not.
@@ -171,11 +174,11 @@ class _Thread:
     async def _replace(self, name: str, listening: socket.socket | None) -> None:
         old = self._servers.pop(name, None)
         if listening is not None:
-            self._servers[name] = await self._serve(name, listening)
+            self._servers[name] = self._serve(name, listening)
         if old is not None:
             await _end(*old)
 
-    async def _serve(self, name: str, listening: socket.socket) -> tuple[asyncio.Server, Server]:
+    def _serve(self, name: str, listening: socket.socket) -> tuple[Acceptor, Server]:
         server_type, response_type = import_server()
         pages = self._pages[name]
 
@@ -186,14 +189,17 @@ class _Thread:
             headers = {**_HEADERS, **reply.headers, "Content-Type": reply.content_type}
             return response_type(body=encode(reply, request), status=reply.status, headers=headers)
 
-        web = server_type(handle, access_log=None, logger=_log, keepalive_timeout=_IDLE)
+        web = server_type(handle, access_log=None, logger=_http_log, keepalive_timeout=_IDLE)
 
         def admit() -> RequestHandler:
             # The server counts a connection some turns of the loop after it was accepted.
-            self._loop.call_later(_SETTLED, _evict, web)
+            self._loop.call_later(_SETTLED, _evict, web, MAX_CONNECTIONS)
             return web()
 
-        return await self._loop.create_server(admit, sock=listening), web
+        def spare() -> None:
+            _evict(web, max(0, len(web.connections) - 1))
+
+        return Acceptor(self._loop, listening, admit, spare), web
 
     async def _ask(self, request: Request, pages: Pages) -> Answer:
         page: Page = pages[request.path]
@@ -207,12 +213,22 @@ class _Thread:
             return busy()
 
 
-def _evict(web: Server) -> None:
-    for oldest in web.connections[:-MAX_CONNECTIONS]:
+def _evict(web: Server, keep: int) -> None:
+    """Close the oldest connections but *keep*."""
+    for oldest in web.connections[: max(0, len(web.connections) - keep)]:
         oldest.force_close()
 
 
-async def _end(listening: asyncio.Server, web: Server) -> None:
-    listening.close()
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a record tells of a fault of ours. Anybody may send what is no request."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not type(error).__module__.startswith("aiohttp.http")
+
+
+_http_log.addFilter(_is_ours)
+
+
+async def _end(accepting: Acceptor, web: Server) -> None:
+    accepting.close()
     web.pre_shutdown()  # connections at rest go at once, the others when they have answered
     await web.shutdown(_STOP / 2)

@@ -25,6 +25,7 @@ from prometheus_client.utils import floatToGoString
 
 from sidecar import __version__
 from sidecar.control import logs
+from sidecar.observe import shortage
 from sidecar.observe.stats import (
     EndpointStats,
     Histogram,
@@ -281,6 +282,11 @@ def _of_process(stats: Stats) -> Iterator[Metric]:
     yield _single("start_time_seconds", "When the sidecar started.", stats.started)
     dropped: Rows[int] = [((), stats.log_dropped)]
     yield _counter("access_log_dropped", "Access log lines lost.", (), dropped, _itself)
+    short = [((where,), count) for where, count in shortage.counts.copy().items()]
+    yield _counter(
+        "out_of_resources", "Connections that this machine had no means for.", ("for",), short,
+        _itself,
+    )  # fmt: skip
     lost: Rows[int] = [((), logs.dropped())]
     yield _counter("log_dropped", "Lines of the sidecar's own log lost.", (), lost, _itself)
     memory = stats.body_memory

@@ -20,6 +20,7 @@ from sidecar.proxy.body_memory import DEFAULT_SHARE, BodyMemory
 from sidecar.proxy.keeper import Keeper
 from sidecar.proxy.recorder import NO_ROUTE, Recorder
 from sidecar.proxy.snapshot import Snapshot, compile_snapshot
+from sidecar.upstream import descriptors
 from sidecar.upstream.off_loop import off_loop
 from sidecar.upstream.registry import Registry
 
@@ -53,6 +54,8 @@ class Serving:
         self.registry = Registry(stats)
         self._keeper = Keeper()
         self._gates: Gates | None = None
+        self._told_of = 0
+        """How few connections the limit of open files leaves, if that was said."""
         self._log_config: AccessLogConfig | None = None
 
     async def apply(self, loaded: Loaded) -> None:
@@ -184,6 +187,13 @@ class Serving:
         for name, listener in self.listeners.items():
             listener.config = wanted[name]
         self.listeners |= started
+        wanted_connections = sum(entry.max_connections for entry in config.listeners)
+        if wanted_connections > descriptors.ceilings.accepted != self._told_of:
+            self._told_of = descriptors.ceilings.accepted
+            _log.warning(
+                "the limit of open files leaves fewer connections than max_connections",
+                extra={"connections": self._told_of, "max_connections": wanted_connections},
+            )
 
     def _new_log(self, config: Config) -> AccessLog | None:
         wanted = config.access_log

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import CallError, ConnectFailed, LocalFailure, TimedOut
+from sidecar.observe.shortage import note
 from sidecar.upstream.connect import connect, local_reason
 from sidecar.upstream.lookup import AddrInfo, literal, says_no, with_port
 
@@ -59,5 +60,6 @@ async def dial(target: Target, addresses: list[AddrInfo]) -> socket.socket:
             raise TimedOut(message, code="connect_timeout") from None
         missing = local_reason(error)
         if missing is not None:
+            note("endpoint", missing)
             raise LocalFailure(f"no connection to {target}: {missing}") from error
         raise ConnectFailed(f"can't connect to {target}: {error.strerror or error}") from error

@@ -14,13 +14,15 @@ import struct
 import time
 from typing import TYPE_CHECKING, Final, cast
 
-from sidecar.errors import BadMessage, CutOff, Overloaded
+from sidecar.errors import BadMessage, CallError, CutOff, LocalFailure, Overloaded
 from sidecar.http.message import Header, RequestHead
 from sidecar.http.request_parser import RequestParser
 from sidecar.listen.refusal import refusal
+from sidecar.observe.shortage import note
 from sidecar.proxy.body import BODY_FULL, NO_MEMORY, UPSTREAM_FULL, RequestBody
 from sidecar.proxy.call import Call
 from sidecar.proxy.serve import drop, serve
+from sidecar.upstream.descriptors import FULL, may_accept
 
 if TYPE_CHECKING:
     from sidecar.config.model import Trust
@@ -76,10 +78,17 @@ class DownstreamConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else "unix"
         if not self.listener.opened(self):
-            error = Overloaded("too many connections", code="too_many_connections")
-            self.listener.stats.refused[error.status] += 1
-            self.transport.write(refusal(error))
+            self._turn_away(Overloaded("too many connections", code="too_many_connections"))
             self._close()
+        elif not may_accept(transport.get_extra_info("socket").fileno()):
+            note("listener", FULL)
+            self._turn_away(LocalFailure(FULL))
+            self._closing = True
+            self.transport.close()  # at once: what lingers would keep its descriptor
+
+    def _turn_away(self, error: CallError) -> None:
+        self.listener.stats.refused[error.status] += 1
+        self.transport.write(refusal(error))
 
     def data_received(self, data: bytes) -> None:
         """Parse one request, or more of the body that is being received; keep what lies behind."""

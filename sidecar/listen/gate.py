@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sidecar.listen.intercepted import SHUTDOWN
 from sidecar.listen.listener import BACKLOG, Listener, split_address
 from sidecar.listen.tunnel import Tunnel
+from sidecar.observe.shortage import note
+from sidecar.upstream.descriptors import FULL, may_accept
 
 if TYPE_CHECKING:
     import ssl
@@ -178,7 +180,7 @@ class Gate(Listener):
             except OSError as error:
                 if error.errno not in _NO_ROOM:
                     raise
-                _log.warning("can't accept: %s", error.strerror)
+                note("listener", f"can't accept: {error.strerror}")
                 self.loop.remove_reader(listening)
                 self.loop.call_later(_PAUSE, self._accept_again, listening)
                 return
@@ -192,7 +194,10 @@ class Gate(Listener):
         self.stats.accepted += 1
         self.stats.open += 1
         many = len(self.connections) + len(self.tunnels) + len(self._arriving)
-        if many >= self.config.max_connections:
+        room = may_accept(sock.fileno())
+        if not room:
+            note("listener", FULL)
+        if many >= self.config.max_connections or not room:
             self.stats.refused[503] += 1
             self.refuse(sock)
             return

@@ -15,13 +15,14 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, zip_longest
 from typing import Final
 
+from sidecar.upstream.descriptors import FULL
 from sidecar.upstream.lookup import AddrInfo
 from sidecar.upstream.own import own_socket
 
 NEXT_ADDRESS_AFTER: Final = 0.25
 """Seconds until the next address is tried beside those before (RFC 8305, section 8)."""
 _LOCAL: Final = {
-    errno.EMFILE: "the process is out of descriptors",
+    errno.EMFILE: FULL,
     errno.ENFILE: "the machine is out of descriptors",
     errno.ENOBUFS: "the machine is out of buffers",
     errno.ENOMEM: "the machine is out of memory",

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sidecar.errors import AttemptError, ConnectFailed, DeadlineExceeded, LocalFailure, TimedOut
+from sidecar.observe.shortage import note
 from sidecar.upstream.connect import connect, local_reason
 from sidecar.upstream.connection import UpstreamConnection
 
@@ -94,5 +95,6 @@ class Dialer:
         self.name.ask_soon()
         missing = local_reason(error)
         if missing is not None:
+            note("endpoint", missing)
             return LocalFailure(f"no connection to {self._server}: {missing}")
         return ConnectFailed(f"can't connect to {self._server}: {error.strerror or error}")

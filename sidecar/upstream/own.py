@@ -5,9 +5,13 @@ A redirect that catches the sidecar too would make each call a new one, without 
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
+
+from sidecar.upstream.descriptors import may_dial
 
 if TYPE_CHECKING:
     from sidecar.upstream.lookup import AddrInfo
@@ -19,8 +23,14 @@ _kept: Final[set[tuple[str, int]]] = set()
 
 
 def own_socket(info: AddrInfo) -> socket.socket:
-    """A socket for *info* that `is_own` knows, from before it is connected."""
+    """A socket for *info* that `is_own` knows, from before it is connected.
+
+    Raise OSError if there is no descriptor left for it.
+    """
     sock = socket.socket(*info[:3])
+    if not may_dial(sock.fileno()):
+        sock.close()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     sock.setblocking(False)
     _sockets.add(sock)
     return sock

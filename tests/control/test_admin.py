@@ -220,6 +220,30 @@ def test_the_health_server_answers_any_name_but_only_its_pages(server: AdminServ
     assert ask(port, "/quit", "POST").status == 404
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
+        b"GET http://[ HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    ],
+)
+@pytest.mark.parametrize("name", ["admin", "health"])
+def test_what_is_no_request_fills_no_log(
+    server: AdminServer, caplog: pytest.LogCaptureFixture, name: str, request_: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", server.port(name)), timeout=10) as sock:
+        sock.sendall(request_)
+        sock.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionResetError):
+            while sock.recv(65536):
+                pass
+    assert caplog.records == []
+
+
 def test_head_has_headers_only(server: AdminServer) -> None:
     reply = ask(server.port("admin"), "/live", "HEAD")
     assert (reply.status, reply.body) == (200, b"")
