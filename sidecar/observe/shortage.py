@@ -11,7 +11,7 @@ _log: Final = logging.getLogger("sidecar")
 _QUIET: Final = 60.0
 """Seconds between two warnings."""
 
-counts: Final[Counter[str]] = Counter()
+counts: Final = Counter(listener=0, endpoint=0, admin=0)
 """Connections that could not be had, by whom they were for: `listener`, `endpoint`, `admin`."""
 _said: Final[dict[str, float]] = {}
 
