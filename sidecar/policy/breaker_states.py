@@ -121,9 +121,9 @@ class HalfOpen(CircuitHalfOpenState):
         self._leave()
 
     def _leave(self) -> None:
-        """One trial runs no longer. Which one makes no difference but to when a place expires."""
+        """One trial runs no longer: the newest, for all that is known. The oldest may hang."""
         if self.running:
-            self.running.popleft()
+            self.running.pop()
 
     def _end(self, now: float) -> None:
         breaker = self._breaker

@@ -321,6 +321,15 @@ def test_trials_that_never_end_lose_their_places_in_time() -> None:
     assert bench.breaker.status == "closed"
 
 
+def test_trials_that_are_quick_close_it_at_once_when_the_hanging_ones_lost_their_places() -> None:
+    bench, _ = Bench().half_opened()
+    for _ in range(2):
+        bench.take()
+    bench.now += SETTINGS.open_max
+    bench.calls("...")  # one after another
+    assert bench.breaker.status == "closed"
+
+
 def test_a_late_trial_still_counts() -> None:
     bench, first = Bench(SETTINGS._replace(trials=2)).half_opened()
     bench.now += SETTINGS.open_max

@@ -98,13 +98,13 @@ class Model:
         elif failed:
             self.go("open", now)
         else:
-            del self.running[:1]
+            del self.running[-1:]
             self.trials.append(slow)
             self.judge_trials(now)
 
     def cancel(self, era: int) -> None:
         if era == self.era and self.status == "half_open":
-            del self.running[:1]
+            del self.running[-1:]
 
     def fail_late(self, era: int, now: float) -> None:
         if era != self.era:
