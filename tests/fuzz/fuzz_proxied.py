@@ -211,7 +211,9 @@ class ProxyFuzzer(Fuzzer):
             raise Fault("a tunnel changes what comes back", told)
         if far and self.calls:
             raise Fault("a connection goes to two servers", (far, self.calls))
-        where = "far" if far else "upstream" if self.calls else "tls" if _is_tls(told) else ""
+        # Whether OpenSSL says why it gives up depends on how much has come.
+        ours = _is_tls(told) or (client.closed and case.data.startswith(b"\x16"))
+        where = "far" if far else "upstream" if self.calls else "tls" if ours else ""
         return Went(where, far, len(self.calls), client.closed and not far)
 
     def _url_went(self, client: End, far: bytes) -> Went:

@@ -19,14 +19,15 @@ _ROUTES: Final = ("plain", "plain", "retry", "hedge", "mirror")
 _CALLERS: Final = (("GET", "1.1"), ("GET", "1.1"), ("HEAD", "1.1"), ("POST", "1.1"), ("GET", "1.0"))
 _BYTEWISE: Final = 300
 _HEDGE_AFTER: Final = "1ms"
+_INTERIMS: Final = rb"(?:HTTP/1\.1 1\d\d[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n)*"
 _JUSTIFIED: Final = [
     # Empty lines before a message are ignored (RFC 9112, section 2.2, says so of requests).
-    rb"\w+: (?:HTTP/1\.1 1.*\r\n\r\n)*[\r\n]",
+    rb"\w+: " + _INTERIMS + rb"[\r\n]",
     # A status line that is spelled otherwise, where the same one, well spelled, stands further on.
-    rb"\w+: (?!HTTP/1\.[01] \d).*HTTP/1\.[01] \d",
+    rb"\w+: " + _INTERIMS + rb"(?!HTTP/1\.[01] \d).*HTTP/1\.[01] \d",
     # Section 6.3, rule 1: such a reply has no body, whatever its fields say.
     rb"HEAD: ",
-    rb"\w+: (?:HTTP/1\.1 1.*\r\n\r\n)*HTTP/\S+ (?:204|304)",
+    rb"\w+: " + _INTERIMS + rb"HTTP/\S+ (?:204|304)",
 ]
 """What the sidecar takes and h11 does not: the method, and how the reply begins."""
 

@@ -137,7 +137,7 @@ def units(case: Case) -> Hashable:
         if not math.isfinite(value) or value < 0:
             raise Fault(f"a {name} that is no number", (text, value))
         # It is defaults that are written: none is so large that nine digits can't say it.
-        if value < 10**5 and not _same(unit(value.written()), value):
+        if value < 999 and not _same(unit(value.written()), value):
             raise Fault(f"a {name} is written as another", (text, value.written()))
         told.append(name)
     return tuple(told)
