@@ -14,6 +14,7 @@ from sidecar.listen.listener import BACKLOG, Listener, split_address
 from sidecar.listen.tunnel import Tunnel
 from sidecar.observe.shortage import note
 from sidecar.upstream.descriptors import FULL, may_accept
+from sidecar.upstream.liveness import keep_alive
 
 if TYPE_CHECKING:
     import ssl
@@ -223,6 +224,11 @@ class Gate(Listener):
         for tunnel in list(self.tunnels):
             tunnel.check_gone()
 
+    def _check_silent(self) -> None:
+        super()._check_silent()
+        for tunnel in list(self.tunnels):
+            tunnel.check_silent()
+
 
 def _listening(family: int, address: object) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -231,6 +237,7 @@ def _listening(family: int, address: object) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        keep_alive(sock)  # those that it accepts have it from here
         sock.bind(address)  # type: ignore[arg-type]
         sock.listen(BACKLOG)
     except OSError:

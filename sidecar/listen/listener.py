@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from sidecar.http.limits import HeadLimits
 from sidecar.listen.downstream import DownstreamConnection
 from sidecar.observe.stats import ListenerStats
+from sidecar.upstream.liveness import Tunable, is_gone, keep_alive
 
 if TYPE_CHECKING:
     from sidecar.config.model import Listener as Config
@@ -28,6 +29,8 @@ BACKLOG: Final = 1024
 """Connections that the kernel holds until we accept them."""
 _SWEEP: Final = 1.0
 """Seconds between two looks at the timers of all connections; no timer here is finer."""
+_SILENCE: Final = 60
+"""Sweeps from one look for peers that are gone to the next: it takes a system call for each."""
 
 
 class Current(Protocol):
@@ -56,6 +59,7 @@ class Listener:
         self._sweeper: asyncio.TimerHandle | None = None
         self.retired = False
         self._told_of_pause = False
+        self._sweeps = 0
 
     @property
     def limits(self) -> HeadLimits:
@@ -91,6 +95,8 @@ class Listener:
             self._server = await self.loop.create_server(
                 connection, host, port, backlog=BACKLOG, reuse_address=True
             )
+            for sock in self._server.sockets:
+                keep_alive(sock)  # those that it accepts have it from here
         self._sweep_later()
 
     @property
@@ -155,6 +161,9 @@ class Listener:
             return
         self._sweep_later()
         self._look_after(time.monotonic())
+        self._sweeps += 1
+        if self._sweeps % _SILENCE == 0:
+            self._check_silent()
 
     def _look_after(self, now: float) -> None:
         """Look at the timers of what is open."""
@@ -170,6 +179,12 @@ class Listener:
             else:
                 connection.check_gone()
 
+    def _check_silent(self) -> None:
+        """Notice who is gone without a word. Keep-alive looks after connections at rest."""
+        for connection in list(self.connections):
+            if not connection.idle and any(map(is_gone, _sockets(connection))):
+                connection.transport.abort()
+
     def _end_stray_pauses(self, connection: DownstreamConnection) -> None:
         """Read on where nothing else would: the next call would hang, and stand in no log."""
         reasons = connection.stray_pauses
@@ -179,6 +194,16 @@ class Listener:
         if not self._told_of_pause:
             self._told_of_pause = True
             _log.error("internal error: a connection was no longer read, reasons %d", reasons)
+
+
+def _sockets(connection: DownstreamConnection) -> list[Tunable]:
+    """That of *connection*, and that of its server if it is a tunnel, which no timer watches."""
+    transports = [connection.transport]
+    exchange = connection.call.exchange if connection.call is not None else None
+    if exchange is not None and exchange.tunnel:
+        transports.append(exchange.connection.transport)
+    found = (transport.get_extra_info("socket") for transport in transports)
+    return [sock for sock in found if sock is not None]
 
 
 def name_of(config: Config) -> str:

@@ -18,13 +18,12 @@ from typing import Any, Final, cast
 
 from sidecar.observe.stats import ListenerStats
 from sidecar.upstream import own
+from sidecar.upstream.liveness import is_gone, keep_alive
 
 _buffer: Final = memoryview(bytearray(256 * 1024))
 """Between a read and the write that follows it in the same step: one loop, so one buffer."""
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER that makes close(2) send a reset."""
-_KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 120), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4))
-"""A peer that is gone without a word is noticed after four minutes; a silent one may stay."""
 
 
 class Tunnel:
@@ -85,6 +84,11 @@ class Tunnel:
     def check_gone(self) -> None:
         """Notice a side that broke while it is not read, where no event tells."""
         if any(way.is_broken() for way in self._ways):
+            self.cut()
+
+    def check_silent(self) -> None:
+        """Notice a side that is gone without a word, though something was sent to it."""
+        if any(is_gone(way.source) for way in self._ways):
             self.cut()
 
     def _begins(self, way: _Way) -> None:
@@ -233,7 +237,4 @@ class _Way:
 
 def _tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEP_ALIVE:
-        if hasattr(socket, name):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    keep_alive(sock)

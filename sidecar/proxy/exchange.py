@@ -24,7 +24,7 @@ from sidecar.proxy.halves import Halves
 from sidecar.proxy.interims import Interims
 from sidecar.proxy.overdue import overdue
 from sidecar.proxy.request import framing, request_head
-from sidecar.proxy.upload import AT_ONCE, Upload
+from sidecar.proxy.upload import AT_ONCE, FITS, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,6 +99,7 @@ class Exchange:
             self.connection.transport.write(head)
             self._all_sent()
         else:
+            self.connection.be_patient()
             self.connection.keep_last_words()
             self.connection.transport.write(head)
             self._last = time.monotonic()
@@ -108,6 +109,8 @@ class Exchange:
     def _send_held(self, head: bytes, content: bytes) -> None:
         begins, end = framing(self.call, len(content))
         head += begins
+        if len(content) > FITS:
+            self.connection.be_patient()
         if len(content) <= AT_ONCE:
             self.connection.transport.write(head + content + end)
             self._all_sent()
@@ -151,6 +154,7 @@ class Exchange:
             self._phase = ""
             self.endpoint.stats.tunnels += 1
             self.connection.wake_at(inf)
+            self.connection.be_patient()
             self.call.body.stream_into(self)
         if self.call.downstream.writable:
             self._resume()

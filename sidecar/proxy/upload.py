@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 64 * 1024
 """Bytes. A body up to this is joined to its head: one write costs less than the copy saves."""
+FITS: Final = 32 * 1024
+"""Bytes of a body that a server's kernel takes before it is read: Linux' window is twice that."""
 _SLICE: Final = 256 * 1024
 
 

@@ -12,6 +12,7 @@ from sidecar.errors import BadReply, CallError, Reset, Truncated, forget_frames
 from sidecar.http.message import ResponseSink
 from sidecar.http.response_parser import ResponseParser
 from sidecar.upstream.last_words import LastWords
+from sidecar.upstream.liveness import give_up_unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.writable = True
         self.closed = False
         self._stray = False
+        self._patient = False
         self._last_words: LastWords | None = None
         """There while the request's body is sent piece by piece."""
         self.peer = ""
@@ -80,6 +82,18 @@ class UpstreamConnection(asyncio.Protocol):
         self.uses += 1
         self.parser.sink = exchange
         self.parser.expect(method, upgrade)
+
+    def be_patient(self) -> None:
+        """The server may keep its window shut from now on, for as long as it likes.
+
+        What was sent may be more than it takes before it reads, and a server that does one call
+        after another reads late.
+        """
+        if not self._patient:
+            self._patient = True
+            sock = self.transport.get_extra_info("socket")
+            if sock is not None:  # TLS that is lost has none
+                give_up_unanswered(sock, 0)
 
     def keep_last_words(self) -> None:
         """The request will take a while to send: the server may answer it and close meanwhile."""

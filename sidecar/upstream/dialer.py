@@ -12,6 +12,7 @@ from sidecar.errors import AttemptError, ConnectFailed, DeadlineExceeded, LocalF
 from sidecar.observe.shortage import note
 from sidecar.upstream.connect import connect, local_reason
 from sidecar.upstream.connection import UpstreamConnection
+from sidecar.upstream.liveness import GONE_AFTER, give_up_unanswered, keep_alive
 
 if TYPE_CHECKING:
     from sidecar.policy.timeouts import Due
@@ -72,6 +73,8 @@ class Dialer:
     async def _connect(self, connection: UpstreamConnection, infos: list[AddrInfo]) -> None:
         sock = await connect(infos)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keep_alive(sock)
+        give_up_unanswered(sock, GONE_AFTER)
         try:
             await asyncio.get_running_loop().create_connection(
                 lambda: connection, sock=sock, ssl=self._context, server_hostname=self._server_name
