@@ -70,6 +70,17 @@ class BadPath(CallError):
     status = 400
 
 
+class ModelUnknown(CallError):
+    """The call's route depends on its model, which the request's body does not tell for certain."""
+
+    code = "model_unknown"
+    status = 400
+
+    def __init__(self, reason: str, *, status: int | None = None) -> None:
+        """*reason* says what is wrong with the body."""
+        super().__init__(f"the route depends on the model, and {reason}", status=status)
+
+
 class Forbidden(CallError):
     """A forward proxy does not do this for everybody."""
 

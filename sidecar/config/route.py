@@ -39,7 +39,7 @@ class Match(Section, frozen=True):
         ),
     ] = {}
     model: Annotated[
-        str | None, Meta(description="Glob (`*` and `?`) for `model` in the JSON body.")
+        str | None, Meta(description="Glob (`*` and `?`) for `model` in the body.")
     ] = None
 
 

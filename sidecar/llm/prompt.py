@@ -12,6 +12,22 @@ class _Message(msgspec.Struct):
     role: str | None = None
 
 
+class _First(msgspec.Struct, array_like=True):
+    """The first messages of a list; the decoder passes over the others without making anything.
+
+    What the user says first stands among these few. A body may have millions.
+    """
+
+    m0: Raw = Raw()
+    m1: Raw = Raw()
+    m2: Raw = Raw()
+    m3: Raw = Raw()
+    m4: Raw = Raw()
+    m5: Raw = Raw()
+    m6: Raw = Raw()
+    m7: Raw = Raw()
+
+
 class _Body(msgspec.Struct):
     """`Raw()` where a member is absent (msgspec takes `Raw | None` for null and nothing else)."""
 
@@ -20,15 +36,15 @@ class _Body(msgspec.Struct):
     systemInstruction: Raw = Raw()  # noqa: N815 - Gemini's name
     system_instruction: Raw = Raw()
     """Gemini takes this spelling as well."""
-    messages: list[Raw] | None = None
-    contents: list[Raw] | None = None
+    messages: _First | None = None
+    contents: _First | None = None
     input: Raw = Raw()
     prompt: Raw = Raw()
 
 
 _body: Final = msgspec.json.Decoder(_Body).decode
 _message: Final = msgspec.json.Decoder(_Message).decode
-_messages: Final = msgspec.json.Decoder(list[Raw]).decode
+_first: Final = msgspec.json.Decoder(_First).decode
 _ABSENT: Final = (b"", b"null")
 
 
@@ -43,20 +59,26 @@ def prompt_start(body: bytes, size: int) -> bytes:
     try:
         found = _body(body)
         system = found.systemInstruction or found.system_instruction
-        messages = _until_user(found.messages or found.contents or _listed(found.input))
+        first = found.messages or found.contents
+        messages = _until_user(first) if first is not None else _input(found.input)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return b""
     parts = map(bytes, (found.system, found.instructions, system, *messages, found.prompt))
     return b"\n".join(part for part in parts if part not in _ABSENT)[:size]
 
 
-def _listed(value: Raw) -> list[Raw]:
+def _input(value: Raw) -> list[Raw]:
     """OpenAI's `input` is a text or a list of messages."""
-    return _messages(value) if bytes(value)[:1] == b"[" else [value]
+    return _until_user(_first(value)) if bytes(value)[:1] == b"[" else [value]
 
 
-def _until_user(messages: list[Raw]) -> list[Raw]:
-    for count, message in enumerate(messages, 1):
-        if bytes(message)[:1] != b"{" or _message(message).role in ("user", None):
-            return messages[:count]
-    return messages
+def _until_user(first: _First) -> list[Raw]:
+    found: list[Raw] = []
+    for message in msgspec.structs.astuple(first):
+        begins = bytes(message)[:1]
+        if not begins:
+            break
+        found.append(message)
+        if begins != b"{" or _message(message).role in ("user", None):
+            break
+    return found

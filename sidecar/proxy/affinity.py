@@ -66,7 +66,7 @@ def _cookie(header: bytes, name: bytes) -> bytes | None:
 
 
 def _prompt_key(call: Call, size: int) -> int:
-    start = prompt_start(call.body.content(), size) if call.body.complete else b""
+    start = prompt_start(call.body.plain(), size) if call.body.complete else b""
     if not start:
         return stable_hash(client_of(call).encode("latin-1"))
     return stable_hash((call.model or "").encode() + b"\n" + start)

@@ -49,6 +49,8 @@ class RequestBody:
     trailers: Sequence[Header] = ()
     error: CallError | None = None
     """Why it will never be complete."""
+    unpacked: bytes | None = None
+    """The content without its content coding, where it has one that we can take off."""
     _limit = UNASKED
     _waiter: asyncio.Future[None] | None = None
     _timer: asyncio.TimerHandle | None = None
@@ -85,6 +87,18 @@ class RequestBody:
         content = held[0]
         assert isinstance(content, bytes)
         return content
+
+    def plain(self) -> bytes:
+        """All that is held, as it reads without a content coding."""
+        return self.content() if self.unpacked is None else self.unpacked
+
+    async def reserve_unpacked(self, most: int) -> None:
+        """Have memory for *most* bytes more. Raise NoBodyMemory when there is none."""
+        await self._reserve(self._counted + most)
+
+    def count_copies(self, size: int = 0) -> None:
+        """Have memory for what is held, packed and unpacked, and for *size* bytes made of it."""
+        self._count(self.size + len(self.unpacked or b"") + size)
 
     async def hold(self, limit: int, idle: float) -> None:
         """Wait until the body is complete, or more than *limit* bytes of it are here.
@@ -132,6 +146,7 @@ class RequestBody:
     def free(self) -> None:
         """Hold nothing any more."""
         self.held.clear()
+        self.unpacked = None
         self._count(0)
 
     # -- what the downstream connection calls --

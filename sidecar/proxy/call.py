@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sidecar.config.model import Trust
-    from sidecar.errors import CallError
+    from sidecar.errors import CallError, ModelUnknown
     from sidecar.http.message import RequestHead
+    from sidecar.llm.request import Asked
     from sidecar.observe.trace import TraceContext
     from sidecar.policy.load import Load
     from sidecar.policy.timeouts import Timers
@@ -61,6 +62,12 @@ class Call:
     model: str | None = None
     stream = False
     """Whether the request asks for a stream."""
+    asked: Asked | None = None
+    """All that the body says, where another model may be asked for instead."""
+    unknown: ModelUnknown | None = None
+    """Why no route may go by the model."""
+    unreadable: ModelUnknown | None = None
+    """Why no other model can be asked for."""
     deadline: float | None = None
     """On the monotonic clock; all attempts lie before it."""
     lines: bytes | None = None

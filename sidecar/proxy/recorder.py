@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.observe.access_log import AccessLog, CallRecord
 from sidecar.observe.stats import RouteStats, Stats
+from sidecar.proxy.router import LONGEST_SHOWN
 
 if TYPE_CHECKING:
     from sidecar.proxy.call import Call
@@ -55,7 +56,7 @@ class Recorder:
             endpoint.upstream if endpoint else route.upstream.name if route else "",
             endpoint.name if endpoint else "",
             route.upstream.dialect if route else "",
-            call.model or "",
+            (call.model or "")[:LONGEST_SHOWN],
             call.head.method.decode("latin-1"),
             call.head.path.decode("latin-1"),
             call.status,

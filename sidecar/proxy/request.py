@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sidecar.http.headers import CHUNKED_LINE, UPGRADE_LINES, request_end, request_lines
 from sidecar.http.message import CHUNKED
@@ -10,6 +10,15 @@ from sidecar.http.message import CHUNKED
 if TYPE_CHECKING:
     from sidecar.proxy.call import Call
     from sidecar.upstream.endpoint import Place
+
+
+_OF_THE_BODY: Final = frozenset(
+    {
+        b"content-digest", b"content-encoding", b"content-length", b"content-md5", b"digest",
+        b"repr-digest",
+    }
+)  # fmt: skip
+"""What no longer holds of a body in which another model was put: it is sent without a coding."""
 
 
 def request_head(call: Call, place: Place) -> bytes:
@@ -41,7 +50,7 @@ def _lines(call: Call) -> bytes:
     head, credential = call.head, call.credential
     replaced = {credential[0]} if credential else set()
     if call.content is not None:
-        replaced |= {b"content-length"}
+        replaced |= _OF_THE_BODY
     ids = call.ids
     if b"x-trace-id" in head.fields:  # the caller's own, which stays
         ids = b"\r\nx-request-id: " + call.request_id

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from fnmatch import translate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sidecar.errors import BadPath, NotRouted
+from sidecar.errors import BadPath, ModelUnknown, NotRouted
 from sidecar.http.paths import as_read, has_dot_segment, plain
 from sidecar.http.target import host_name
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sidecar.proxy.layer import Layer
     from sidecar.upstream.upstream import Upstream
 
+LONGEST_SHOWN: Final = 256
+"""Characters of a model's name in logs and errors: callers may send megabytes."""
 _REMEMBERED: Final = 1024
 _LONGEST: Final = 512
 """Hosts with paths longer than this are matched anew each time, so that memory stays bounded."""
@@ -41,6 +43,10 @@ class Route(NamedTuple):
     stats: RouteStats
     priority: int = 1
     """0 high, 1 normal, 2 low."""
+    renames: bool = False
+    """Some upstream of it is asked for another model than the caller's."""
+    renames_first: bool = False
+    """Even one that may be asked first."""
     under: Callable[[str], Route | None] = lambda _: None
     """The same route under the policy of another name; None where there is none."""
 
@@ -54,6 +60,8 @@ class Candidate(NamedTuple):
     captured: Mapping[str, str]
     path: bytes | None
     """The path as it is sent upstream, where the route rewrites it."""
+    depends: bool
+    """Whether it matters what model is asked for: to the match, or to an alias."""
 
 
 class Rule:
@@ -93,7 +101,8 @@ class Rule:
         sent = None
         if self._rewrite is not None:
             sent = self._rewrite + path[end:].encode("latin-1") or b"/"
-        return Candidate(self.route, self._headers, self._model, captured, sent)
+        depends = self._model is not None or self.route.renames
+        return Candidate(self.route, self._headers, self._model, captured, sent, depends)
 
     def takes_as_read(self, host: str, path: str, method: bytes) -> bool:
         """Whether it takes a call whose path is *path* in the freest reading."""
@@ -170,16 +179,27 @@ class Router:
 
 
 def choose(
-    candidates: tuple[Candidate, ...], fields: Mapping[bytes, bytes], model: str | None
+    candidates: tuple[Candidate, ...],
+    fields: Mapping[bytes, bytes],
+    model: str | None,
+    unknown: ModelUnknown | None = None,
 ) -> Candidate:
-    """The first of *candidates* whose headers and model fit. Raise NotRouted when none does."""
+    """The first of *candidates* whose headers and model fit. Raise NotRouted when none does.
+
+    Raise *unknown*, why the model can't be told, where a route comes to be asked that depends on
+    it: what can't be checked is no "does not match".
+    """
     for candidate in candidates:
-        if candidate.model is not None and (model is None or not candidate.model.match(model)):
-            continue
         if candidate.headers and not _headers_fit(candidate.headers, fields):
             continue
+        if candidate.model is not None:
+            if unknown is not None:
+                raise unknown
+            if model is None or not candidate.model.match(model):
+                continue
         return candidate
-    raise NotRouted(f"no route takes a call with these headers and the model {model}")
+    named = f"the model {model[:LONGEST_SHOWN]}" if model is not None else "no model"
+    raise NotRouted(f"no route takes a call with these headers and {named}")
 
 
 def _headers_fit(

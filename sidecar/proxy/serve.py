@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import CallerLeft, CallError, CutOff, DeadlineExceeded, forget_frames
-from sidecar.llm.request import asked
 from sidecar.observe.trace import receive
+from sidecar.proxy.asking import depends, learn, unpack
 from sidecar.proxy.reply import ReplyWriter, send_error
 from sidecar.proxy.router import Candidate, Route, choose
 from sidecar.proxy.trusted import obey
@@ -37,6 +37,8 @@ async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
         candidates = snapshot.router.candidates(call.head.host, call.head.path, call.head.method)
         if not call.body.complete:
             await _receive(call, candidates)
+        if b"content-encoding" in call.head.fields and depends(candidates):
+            await unpack(call, max(c.route.hold for c in candidates))
         route = _route(call, candidates)
         exchange = await route.stack(call)
         await _answer(call, exchange)
@@ -84,12 +86,12 @@ async def _receive(call: Call, candidates: tuple[Candidate, ...]) -> None:
 
 
 def _route(call: Call, candidates: tuple[Candidate, ...]) -> Route:
-    """Choose the route, by the body too where that is here."""
-    head, body = call.head, call.body
-    # `in` would take ten times as long: it tries the bytes as a number first.
-    if body.complete and body.size and head.fields.get(b"content-type", b"").find(b"json") >= 0:
-        call.model, call.stream = asked(body.content())
-    chosen = choose(candidates, head.fields, call.model)
+    """Choose the route, by what the body says too."""
+    head = call.head
+    learn(call, candidates)
+    chosen = choose(candidates, head.fields, call.model, call.unknown)
+    if chosen.route.renames_first and call.unreadable is not None:
+        raise call.unreadable
     call.route = route = chosen.route
     route.stats.in_flight += 1
     call.captured = chosen.captured

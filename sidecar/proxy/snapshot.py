@@ -13,6 +13,7 @@ from sidecar.proxy.stack import Parts, build
 if TYPE_CHECKING:
     from sidecar.config.load import Loaded
     from sidecar.config.model import Config
+    from sidecar.config.model import Route as RouteConfig
     from sidecar.config.overlay import Effective
     from sidecar.proxy.keeper import Draft
     from sidecar.upstream.upstream import Upstream
@@ -84,6 +85,7 @@ class _Compiler:
             build(parts),
             counts,
             settings.PRIORITIES[policy.priority],
+            *_renames(config),
             partial(self._under, index),
         )
 
@@ -96,3 +98,12 @@ class _Compiler:
         if key not in self._others:
             self._others[key] = self.route(*key)
         return self._others[key]
+
+
+def _renames(route: RouteConfig) -> tuple[bool, bool]:
+    """Whether some upstream of *route*, and whether one asked first, gets another model's name."""
+    first = [route.model, *(split.model for split in route.split)]
+    later = [fallback.model for fallback in route.fallback]
+    if route.mirror is not None:
+        later.append(route.mirror.model)
+    return any(name is not None for name in first + later), any(name is not None for name in first)

@@ -8,11 +8,12 @@ from collections.abc import Callable, Hashable
 from typing import Any, Final, get_args
 
 from sidecar.config.units import Duration, Share, Size
+from sidecar.errors import ModelUnknown
 from sidecar.llm.dialects import Dialect, error_body, error_event, of_request
 from sidecar.llm.models import lists
 from sidecar.llm.prompt import prompt_start
 from sidecar.llm.report import parse_metrics, parse_orca
-from sidecar.llm.request import asked, with_model
+from sidecar.llm.request import Asked, glance, read
 from sidecar.policy.load import Report
 from tests.fuzz.cases import Case, Fault
 
@@ -41,14 +42,37 @@ def python(data: bytes) -> Any:
         return None
 
 
+def asked(body: bytes) -> Asked | None:
+    """What *body* says for certain; None where that can't be told."""
+    try:
+        found = read(body, b"application/json")
+    except ModelUnknown:
+        return None
+    return None if found.doubt else found
+
+
+def with_model(body: bytes, model: str) -> bytes | None:
+    """*body* with another model; None where it has none."""
+    try:
+        found = read(body, b"application/json")
+    except ModelUnknown:
+        return None
+    return found.with_model(model) if found.named else None
+
+
 def request(case: Case) -> Hashable:
-    """The model that is read is the one that others read."""
-    body, found = case.data, asked(case.data)
-    members = python(body)
+    """The model that is read is the one that others read, and all of them where it is certain."""
+    model, stream = glance(case.data)
+    members = python(case.data)
     models = [value for name, value in members if name == "model"] if _is(members) else []
-    if found.model is not None and members is not None and found.model not in models[-1:]:
-        raise Fault("another model is read than servers read", (found, models))
-    return found.model is None, bool(found.stream), len(models)
+    if model is not None and members is not None and model not in models[-1:]:
+        raise Fault("another model is read than servers read", (model, models))
+    certain = asked(case.data)
+    if certain is not None and members is not None:
+        named = [value for name, value in members if name.lower() == "model"] if models else []
+        if any(value != certain.model for value in named):
+            raise Fault("a model is certain that is not", (certain.model, named))
+    return model is None, stream, len(models), certain is None
 
 
 def _is(members: Any) -> bool:
@@ -67,7 +91,8 @@ def alias(case: Case) -> Hashable:
         raise Fault("somebody may read another model", changed)
     if _is(before) and _others(before) != _others(after):
         raise Fault("other members are changed with the model", (case.data, changed))
-    if asked(case.data).model is not None and asked(changed).model != "neu":
+    again = asked(changed)
+    if again is None or again.model != "neu":
         raise Fault("we do not read the model that we wrote", changed)
     return len(before or ()), len(changed) - len(case.data)
 

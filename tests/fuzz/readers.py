@@ -7,9 +7,10 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from sidecar.config.load import ConfigErrors, load
-from sidecar.errors import BadMessage, BadReply
+from sidecar.errors import BadMessage, BadReply, ModelUnknown
 from sidecar.http.client_hello import read_hello
 from sidecar.http.limits import HeadLimits
+from sidecar.http.paths import as_read, plain
 from sidecar.http.proxied import read_asked
 from sidecar.http.request_parser import RequestParser
 from sidecar.http.response_parser import ResponseParser
@@ -17,10 +18,11 @@ from sidecar.http.sniff import sniff
 from sidecar.http.sse import Boundary
 from sidecar.http.target import normal_host, split_absolute
 from sidecar.http.whole import whole_request, whole_response
+from sidecar.llm import coding as coded
 from sidecar.llm.models import lists
 from sidecar.llm.prompt import prompt_start
 from sidecar.llm.report import parse_metrics, parse_orca
-from sidecar.llm.request import asked, with_model
+from sidecar.llm.request import glance, read
 from sidecar.observe.trace import clean_tracestate, parse_traceparent
 from tests.fuzz.mutate import bytewise
 from tests.http.events import Log, feed, feed_all
@@ -63,6 +65,23 @@ def _yaml(data: bytes) -> None:
         load(data.decode("latin-1"), file="x.yaml", resolve=lambda kind, name: "")
 
 
+def _alias(data: bytes, content_type: bytes = b"application/json") -> None:
+    with suppress(ModelUnknown):
+        asked = read(data, content_type)
+        if asked.named:
+            asked.with_model("m")
+
+
+def _form(data: bytes) -> None:
+    _alias(b"--x" + data, b"multipart/form-data; boundary=x")
+
+
+def _unpack(data: bytes, coding: bytes) -> None:
+    with suppress(ModelUnknown):
+        for _ in coded.plain(data, coding, 1 << 20):
+            pass
+
+
 _HEAD: Final = 64 * 1024
 _BODY: Final = 256 * 1024
 
@@ -80,8 +99,13 @@ READERS: Final[dict[str, Reader]] = {
     "target": Reader(split_absolute, 16 * 1024),
     "traceparent": Reader(parse_traceparent, 16 * 1024),
     "tracestate": Reader(lambda data: clean_tracestate(data.split(b"\n")), 16 * 1024),
-    "model": Reader(asked, _BODY),
-    "alias": Reader(lambda data: with_model(data, "m"), _BODY),
+    "model": Reader(glance, _BODY),
+    "alias": Reader(_alias, _BODY),
+    "form": Reader(_form, _BODY),
+    "gzip": Reader(lambda data: _unpack(data, b"gzip"), _BODY),
+    "deflate": Reader(lambda data: _unpack(data, b"deflate"), _BODY),
+    "path": Reader(lambda data: plain(data.decode("latin-1")), _HEAD),
+    "path, as it may be read": Reader(lambda data: as_read(data.decode("latin-1")), _HEAD),
     "prompt": Reader(lambda data: prompt_start(data, 4096), _BODY),
     "models": Reader(lambda data: lists(data, "m"), _BODY),
     "metrics": Reader(parse_metrics, _BODY),

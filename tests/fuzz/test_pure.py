@@ -14,7 +14,7 @@ from sidecar.errors import BadMessage
 from sidecar.http.client_hello import ClientHello
 from sidecar.http.proxied import Asked, Form
 from sidecar.http.sse import Boundary
-from sidecar.llm.request import Asked as AskedModel
+from sidecar.llm.request import read
 from sidecar.policy.load import Report
 from sidecar.proxy.relay import Relay
 from tests.fuzz import (
@@ -221,11 +221,19 @@ PLANTED: list[tuple[Any, str, Any, str, bytes, str]] = [
     ),
     (
         llm_checks,
-        "asked",
-        lambda body: AskedModel("other", False),
+        "glance",
+        lambda body: ("other", False),
         "request",
         b'{"model": "m"}',
         "another model is read than servers read",
+    ),
+    (
+        llm_checks,
+        "asked",
+        lambda body: read(b'{"model":"a"}', b"application/json"),
+        "request",
+        b'{"model":"a","model":"b"}',
+        "a model is certain that is not",
     ),
     (llm_checks, "with_model", lambda b, m: b"{", "alias", b"{}", "a body is no JSON any more"),
     (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -131,3 +132,14 @@ def test_what_is_no_object_gives_nothing(body: bytes) -> None:
         value = None
     if not isinstance(value, dict):
         assert prompt_start(body, PLENTY) == b""
+
+
+@pytest.mark.parametrize("item", ["1", "{}", "[]", SYSTEM])
+def test_millions_of_messages_make_nothing_of_themselves(item: str) -> None:
+    body = ('{"messages":[' + ",".join([item] * 300_000) + "]}").encode()
+    tracemalloc.start()
+    start = prompt_start(body, PLENTY)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert start.startswith(item.encode())
+    assert most < 100_000

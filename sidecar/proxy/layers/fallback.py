@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sidecar.errors import AttemptError, forget_frames
-from sidecar.llm.request import with_model
 from sidecar.policy.retry import condition_of
 from sidecar.policy.split import choose
 
@@ -25,15 +24,21 @@ class Target:
     def __init__(self, upstream: str, inner: Layer, model: str | None) -> None:
         self.upstream = upstream
         self._inner = inner
-        self._model = model
+        self.model = model
 
     async def __call__(self, call: Call) -> Exchange:
         """Ask it, as if nobody had been asked before."""
+        if call.content is not None:  # another target's
+            call.body.count_copies()
         call.lines = call.credential = call.content = None
         call.asks = b""
         call.tried = ()
-        if self._model is not None and call.model is not None:
-            call.content = with_model(call.body.content(), self._model)
+        if self.model is not None:
+            if call.unreadable is not None:
+                raise call.unreadable
+            if call.asked is not None and call.asked.named:
+                call.content = call.asked.with_model(self.model)
+                call.body.count_copies(len(call.content))
         return await self._inner(call)
 
 
@@ -79,7 +84,7 @@ class Fallback:
     async def __call__(self, call: Call) -> Exchange:
         """Return the first reply that is good enough, or the last one."""
         asked = self._first
-        for target in self._others:
+        for target in self._possible(call):
             try:
                 exchange = await asked(call)
                 if exchange.head.status not in self._statuses or not _may_go_on(call):
@@ -94,6 +99,12 @@ class Fallback:
             self._stats.fallbacks[target.upstream] += 1
             asked = target
         return await asked(call)
+
+    def _possible(self, call: Call) -> Sequence[Target]:
+        """The others, but for those that ask for a model which can't be put into the body."""
+        if call.unreadable is None:
+            return self._others
+        return [target for target in self._others if target.model is None]
 
     def _worth(self, error: AttemptError) -> bool:
         """Whether another upstream may do better; always where this one was not even asked."""

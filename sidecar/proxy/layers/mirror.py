@@ -110,6 +110,9 @@ def _copy(call: Call) -> Call:
     copy.body.trailers = call.body.trailers
     copy.trace, copy.request_id, copy.ids = call.trace, call.request_id, call.ids
     copy.route, copy.captured, copy.target = call.route, call.captured, call.target
+    copy.body.unpacked = call.body.unpacked
+    copy.body.count_copies()
     copy.model, copy.stream = call.model, call.stream
+    copy.asked, copy.unreadable = call.asked, call.unreadable
     copy.hold_interims = True  # for good: there is nobody to send them to
     return copy

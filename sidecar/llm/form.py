@@ -1,0 +1,71 @@
+"""The fields of a form (multipart/form-data, RFC 7578): uploads for transcription, image edits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+_MOST: Final = 1000
+"""Parts. A form has some twenty."""
+_LONGEST_HEAD: Final = 8 * 1024
+"""Bytes of a part's head."""
+_BOUNDARY: Final = re.compile(
+    rb';[ \t]*boundary=(?:"([^"\\]{1,70})"|([^\s;,"]{1,70}))', re.IGNORECASE
+)
+"""RFC 2046, section 5.1.1: at most 70 characters."""
+_DISPOSITION: Final = re.compile(
+    rb"(?:\A|\n)content-disposition:[ \t]*form-data([^\r\n]*)", re.IGNORECASE
+)
+_PARAMETER: Final = re.compile(rb';[ \t]*([^\s=;"]+)=(?:"([^"]*)"|([^\s;"]*))')
+_CODED: Final = re.compile(
+    rb"(?:\A|\n)content-transfer-encoding:[ \t]*(?!7bit|8bit|binary)", re.IGNORECASE
+)
+
+
+class BadForm(ValueError):
+    """Not a form that all servers read alike."""
+
+
+class Field(NamedTuple):
+    """A part of a form, and where its value stands."""
+
+    name: bytes
+    start: int
+    end: int
+    plain: bool
+    """Whether it is a text as it stands: no file, and not in a coding of its own."""
+
+
+def fields(body: bytes, content_type: bytes) -> Iterator[Field]:
+    """The parts of *body*. Raise BadForm where it is not plainly a form."""
+    found = _BOUNDARY.findall(content_type)
+    if len(found) != 1:
+        raise BadForm("its boundary is not said once")
+    delimiter = b"\r\n--" + (found[0][0] or found[0][1])
+    if not body.startswith(delimiter[2:]):
+        raise BadForm("it does not begin with its boundary")
+    at = len(delimiter) - 2
+    for _ in range(_MOST):
+        if body.startswith(b"--", at):
+            return
+        head = body.find(b"\r\n\r\n", at, at + _LONGEST_HEAD)
+        end = body.find(delimiter, head + 2)
+        if head < 0 or end < head + 4 or not body.startswith(b"\r\n", at):
+            raise BadForm("a part is not complete")
+        yield _field(body[at + 2 : head], head + 4, end)
+        at = end + len(delimiter)
+    raise BadForm(f"it has more than {_MOST} parts")
+
+
+def _field(head: bytes, start: int, end: int) -> Field:
+    lines = _DISPOSITION.findall(head)
+    if len(lines) != 1:
+        raise BadForm("a part has no plain name")
+    parameters = [(key.lower(), one or other) for key, one, other in _PARAMETER.findall(lines[0])]
+    keys = [key for key, _ in parameters]
+    if keys.count(b"name") != 1 or b"name*" in keys:
+        raise BadForm("a part has no plain name")
+    name = dict(parameters)[b"name"]
+    plain = not _CODED.search(head) and not {b"filename", b"filename*"} & set(keys)
+    return Field(name, start, end, plain)

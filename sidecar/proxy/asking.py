@@ -1,0 +1,75 @@
+"""What a call asks for, as its body says: the model, which routes and aliases go by.
+
+A body that can't be read is passed on as ever where nothing depends on the model. Where a route or
+an alias does, not to know it must not count as "another model": the prompt would go to a server
+that it was not meant for. Such a call is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from sidecar.errors import ModelUnknown, forget_frames
+from sidecar.llm.coding import is_identity, plain
+from sidecar.llm.request import glance, read, worth_a_glance
+
+if TYPE_CHECKING:
+    from sidecar.proxy.call import Call
+    from sidecar.proxy.router import Candidate
+
+_AT_ONCE: Final = 16
+"""Pieces of 64 KiB that are unpacked before others get their turn: about 3 ms."""
+
+
+def depends(candidates: tuple[Candidate, ...]) -> bool:
+    """Whether it matters to one of *candidates* what model is asked for."""
+    return True in [candidate.depends for candidate in candidates]
+
+
+async def unpack(call: Call, most: int) -> None:
+    """Take the content coding off a body that is here, where that makes at most *most* bytes."""
+    coding = call.head.fields[b"content-encoding"]
+    if not call.body.complete or is_identity(coding):
+        return
+    pieces: list[bytes] = []
+    await call.body.reserve_unpacked(most)
+    try:
+        for count, piece in enumerate(plain(call.body.content(), coding, most), 1):
+            pieces.append(piece)
+            if count % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+    except ModelUnknown as error:
+        _give_up(call, error)
+    else:
+        call.body.unpacked = b"".join(pieces)
+    call.body.count_copies()
+
+
+def learn(call: Call, candidates: tuple[Candidate, ...]) -> None:
+    """Set what *call* asks for, or why that is not known to *candidates* that depend on it."""
+    body = call.body
+    if not body.complete:
+        if not call.head.upgrade and depends(candidates):
+            _give_up(call, ModelUnknown("the body is longer than `hold`", status=413))
+    elif body.size and call.unreadable is None:
+        content = body.plain()
+        content_type = call.head.fields.get(b"content-type", b"")
+        if depends(candidates):
+            _read(call, content, content_type)
+        elif worth_a_glance(content, content_type):
+            call.model, call.stream = glance(content)
+
+
+def _read(call: Call, content: bytes, content_type: bytes) -> None:
+    try:
+        call.asked = asked = read(content, content_type)
+    except ModelUnknown as error:
+        _give_up(call, error)
+    else:
+        call.model, call.stream, call.unknown = asked.model, asked.stream, asked.doubt
+
+
+def _give_up(call: Call, why: ModelUnknown) -> None:
+    forget_frames(why)
+    call.unknown = call.unreadable = why
