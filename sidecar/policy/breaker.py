@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from aiobreaker import CircuitBreaker, CircuitBreakerState
 from aiobreaker.state import CircuitBreakerBaseState
@@ -127,6 +127,12 @@ class Breaker(CircuitBreaker):
         elif cleared or state == CLOSED:
             self._hold_closed(now, cleared)
 
+    def retire(self) -> None:
+        """Heed no more results: nobody asks it any more. The library's states refer to it, as it
+        does to them; apart, they are freed at once."""
+        self._state = cast("Any", None)
+        self._on_change = _ignore
+
     def snapshot(self, now: float) -> dict[str, object]:
         """For the admin API. `until`: seconds to the first trial; None: no time is set."""
         settings, window = self.settings, self.window
@@ -197,3 +203,7 @@ class Breaker(CircuitBreaker):
         settings = self.settings
         seconds = min(settings.open_max, settings.open * 2.0**self._openings)
         return seconds * (1 + settings.jitter * (2 * self._random() - 1))
+
+
+def _ignore(breaker: Breaker, old: str, new: str, now: float) -> None:
+    """A change of which nobody wants to know."""

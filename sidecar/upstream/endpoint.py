@@ -72,7 +72,8 @@ class Endpoint:
         self.pool = Pool(pool, stats, self.dial)
         self.resolved = resolved
         """Its name, or its address."""
-        resolved.on_change = self._moved
+        if not resolved.fixed:
+            resolved.on_change = self._moved
         self.load = Load(name, 1.0, time.monotonic(), total)
         self.labels: Mapping[str, str] = {}
         self.breakers: dict[str, Breaker] = {}
@@ -158,9 +159,16 @@ class Endpoint:
         self._changed()
 
     def retire(self) -> None:
-        """No new calls come: idle connections are closed, the others after their call."""
+        """No new calls come: idle connections are closed, the others after their call.
+
+        What refers back to it is let go of, so that it is freed with its last call, without the
+        collector: a template's endpoints come and go as callers please.
+        """
         self.pool.retire()
         self.resolved.stop()
+        for breaker in self.breakers.values():
+            breaker.retire()
+        self.breakers.clear()
 
     def _moved(self) -> None:
         """Its name has other addresses now, or none."""

@@ -125,6 +125,9 @@ class Pool:
         """The endpoint is gone: close what is idle now, and the rest after use."""
         self.retired = True
         self.close_idle(lambda _: True)
+        if self._sweep is not None:  # nothing rests here any more
+            self._sweep.cancel()
+            self._sweep = None
 
     def move(self, addresses: frozenset[str]) -> None:
         """The name has these *addresses* now: connections to others end, busy ones after use."""

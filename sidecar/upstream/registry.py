@@ -220,8 +220,18 @@ class Registry:
         self._attendance.leave(endpoint)
         endpoint.retire()
         # A new endpoint of the same name may count here already (its TLS changed, say).
-        if (endpoint.upstream, endpoint.name) not in self._named():
+        if not self._counts_at(endpoint.upstream, endpoint.name):
             self._stats.endpoints.pop((endpoint.upstream, endpoint.name), None)
+
+    def _counts_at(self, upstream: str, name: str) -> bool:
+        """Whether an endpoint that serves has this name."""
+        return any(
+            name in kept.made
+            if isinstance(kept, Template)
+            else any(endpoint.name == name for endpoint in _endpoints(kept))
+            for key, kept in self._kept.items()
+            if key.upstream == upstream
+        )
 
     def _named(self) -> set[tuple[str, str]]:
         return {(e.upstream, e.name) for kept in self._kept.values() for e in _endpoints(kept)}

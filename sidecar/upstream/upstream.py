@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Union
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 _MAX_RENDERED: Final = 256
 """Endpoints that one template keeps; the least used goes first."""
+_IDLE: Final = 600.0
+"""Seconds without a call after which one of them goes, with its connections long closed."""
+_SWEEP: Final = 60.0
+"""Seconds between two looks for such."""
 
 Source = Union["Endpoint", "Template", "DnsGroup"]
 MakeEndpoint = Callable[[str, str | None], "Endpoint"]
@@ -47,6 +52,9 @@ class Template:
         self._make = make
         self._drop = drop
         self._retired = False
+        self._used: dict[str, float] = {}
+        """When each was asked for last (monotonic seconds)."""
+        self._sweeper: asyncio.TimerHandle | None = None
 
     def render(self, captured: Mapping[str, str]) -> Endpoint:
         """The endpoint for what was captured."""
@@ -57,16 +65,37 @@ class Template:
             if self._retired:  # for a call that began before
                 self._drop(endpoint)
             if len(self.made) > _MAX_RENDERED:
-                self._drop(self.made.popitem(last=False)[1])
+                self._drop_oldest()
+            if self._sweeper is None and not self._retired:
+                self._sweep_later()
         self.made.move_to_end(url)
+        self._used[url] = time.monotonic()
         return endpoint
 
     def retire(self) -> None:
         """The template is gone from the configuration, and its endpoints with it."""
         self._retired = True
-        for endpoint in self.made.values():
-            self._drop(endpoint)
-        self.made.clear()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        while self.made:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        url, endpoint = self.made.popitem(last=False)
+        self._used.pop(url, None)
+        self._drop(endpoint)
+
+    def _sweep_later(self) -> None:
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
+
+    def _sweep(self) -> None:
+        """Let go of what no call has asked for in a while."""
+        self._sweeper = None
+        old = time.monotonic() - _IDLE
+        while self.made and self._used[next(iter(self.made))] < old:
+            self._drop_oldest()
+        if self.made:
+            self._sweep_later()
 
 
 class DnsGroup:
