@@ -158,6 +158,13 @@ class Shed(AttemptError):
     status = 503
 
 
+class CertificateRefused(LocalFailure):
+    """The endpoint does not take our client certificate, or misses one."""
+
+    code = "client_certificate_refused"
+    status = 502
+
+
 class ConnectFailed(AttemptError):
     """The name does not exist, nothing listened, or TLS could not be agreed."""
 

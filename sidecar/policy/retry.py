@@ -20,6 +20,7 @@ _CONDITIONS: Final = {
     "resolve_failed": "connect_failure",
     "tls_failed": "connect_failure",
     "connect_timeout": "connect_failure",
+    "client_certificate_refused": "connect_failure",
     "resolver_failed": "connect_failure",
     "out_of_resources": "connect_failure",
     "pool_overflow": "connect_failure",

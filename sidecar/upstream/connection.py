@@ -8,11 +8,19 @@ import time
 from math import inf
 from typing import TYPE_CHECKING, Protocol, cast
 
-from sidecar.errors import BadReply, CallError, Reset, Truncated, forget_frames
+from sidecar.errors import (
+    BadReply,
+    CallError,
+    CertificateRefused,
+    Reset,
+    Truncated,
+    forget_frames,
+)
 from sidecar.http.message import ResponseSink
 from sidecar.http.response_parser import ResponseParser
 from sidecar.upstream.last_words import LastWords
 from sidecar.upstream.liveness import give_up_unanswered
+from sidecar.upstream.tls import refusal_of_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,7 +195,10 @@ class UpstreamConnection(asyncio.Protocol):
         if self._last_words is not None and exc is not None:
             self._hear(self._last_words)
         reason = f": {exc}" if exc else ""
-        if self.answered:
+        refused = refusal_of_ours(exc)
+        if refused is not None:
+            self._fail(CertificateRefused(f"the server refuses our certificate: {refused}"))
+        elif self.answered:
             self._fail(Truncated(f"the server closed the connection within its reply{reason}"))
         else:
             self._fail(Reset(f"the server closed the connection without a reply{reason}"))

@@ -8,11 +8,19 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
-from sidecar.errors import AttemptError, ConnectFailed, DeadlineExceeded, LocalFailure, TimedOut
+from sidecar.errors import (
+    AttemptError,
+    CertificateRefused,
+    ConnectFailed,
+    DeadlineExceeded,
+    LocalFailure,
+    TimedOut,
+)
 from sidecar.observe.shortage import note
 from sidecar.upstream.connect import connect, local_reason
 from sidecar.upstream.connection import UpstreamConnection
 from sidecar.upstream.liveness import GONE_AFTER, give_up_unanswered, keep_alive
+from sidecar.upstream.tls import refusal_of_ours
 
 if TYPE_CHECKING:
     from sidecar.policy.timeouts import Due
@@ -92,6 +100,9 @@ class Dialer:
         return TimedOut(message, code="connect_timeout")
 
     def _failed(self, error: OSError) -> AttemptError:
+        refused = refusal_of_ours(error)
+        if refused is not None:
+            return CertificateRefused(f"{self._server} refuses our certificate: {refused}")
         if isinstance(error, ssl.SSLError):
             reason = getattr(error, "verify_message", "") or error.reason or str(error)
             return ConnectFailed(f"TLS with {self._server}: {reason}", code="tls_failed")

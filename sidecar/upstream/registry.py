@@ -71,7 +71,12 @@ class Registry:
         known = dict(self._contexts)
         made: dict[str, Secured] = {}
         for name, config in configs.items():
-            made[name] = entry = secured(config, known)
+            try:
+                made[name] = entry = secured(config, known)
+            except OSError as error:
+                files = ", ".join(filter(None, (config.tls.ca, config.tls.cert, config.tls.key)))
+                reason = getattr(error, "reason", None) or error.strerror or error
+                raise OSError(error.errno, f"upstreams.{name}.tls: {reason} ({files})") from error
             if entry.context is not None:
                 known[entry.digest] = entry.context
         return made

@@ -7,7 +7,7 @@ import os
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from sidecar.config.model import Tls
@@ -15,6 +15,29 @@ if TYPE_CHECKING:
 
 PLAIN = ""
 """The digest of no TLS."""
+
+
+_OURS: Final = frozenset(
+    {
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        "SSLV3_ALERT_CERTIFICATE_REVOKED",
+        "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+        "SSLV3_ALERT_NO_CERTIFICATE",
+        "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+        "TLSV1_ALERT_ACCESS_DENIED",
+        "TLSV1_ALERT_UNKNOWN_CA",
+    }
+)
+"""Alerts of a server (RFC 8446, section 6.2) that can only mean its client's certificate. With TLS
+1.3 they come after the handshake, in place of a reply."""
+
+
+def refusal_of_ours(error: Exception | None) -> str | None:
+    """What the server says is wrong with our client certificate, if *error* is such an alert."""
+    reason: str | None = error.reason if isinstance(error, ssl.SSLError) else None
+    return reason if reason in _OURS else None
 
 
 class Secured(NamedTuple):
