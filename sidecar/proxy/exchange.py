@@ -1,7 +1,7 @@
 """One attempt's request sent, and its reply received, on one upstream connection.
 
 It moves through sending (the body still streams), waiting (for the head), receiving (the body) and
-over; `_phase` names the timer that runs. Data flows by callbacks: no task wakes for a chunk.
+over. Data flows by callbacks: no task wakes for a chunk. Its timers are in `timed.py`.
 """
 
 from __future__ import annotations
@@ -12,31 +12,29 @@ import time
 from math import inf
 from typing import TYPE_CHECKING
 
-from sidecar.errors import CallError
 from sidecar.http.headers import chunk, request_end
 from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.http.semantics import keep_alive_limit
-from sidecar.policy.timeouts import Timers, first_byte, within
-from sidecar.proxy.backlog import unsent
+from sidecar.policy.timeouts import Timers, first_byte
 from sidecar.proxy.body import UPSTREAM_FULL
 from sidecar.proxy.commit import BEGUN, HEAD, HELD, needed
 from sidecar.proxy.halves import Halves
 from sidecar.proxy.interims import Interims
-from sidecar.proxy.overdue import overdue
 from sidecar.proxy.request import framing, request_head
+from sidecar.proxy.timed import Timed
 from sidecar.proxy.upload import AT_ONCE, FITS, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sidecar.errors import CallError
     from sidecar.proxy.call import Call
-    from sidecar.proxy.relay import Relay
     from sidecar.proxy.reply import Writer
     from sidecar.upstream.connection import UpstreamConnection
     from sidecar.upstream.held import Held
 
 
-class Exchange:
+class Exchange(Timed):
     """Takes the connection's events. Ends exactly once, in `_settle`."""
 
     head: ResponseHead
@@ -50,39 +48,25 @@ class Exchange:
     """The protocol was switched: bytes flow both ways until both sides end."""
     _halves: Halves | None = None
     interims: Interims | None = None
-    _answered = False
     _needed = HEAD
     """How much of the reply must be here before it is passed on."""
     _judged = False
     """Whether the endpoint was told how it fares."""
-    _sent = False
     _upload: Upload | None = None
     """What is left of a large body that is held."""
     _passed = 0
-    _relay: Relay | None = None
     settled = False
     """Over: the connection is back in its pool, or closed."""
     _paused = False
     _writer: Writer | None = None
     _waiter: asyncio.Future[None] | None = None
     _releases: Sequence[Callable[[], None]] = ()
-    _phase = ""
-    _due = ""
-    """Which timer runs out next: that of the phase, or the whole call's."""
-    _limit = 0.0
-    """Seconds of the phase's timer."""
-    _last = 0.0
-    _backlog = sys.maxsize
-    """What the slow reader had not taken when we last looked."""
 
     def __init__(
         self, call: Call, held: Held, connection: UpstreamConnection, timers: Timers
     ) -> None:
-        self.call = call
-        self.endpoint = held.endpoint
-        self.connection = connection
+        super().__init__(call, held.endpoint, connection, timers)
         self._place = held
-        self._timers = timers
         self._held: list[bytes] = []
 
     def send(self) -> None:
@@ -358,44 +342,6 @@ class Exchange:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-
-    # -- timers --
-
-    def _arm(self, seconds: float, name: str, wait: float | None = None) -> None:
-        """Start the timer *name* of *seconds*, of which *wait* are left."""
-        self._phase = self._due = name
-        self._limit = seconds
-        left = seconds if wait is None else wait
-        now = time.monotonic()
-        if self.call.deadline is not None:
-            left, self._due = within(left, name, self.call.deadline, now)
-        self.connection.wake_at(now + left)
-
-    def on_time(self) -> None:
-        """A timer ran out. Two of them only count from the last progress on."""
-        left = self._idle_left(self._limit) if self._due in ("idle", "upload") else 0.0
-        if left > 0:
-            self._arm(self._limit, self._due, left)
-        else:
-            error = overdue(
-                self._due,
-                self._limit,
-                self.endpoint.name,
-                sending=not self._answered and not self._sent and self.connection.writable,
-                stalled=not self.call.downstream.writable,
-                again=self._timers.first_byte is not None,  # who has waited 600 s waits no more
-            )
-            self.fail(error)
-
-    def _idle_left(self, seconds: float) -> float:
-        """Seconds that are left; a slow reader who takes what it was sent makes progress too."""
-        reader = self.call.downstream if self._sent else self.connection
-        backlog = 0 if reader.writable else unsent(reader.transport)
-        if backlog < self._backlog and backlog:
-            self._last = time.monotonic()
-        self._backlog = backlog
-        last = self._last if self._relay is None else max(self._last, self._relay.last)
-        return last + seconds - time.monotonic()
 
     # -- the end --
 

@@ -1,0 +1,87 @@
+"""The timers of an exchange: its phase has one at a time, its call a deadline."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from sidecar.policy.timeouts import Timers, within
+from sidecar.proxy.backlog import unsent
+from sidecar.proxy.overdue import overdue
+
+if TYPE_CHECKING:
+    from sidecar.errors import CallError
+    from sidecar.proxy.call import Call
+    from sidecar.proxy.relay import Relay
+    from sidecar.upstream.connection import UpstreamConnection
+    from sidecar.upstream.endpoint import Endpoint
+
+
+class Timed:
+    """What an exchange waits for, and since when."""
+
+    _phase = ""
+    """Names the timer that runs; nothing while none does."""
+    _due = ""
+    """Which timer runs out next: that of the phase, or the whole call's."""
+    _limit = 0.0
+    """Seconds of the phase's timer."""
+    _last = 0.0
+    """When something moved last."""
+    _backlog = sys.maxsize
+    """What the slow reader had not taken when we last looked."""
+    _sent = False
+    """The request is with the endpoint, as far as we know."""
+    _answered = False
+    """The reply's head is here."""
+    _relay: Relay | None = None
+    """Passes on the chunks of the reply."""
+
+    def __init__(
+        self, call: Call, endpoint: Endpoint, connection: UpstreamConnection, timers: Timers
+    ) -> None:
+        self.call = call
+        self.endpoint = endpoint
+        self.connection = connection
+        self._timers = timers
+
+    def fail(self, error: CallError) -> None:
+        """End the exchange."""
+        raise NotImplementedError
+
+    def _arm(self, seconds: float, name: str, wait: float | None = None) -> None:
+        """Start the timer *name* of *seconds*, of which *wait* are left."""
+        self._phase = self._due = name
+        self._limit = seconds
+        left = seconds if wait is None else wait
+        now = time.monotonic()
+        if self.call.deadline is not None:
+            left, self._due = within(left, name, self.call.deadline, now)
+        self.connection.wake_at(now + left)
+
+    def on_time(self) -> None:
+        """A timer ran out. Two of them only count from the last progress on."""
+        left = self._idle_left(self._limit) if self._due in ("idle", "upload") else 0.0
+        if left > 0:
+            self._arm(self._limit, self._due, left)
+        else:
+            error = overdue(
+                self._due,
+                self._limit,
+                self.endpoint.name,
+                sending=not self._answered and not self._sent and self.connection.writable,
+                stalled=not self.call.downstream.writable,
+                again=self._timers.first_byte is not None,  # who has waited 600 s waits no more
+            )
+            self.fail(error)
+
+    def _idle_left(self, seconds: float) -> float:
+        """Seconds that are left; a slow reader who takes what it was sent makes progress too."""
+        reader = self.call.downstream if self._sent else self.connection
+        backlog = 0 if reader.writable else unsent(reader.transport)
+        if backlog < self._backlog and backlog:
+            self._last = time.monotonic()
+        self._backlog = backlog
+        last = self._last if self._relay is None else max(self._last, self._relay.last)
+        return last + seconds - time.monotonic()
