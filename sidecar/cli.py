@@ -179,7 +179,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
     try:
         text = arguments.file.read_text(encoding="utf-8", errors="replace")
-        load(text, file=str(arguments.file))
+        loaded = load(text, file=str(arguments.file))
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         count = len(errors.errors)
@@ -188,8 +188,16 @@ def _check(arguments: argparse.Namespace) -> int:
     except OSError as error:
         print(f"sidecar check: can't read {arguments.file}: {error.strerror}", file=sys.stderr)
         return FAILED
-    print(f"{arguments.file} is fine")
+    for warning in loaded.warnings:
+        print(f"{warning} (warning)", file=sys.stderr)
+    print(f"{arguments.file} is fine{_but(len(loaded.warnings))}")
     return OK
+
+
+def _but(warnings: int) -> str:
+    if not warnings:
+        return ""
+    return f", but for {warnings} warning{'s' if warnings > 1 else ''}"
 
 
 def _schema(_: argparse.Namespace) -> int:

@@ -52,6 +52,23 @@ def test_check_lists_every_mistake(file: Path, capsys: pytest.CaptureFixture[str
     assert lines[-1] == f"{len(lines) - 1} mistakes in {file}"
 
 
+def test_check_tells_what_a_file_hardly_means(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(
+        GOOD.replace("u: {", "v: {endpoints: [{url: http://localhost:2}]}, u: {", 1).replace(
+            "upstream: u}", "upstream: u, mirror: {upstream: v}, fallback: [{upstream: v}]}"
+        )
+    )
+    assert main(["check", str(file)]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{file} is fine, but for 2 warnings\n"
+    lines = said.err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"{file}:3: routes[0].") for line in lines)
+    assert all(line.endswith("(warning)") for line in lines)
+
+
 def test_check_of_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(tmp_path / "none")]) == 1
     assert "No such file or directory" in capsys.readouterr().err

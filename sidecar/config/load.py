@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,10 +18,11 @@ from sidecar.config import overlay, references, tree
 from sidecar.config.decode import convert
 from sidecar.config.model import Config, Policy, Route, Upstream
 from sidecar.config.overlay import DEFAULT, Effective, Overlay
-from sidecar.config.problems import MAX_SHOWN, ConfigErrors, Located, Problem, locate
+from sidecar.config.problems import MAX_SHOWN, ConfigErrors, Located, Path, Problem, locate
 from sidecar.config.references import Expanded, Resolve
 from sidecar.config.relations import Parts, broken_relations
 from sidecar.config.rules import broken_rules, children
+from sidecar.config.warnings import doubtful
 
 __all__ = ["ConfigErrors", "Effective", "Loaded", "Located", "load"]
 
@@ -42,6 +43,8 @@ class Loaded(Struct, frozen=True):
     """By index of a route and name of an upstream that it may send to."""
     overlay: Overlay
     """For calls that ask for another policy than their route's."""
+    warnings: tuple[Located, ...] = ()
+    """What it hardly means, though it may be said."""
 
 
 def load(text: str, *, file: str, resolve: Resolve = references.from_system) -> Loaded:
@@ -70,7 +73,12 @@ def load(text: str, *, file: str, resolve: Resolve = references.from_system) -> 
         hash=_hash(text, expanded),
         effective=overlay.effective(parts.overlay, parts.routes, parts.trees),
         overlay=parts.overlay,
+        warnings=_warnings(parts, document.lines, file),
     )
+
+
+def _warnings(parts: Parts, lines: Mapping[Path, int], file: str) -> tuple[Located, ...]:
+    return tuple(locate(doubtful(parts.routes, parts.upstreams), lines, file).errors)
 
 
 def _decode(root: object) -> tuple[Config | None, list[Problem]]:

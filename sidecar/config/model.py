@@ -17,7 +17,7 @@ from sidecar.config.intercept import Intercept, Mode
 from sidecar.config.limits import Admission, CallLimits, ClientLimits, Clients, Rate
 from sidecar.config.policy import Breaker, Ejection, Policy, Timeouts
 from sidecar.config.retries import Backoff, Budget, Hedge, Retry
-from sidecar.config.route import Fallback, Match, Mirror, Route, Split, Sticky
+from sidecar.config.route import Fallback, Match, Mirror, Route, Split, Sticky, Target
 from sidecar.config.units import Duration, Size
 from sidecar.config.upstream import (
     Credentials,
@@ -65,6 +65,7 @@ __all__ = [
     "Section",
     "Split",
     "Sticky",
+    "Target",
     "Timeouts",
     "Tls",
     "Trust",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -170,9 +170,14 @@ class Upstream(Section, frozen=True):
     balance: Annotated[Method | Balance, Meta(description="How an endpoint is chosen.")] = (
         "round_robin"
     )
-    credentials: Annotated[Credentials | None, Meta(description="What we authenticate with.")] = (
-        None
-    )
+    credentials: Annotated[
+        Credentials | Literal["forward", "drop"] | None,
+        Meta(
+            description="What we authenticate with, instead of the caller's header of that name. "
+            "`forward`: the caller's keys go to it, also as another upstream than its route's own. "
+            "`drop`: they never do. `null`: only as a route's own."
+        ),
+    ] = None
     tls: Annotated[Tls, Meta(description="For https endpoints.")] = Tls()
     pool: Annotated[Pool, Meta(description="Connections to each endpoint.")] = Pool()
     dns_refresh: Annotated[Duration, Meta(description="How often names are resolved again.")] = (

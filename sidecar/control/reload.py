@@ -140,6 +140,8 @@ class Reloader:
         reloads.last_accepted = time.time()
         reloads.last_error = ""
         reloads.config_hash = loaded.hash
+        for warning in loaded.warnings:
+            _log.warning("%s", warning)
 
     def _reject(self, error: Exception) -> None:
         reloads = self._serving.stats.reloads

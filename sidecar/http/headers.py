@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from typing import Final
 
+from sidecar.http.keys import keys_among
 from sidecar.http.message import Head, Header, RequestHead, ResponseHead
 
 CHUNKED_LINE: Final = b"\r\nTransfer-Encoding: chunked"
@@ -33,15 +34,15 @@ NOT_FORWARDED_UPSTREAM: Final = NOT_FORWARDED_DOWNSTREAM | _SET_UPSTREAM | _FOR_
 _LENGTH: Final = frozenset({b"content-length"})
 _NOT_IN_TRAILERS: Final = _FRAMING | frozenset(
     {
-        b"authorization", b"cache-control", b"content-encoding", b"content-range", b"content-type",
-        b"cookie", b"if-match", b"if-modified-since", b"if-none-match", b"if-range",
-        b"if-unmodified-since", b"max-forwards", b"pragma", b"range", b"trailer",
+        b"cache-control", b"content-encoding", b"content-range", b"content-type", b"if-match",
+        b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since",
+        b"max-forwards", b"pragma", b"range", b"trailer",
         b"x-trace-id",
     }
 )  # fmt: skip
-"""Fields that mean something in a request's head only: framing, routing, authentication, controls,
-and how to read the body (RFC 9110, section 6.5.1). A server that merges trailers into the head
-would take them for what the head did not say."""
+"""Fields that, like keys, mean something in a request's head only: framing, routing, controls and
+how to read the body (RFC 9110, section 6.5.1). A server that merges trailers into the head would
+take them for what the head did not say."""
 
 
 def _dropped(head: Head, drops: frozenset[bytes]) -> frozenset[bytes]:
@@ -102,7 +103,10 @@ def chunk(data: bytes) -> bytes:
 
 def request_end(trailers: Sequence[Header]) -> bytes:
     """The end of a request's chunked body. What is no header for a server is no trailer either."""
-    return _last_chunk(trailers, NOT_FORWARDED_UPSTREAM | _NOT_IN_TRAILERS)
+    if not trailers:
+        return _last_chunk((), frozenset())
+    keys = keys_among(name for name, _, _ in trailers)
+    return _last_chunk(trailers, NOT_FORWARDED_UPSTREAM | _NOT_IN_TRAILERS | keys)
 
 
 def response_end(trailers: Sequence[Header]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sidecar.http.headers import CHUNKED_LINE, UPGRADE_LINES, request_end, request_lines
+from sidecar.http.keys import PROTOCOL, keys_among, protocols_without_keys, without_keys
 from sidecar.http.message import CHUNKED
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def request_head(call: Call, place: Place) -> bytes:
     return b"%b %b%b HTTP/1.1\r\nHost: %b%b\r\ntraceparent: %b\r\n\r\n" % (
         call.head.method,
         place.base,
-        call.target,
+        without_keys(call.target) if call.keyless else call.target,
         place.authority,
         lines,
         trace.traceparent(trace.child()),
@@ -51,6 +52,8 @@ def _lines(call: Call) -> bytes:
     replaced = {credential[0]} if credential else set()
     if call.content is not None:
         replaced |= _OF_THE_BODY
+    if call.keyless:
+        replaced |= keys_among(head.fields) | {PROTOCOL}
     ids = call.ids
     if b"x-trace-id" in head.fields:  # the caller's own, which stays
         ids = b"\r\nx-request-id: " + call.request_id
@@ -59,6 +62,8 @@ def _lines(call: Call) -> bytes:
         lines += b"\r\nContent-Length: %d" % len(call.content)
     if call.trace.tracestate is not None:
         lines += b"\r\ntracestate: " + call.trace.tracestate
+    if call.keyless and PROTOCOL in head.fields:
+        lines += _protocols(head.fields[PROTOCOL])
     if credential is not None:
         lines += credential[1]
     if head.body == CHUNKED and call.content is None:
@@ -66,3 +71,8 @@ def _lines(call: Call) -> bytes:
     if head.upgrade:
         lines += UPGRADE_LINES
     return lines
+
+
+def _protocols(offered: bytes) -> bytes:
+    kept = protocols_without_keys(offered)
+    return b"\r\nSec-WebSocket-Protocol: " + kept if kept else b""

@@ -6,6 +6,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from sidecar.config.model import Credentials as Keys
 from sidecar.observe.stats import RouteStats, Stats
 from sidecar.policy.admission import Admission as AdmissionPolicy
 from sidecar.policy.admission import AdmissionSettings
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sidecar.config.model import Budget as BudgetConfig
     from sidecar.config.model import Policy, Upstream
     from sidecar.config.model import Route as RouteConfig
+    from sidecar.config.model import Target as TargetConfig
     from sidecar.config.overlay import Effective
     from sidecar.proxy.keeper import Draft
     from sidecar.proxy.layer import Layer
@@ -59,8 +61,8 @@ def build(parts: Parts) -> Layer:
     route = parts.route
     # What is asked of one upstream, under the policy between it and the route.
     stack = _upstream(parts, route.upstream, route.labels, spare=bool(route.fallback))
-    if route.split or route.fallback or route.model is not None:
-        stack = Target(route.upstream, stack, route.model)
+    if route.split or route.fallback or route.model is not None or not _shows_keys(parts, route):
+        stack = _target(parts, route, stack)
     # Canaries take their share before anything is tried, so that each is judged by all its calls.
     if route.split:
         stack = _split(parts, stack)
@@ -68,11 +70,7 @@ def build(parts: Parts) -> Layer:
     if route.fallback:
         last = route.fallback[-1]
         others = [
-            Target(
-                other.upstream,
-                _upstream(parts, other.upstream, {}, spare=other is not last),
-                other.model,
-            )
+            _target(parts, other, _upstream(parts, other.upstream, {}, spare=other is not last))
             for other in route.fallback
         ]
         stack = Fallback(stack, others, *parse_on(route.fallback_on), parts.stats)
@@ -81,9 +79,12 @@ def build(parts: Parts) -> Layer:
         once = _authenticated(
             parts, route.mirror.upstream, _attempt(parts, route.mirror.upstream, {}, spare=False)
         )
-        copy = Target(route.mirror.upstream, once, route.mirror.model)
         stack = Mirror(
-            stack, copy, float(route.mirror.share), route.mirror.max_in_flight, parts.stats
+            stack,
+            _target(parts, route.mirror, once),
+            float(route.mirror.share),
+            route.mirror.max_in_flight,
+            parts.stats,
         )
     # Outside of all: what is over the limit costs nothing but its refusal.
     policy = parts.effective(route.upstream).policy
@@ -125,7 +126,18 @@ def _spare(parts: Parts) -> frozenset[int]:
 
 def _authenticated(parts: Parts, upstream: str, stack: Layer) -> Layer:
     credentials = parts.configs[upstream].credentials
-    return stack if credentials is None else Credentials(stack, credentials)
+    return Credentials(stack, credentials) if isinstance(credentials, Keys) else stack
+
+
+def _target(parts: Parts, target: RouteConfig | TargetConfig, stack: Layer) -> Target:
+    """*stack* as the upstream of *target* is asked."""
+    return Target(target.upstream, stack, target.model, shows_keys=_shows_keys(parts, target))
+
+
+def _shows_keys(parts: Parts, target: RouteConfig | TargetConfig) -> bool:
+    """Whether the caller's keys go there: they were meant for the route's own upstream."""
+    said = parts.configs[target.upstream].credentials
+    return said == "forward" or (target.upstream == parts.route.upstream and said != "drop")
 
 
 def _attempt(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: bool) -> Attempt:
@@ -193,12 +205,9 @@ def _set_admission(policy: AdmissionPolicy, wanted: AdmissionSettings) -> None:
 
 def _split(parts: Parts, primary: Layer) -> Layer:
     route = parts.route
+    spare = bool(route.fallback)
     targets = [
-        Target(
-            each.upstream,
-            _upstream(parts, each.upstream, {}, spare=bool(route.fallback)),
-            each.model,
-        )
+        _target(parts, each, _upstream(parts, each.upstream, {}, spare=spare))
         for each in route.split
     ]
     shares = [float(each.share) for each in route.split]

@@ -7,6 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from sidecar.config.model import Credentials
 from sidecar.policy.health import HealthSettings
 from sidecar.upstream.watch import HealthChecks, HealthWatch, LoadChecks, LoadWatch
 
@@ -29,7 +30,7 @@ class Attendance:
     def attend(self, endpoint: Endpoint, config: UpstreamConfig) -> None:
         """Look after *endpoint* as *config* says: begin, go on with other settings, or end."""
         lines = b""
-        if config.credentials is not None:
+        if isinstance(config.credentials, Credentials):
             name, value = config.credentials.header, config.credentials.value
             lines = b"\r\n%b: %b" % (name.encode(), value.encode())
         self._attend_health(endpoint, config.health, lines)

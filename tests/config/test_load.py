@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from sidecar.config.load import ConfigErrors, Loaded, load
-from sidecar.config.model import Config
+from sidecar.config.model import Config, Credentials
 from sidecar.config.problems import MAX_SHOWN
 from sidecar.config.references import Kind
 from sidecar.config.units import Duration
@@ -102,7 +102,7 @@ MISTAKES = {
         ("]}", "], pool: []}", ".pool: expected a mapping (`key: value`), not a list"),
         ("]}", "], pool: }", ".pool: expected a mapping (`key: value`), not nothing"),
         ("]}", "], credentials: {header: x}}", ".credentials.value: missing; expected"),
-        ("]}", "], credentials: x}", ".credentials: expected a mapping"),
+        ("]}", "], credentials: x}", ".credentials: unknown value"),
         (
             "]}", "], credentials: {header: Host, value: x}}",
             ".credentials.header: this header frames",
@@ -268,7 +268,7 @@ def test_references_and_what_is_shown() -> None:
     ).replace("glm: {", "glm: {tls: {ca: ca}, credentials: {header: x, value: sk-literal}, ")
     result = loaded(text)
     credentials = result.config.upstreams["openai"].credentials
-    assert credentials is not None
+    assert isinstance(credentials, Credentials)
     assert credentials.value == "Bearer sk-file"
     assert result.config.upstreams["glm"].tls.ca == "conf/ca"
     assert result.files == {"conf/key", "conf/ca"}

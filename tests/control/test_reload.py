@@ -353,3 +353,17 @@ async def test_a_half_written_file_is_no_trouble(tmp_path: Path) -> None:
         await until(lambda: it.stats.reloads.accepted == 2)
         assert await says(client) == "bb"
         client.closes()
+
+
+async def test_what_a_file_hardly_means_is_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with scene(tmp_path) as it:
+        assert not caplog.records
+        it.config["upstreams"]["bb"] = {"endpoints": [{"url": it.urls["bb"]}]}
+        it.config["routes"] = [{"upstream": "aa", "fallback": [{"upstream": "bb"}]}]
+        it.write()
+        await it.reloader.reload()
+        (warning,) = [each for each in caplog.records if each.levelname == "WARNING"]
+        assert "routes[0].fallback[0].upstream: bb gets no keys" in warning.getMessage()
+        assert it.stats.reloads.last_error == ""

@@ -139,6 +139,7 @@ def test_a_body_without_trailers(
         b"Authorization",
         b"Proxy-Authorization",
         b"Cookie",
+        b"X-Api-Key",
         b"Expect",
         b"X-Request-Id",
         b"X-Trace-Id",

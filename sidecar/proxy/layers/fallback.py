@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
 
 class Target:
-    """One upstream of a route, and the model that it is asked for."""
+    """One upstream of a route, the model that it is asked for, and whether it sees keys."""
 
-    def __init__(self, upstream: str, inner: Layer, model: str | None) -> None:
+    def __init__(
+        self, upstream: str, inner: Layer, model: str | None, *, shows_keys: bool = True
+    ) -> None:
+        """*shows_keys*: the caller's go there, but for what our own credentials replace."""
         self.upstream = upstream
-        self._inner = inner
         self.model = model
+        self._inner = inner
+        self._shows_keys = shows_keys
 
     async def __call__(self, call: Call) -> Exchange:
         """Ask it, as if nobody had been asked before."""
@@ -33,6 +37,7 @@ class Target:
         call.lines = call.credential = call.content = None
         call.asks = b""
         call.tried = ()
+        call.keyless = not self._shows_keys
         if self.model is not None:
             if call.unreadable is not None:
                 raise call.unreadable

@@ -1,0 +1,67 @@
+"""What of a request is a key: what its sender shows to be let in, or tells whose account it is.
+
+By name, since nobody lists them all: the APIs of LLMs take `authorization`, `x-api-key`, `api-key`
+and `x-goog-api-key`; clouds, gateways and login pages in front of them take what they like. A name
+that is taken for a key's wrongly costs a header towards another upstream, one that is missed costs
+a key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+_KEY: Final = re.compile(
+    rb"authorization|cookie|secret|passw|credential|signature|jwt|oidc"
+    rb"|(?:api|access|auth|account|functions|master|subscription|virtual)-?key"
+    rb"|(?:access|auth|bearer|csrf|id|identity|refresh|security|session|xsrf)-?token"
+    rb"|(?:\A|-)(?:auth|sig|token)\Z|client-(?:cert|principal)|\Adpop\Z"
+)
+"""Anywhere in a name, in lower case, with `-` for `_`. Not in `max-tokens`, `idempotency-key`."""
+_ACCOUNTS: Final = frozenset(
+    {
+        b"anthropic-organization-id", b"anthropic-workspace-id", b"cf-access-client-id",
+        b"openai-organization", b"openai-project", b"x-goog-user-project",
+    }
+)  # fmt: skip
+_QUERY: Final = frozenset({b"key"})
+"""Gemini's name for a key in the query."""
+PROTOCOL: Final = b"sec-websocket-protocol"
+"""A browser can set no header of a WebSocket but this one: so OpenAI takes keys in it."""
+
+
+def is_key(name: bytes) -> bool:
+    """Whether a header of this lower-case *name* shows a key."""
+    return name in _ACCOUNTS or _KEY.search(name.replace(b"_", b"-")) is not None
+
+
+def keys_among(names: Iterable[bytes]) -> set[bytes]:
+    """Those of *names*, which are lower-case, that show a key."""
+    return {name for name in names if is_key(name)}
+
+
+def without_keys(target: bytes) -> bytes:
+    """*target* without the parameters of its query that show a key; others stay as they are."""
+    path, mark, query = target.partition(b"?")
+    if not mark:
+        return target
+    kept = [pair for pair in query.split(b"&") if not _is_key_parameter(pair)]
+    return path + mark + b"&".join(kept) if kept else path
+
+
+def protocols_without_keys(value: bytes) -> bytes:
+    """The protocols of a WebSocket handshake but for those that show a key."""
+    offered = [protocol.strip() for protocol in value.split(b",")]
+    return b", ".join(protocol for protocol in offered if not _is_key_protocol(protocol.lower()))
+
+
+def _is_key_protocol(protocol: bytes) -> bool:
+    """As `openai-insecure-api-key.sk-...` and `openai-project.proj_...`."""
+    return is_key(protocol) or protocol.partition(b".")[0] in _ACCOUNTS
+
+
+def _is_key_parameter(pair: bytes) -> bool:
+    name = unquote_to_bytes(pair.partition(b"=")[0].replace(b"+", b" ")).strip().lower()
+    return name in _QUERY or is_key(name)
