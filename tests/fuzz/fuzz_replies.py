@@ -19,6 +19,8 @@ _ROUTES: Final = ("plain", "plain", "retry", "hedge", "mirror")
 _CALLERS: Final = (("GET", "1.1"), ("GET", "1.1"), ("HEAD", "1.1"), ("POST", "1.1"), ("GET", "1.0"))
 _BYTEWISE: Final = 300
 _HEDGE_AFTER: Final = "1ms"
+_HELD: Final = 0.01
+"""Seconds. No second attempt is made at an endpoint that has just told of a rate limit."""
 _INTERIMS: Final = rb"(?:HTTP/1\.1 1\d\d[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n)*"
 _JUSTIFIED: Final = [
     # Empty lines before a message are ignored (RFC 9112, section 2.2, says so of requests).
@@ -151,7 +153,8 @@ class ReplyFuzzer(Fuzzer):
         if first and wanted:
             self._played.add(origin.mirrored)
             if self._case.options["route"] == "hedge":
-                self._held.append(origin)  # until the second attempt is there
+                self._held.append(origin)  # until the second attempt is there, or does not come
+                asyncio.get_running_loop().call_later(_HELD, self._release)
             else:
                 self._plays(origin)
             if origin.mirrored:
@@ -159,15 +162,18 @@ class ReplyFuzzer(Fuzzer):
             return
         self._number += 1
         self._good.add(self._number)
-        for held in self._held:
-            self._plays(held)
-        self._held.clear()
+        self._release()
         loop = asyncio.get_running_loop()
         reply = good_reply(request, self._number)
         if self._case.random.random() < 0.5:
             origin.send(reply)
         else:  # behind the beginning of the first attempt's
             loop.call_soon(loop.call_soon, origin.send, reply)
+
+    def _release(self) -> None:
+        held, self._held[:] = list(self._held), []
+        for origin in held:
+            self._plays(origin)
 
     def _plays(self, origin: Origin) -> None:
         task = asyncio.create_task(origin.play(self._pieces, bool(self._case.options["closes"])))

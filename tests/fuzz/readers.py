@@ -9,7 +9,9 @@ from typing import Final, NamedTuple
 from sidecar.config.load import ConfigErrors, load
 from sidecar.errors import BadMessage, BadReply, ModelUnknown
 from sidecar.http.client_hello import read_hello
+from sidecar.http.headers import request_lines, response_lines
 from sidecar.http.limits import HeadLimits
+from sidecar.http.message import RequestHead, ResponseHead
 from sidecar.http.paths import as_read, plain
 from sidecar.http.proxied import read_asked
 from sidecar.http.request_parser import RequestParser
@@ -39,18 +41,26 @@ class Reader(NamedTuple):
 
 
 def _requests(data: bytes, pieces: list[bytes] | None = None) -> None:
-    parser = RequestParser(Log(), _LIMITS)
+    log = Log()
+    parser = RequestParser(log, _LIMITS)
     with suppress(BadMessage):
         for piece in pieces or [data]:
             feed_all(parser, piece)
+    for head in log.heads:
+        assert isinstance(head, RequestHead)
+        request_lines(head)
 
 
 def _replies(data: bytes, pieces: list[bytes] | None = None) -> None:
-    parser = ResponseParser(Log())
+    log = Log()
+    parser = ResponseParser(log)
     parser.expect(b"GET", False)
     with suppress(BadReply):
         for piece in pieces or [data]:
             feed(parser, piece)
+    for head in log.heads:
+        assert isinstance(head, ResponseHead)
+        response_lines(head)
 
 
 def _events(data: bytes) -> bool:
