@@ -81,6 +81,13 @@ class ModelUnknown(CallError):
         super().__init__(f"the route depends on the model, and {reason}", status=status)
 
 
+class TraceRefused(CallError):
+    """TRACE shows its sender what arrives: a key of ours, where one is added."""
+
+    code = "trace_refused"
+    status = 405
+
+
 class Forbidden(CallError):
     """A forward proxy does not do this for everybody."""
 

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from sidecar.http.message import RequestHead
+from sidecar.http.semantics import hops_left
 from sidecar.http.target import host_name, normal_host, split_absolute
 
 MAX_HEAD: Final = 32 * 1024
@@ -87,9 +88,14 @@ def passed_on_head(head: RequestHead) -> bytes:
     The connection ends with the reply: what the client asks for next may be for another origin.
     """
     drops = _NOT_FORWARDED | _named(head.fields.get(b"connection", b""))
+    left = hops_left(head)
+    if left is not None:
+        drops |= {b"max-forwards"}
     lines = b"".join(
         b"\r\n%b: %b" % (name, value) for low, name, value in head.headers if low not in drops
     )
+    if left is not None:
+        lines += b"\r\nMax-Forwards: %d" % (left - 1)
     return b"%b %b HTTP/1.1\r\nHost: %b%b\r\nConnection: close\r\n\r\n" % (
         head.method,
         head.target,

@@ -36,6 +36,17 @@ def keep_alive_limit(hint: bytes) -> float:
     return float("inf")
 
 
+def hops_left(head: RequestHead) -> int | None:
+    """How often a request may be forwarded (RFC 9110, section 7.6.2); None: as often as one likes.
+
+    0: whoever has it answers it. Of other methods than TRACE and OPTIONS the field says nothing.
+    """
+    value = head.fields.get(b"max-forwards")
+    if value is None or head.method not in (b"OPTIONS", b"TRACE"):
+        return None
+    return int(value) if value.isdigit() and len(value) < 10 else None
+
+
 def is_websocket(head: RequestHead) -> bool:
     """RFC 6455, section 4.1, of a head that asks for some upgrade. It may not carry a body."""
     return (

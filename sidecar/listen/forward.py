@@ -8,10 +8,11 @@ import socket
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from sidecar.errors import BadMessage, CallError, Forbidden
+from sidecar.errors import BadMessage, CallError, Forbidden, TraceRefused
 from sidecar.http.message import Header, RequestHead
 from sidecar.http.proxied import MAX_HEAD, Asked, Form, passed_on_head, read_asked
 from sidecar.http.request_parser import RequestParser
+from sidecar.http.semantics import hops_left
 from sidecar.listen.decide import Decision
 from sidecar.listen.dial import dial, resolve
 from sidecar.listen.downstream import DownstreamConnection
@@ -24,7 +25,9 @@ from sidecar.listen.refusal import refusal
 
 if TYPE_CHECKING:
     from sidecar.upstream.lookup import AddrInfo
+
 _ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
+_LAST_STOP: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _LINGER: Final = 2.0
 """Seconds that a client gets to close its side, once it was refused."""
 
@@ -39,7 +42,7 @@ class Forward(Interceptor):
             await self._do(sock, peer, asked or Asked(Form.OTHER))
         except CallError as error:
             self.stats.refused[error.status] += 1
-            await self._say(sock, error)
+            await self._say(sock, refusal(error))
 
     async def _do(self, sock: socket.socket, peer: Peer, asked: Asked) -> None:
         if not self.rules.clients.have(peer.host):
@@ -71,6 +74,9 @@ class Forward(Interceptor):
     async def _request(self, sock: socket.socket, peer: Peer, target: Target, size: int) -> None:
         """Pass one request on: its head as an origin wants it, the rest as it is."""
         head = _Head(self).parse(sock.recv(size))
+        if hops_left(head) == 0:
+            await self._answer_here(sock, head)
+            return
         far = await dial(target, await self.addresses(target))
         self.count(Decision.NOT_ROUTED)
         self.tunnel(sock, peer, far, str(target), (passed_on_head(head), b""))
@@ -88,10 +94,16 @@ class Forward(Interceptor):
             raise Forbidden(f"{target} is this sidecar", code="loop", status=508)
         return allowed
 
-    async def _say(self, sock: socket.socket, error: CallError) -> None:
-        """Answer with *error*, and close in stages, as `DownstreamConnection` does."""
+    async def _answer_here(self, sock: socket.socket, head: RequestHead) -> None:
+        """As the last recipient: it may be forwarded no further."""
+        if head.method == b"TRACE":
+            raise TraceRefused("TRACE ends here, by its Max-Forwards, and is not answered here")
+        await self._say(sock, _LAST_STOP)
+
+    async def _say(self, sock: socket.socket, reply: bytes) -> None:
+        """Answer with *reply*, and close in stages, as `DownstreamConnection` does."""
         with contextlib.suppress(OSError, TimeoutError):
-            sock.send(refusal(error))
+            sock.send(reply)
             sock.shutdown(socket.SHUT_WR)
             async with asyncio.timeout(_LINGER):
                 while await self.loop.sock_recv(sock, MAX_HEAD):

@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from sidecar.errors import BadMessage
+from sidecar.http.target import host_name
 from sidecar.listen.downstream import DownstreamConnection
 from sidecar.proxy.backlog import unsent
 
@@ -40,9 +42,11 @@ class OneCall(DownstreamConnection):
 class TlsConnection(DownstreamConnection):
     """Inside TLS that we have terminated, where a side can't be closed by itself."""
 
-    def __init__(self, listener: Listener, witness: Witness) -> None:
+    def __init__(self, listener: Listener, witness: Witness, asked_for: str | None) -> None:
+        """*asked_for*: the name of which the client wanted a certificate, if it said one (SNI)."""
         super().__init__(listener)
         self._witness = witness
+        self._asked_for = asked_for
         self._agreed = 0.0
         """When the handshake was over."""
         self._asked = False
@@ -58,6 +62,23 @@ class TlsConnection(DownstreamConnection):
             self._asked = True
             self._witness.called()
         super().data_received(data)
+
+    def on_request(self, head: RequestHead) -> None:
+        """Serve it, if it is for whom the certificate was."""
+        self._check_host(head)
+        super().on_request(head)
+
+    def on_whole_request(self, head: RequestHead, body: bytes) -> None:
+        """Serve it, if it is for whom the certificate was."""
+        self._check_host(head)
+        super().on_whole_request(head, body)
+
+    def _check_host(self, head: RequestHead) -> None:
+        """RFC 9110, section 7.4: the connection is secured for one host only."""
+        host = host_name(head.host).decode("latin-1").removesuffix(".")
+        if host and self._asked_for not in (None, host):
+            message = f"the connection was secured for {self._asked_for}, not for {host[:256]}"
+            raise BadMessage(message, status=421, code="misdirected")
 
     def eof_received(self) -> bool:
         """The application has left. A tunnel's other direction ends too: TLS has no half-close."""

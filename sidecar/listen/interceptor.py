@@ -113,7 +113,7 @@ class Interceptor(Gate):
         client = client_of(peer.host, host, seen.hello)
         witness = Witness(client, self.shared.memory.doubts, self.rules.remember, self._left_early)
         try:
-            await self.serve(sock, TlsConnection(self, witness), context)
+            await self.serve(sock, TlsConnection(self, witness, seen.host), context)
         except OSError as error:  # an alert, or an end in the middle
             witness.left(error)
 

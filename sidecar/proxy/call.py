@@ -76,6 +76,8 @@ class Call:
     """A header line by which an attempt asks the endpoint for its load."""
     credential: tuple[bytes, bytes] | None = None
     """Lower-case name, and the whole line, of a header that replaces the caller's."""
+    hops_left: int | None = None
+    """How often it may be forwarded, where it says so."""
     keyless = False
     """Whether the caller's keys stay here: the upstream is another than they were meant for."""
     content: bytes | None = None

@@ -6,6 +6,7 @@ import time
 from math import ceil
 from typing import TYPE_CHECKING, Final, Protocol
 
+from sidecar.errors import TraceRefused
 from sidecar.http.headers import (
     CHUNKED_LINE,
     CLOSE_LINE,
@@ -34,6 +35,8 @@ _REASONS: Final = {
     408: b"Request Timeout",
     413: b"Content Too Large",
     414: b"URI Too Long",
+    415: b"Unsupported Media Type",
+    421: b"Misdirected Request",
     429: b"Too Many Requests",
     431: b"Request Header Fields Too Large",
     500: b"Internal Server Error",
@@ -169,6 +172,16 @@ def dialect_of(call: Call) -> Dialect:
     return of_request(call.head.target, call.head.fields)
 
 
+def answer_here(call: Call) -> None:
+    """Answer what may be forwarded no further (RFC 9110, section 7.6.2) as its last recipient."""
+    if call.head.method == b"TRACE":
+        raise TraceRefused("TRACE ends here, by its Max-Forwards, and is not answered here")
+    call.status = 200
+    call.first_byte = time.monotonic()
+    lines = call.ids + b"\r\nContent-Length: 0" + _persistence(call)
+    call.downstream.transport.write(b"HTTP/1.1 200 OK" + lines + b"\r\n\r\n")
+
+
 def send_error(call: Call, error: CallError) -> None:
     """Send a whole reply of ours that tells *error* in the caller's dialect."""
     call.status = error.status
@@ -180,12 +193,14 @@ def send_error(call: Call, error: CallError) -> None:
         lines += SHOULD_NOT_RETRY
     if error.retry_after is not None:
         lines += _retry_after(error.retry_after)
-    if call.close:
-        lines += CLOSE_LINE
-    elif call.head.minor == 0:
-        lines += KEEP_ALIVE_LINE
-    head = error_head(error, len(body)) + lines + b"\r\n\r\n"
+    head = error_head(error, len(body)) + lines + _persistence(call) + b"\r\n\r\n"
     call.downstream.transport.write(head if call.head.method == b"HEAD" else head + body)
+
+
+def _persistence(call: Call) -> bytes:
+    if call.close:
+        return CLOSE_LINE
+    return KEEP_ALIVE_LINE if call.head.minor == 0 else b""
 
 
 def _retry_after(seconds: float) -> bytes:

@@ -48,29 +48,42 @@ def framing(call: Call, size: int) -> tuple[bytes, bytes]:
 
 def _lines(call: Call) -> bytes:
     """What is the same for every attempt."""
-    head, credential = call.head, call.credential
-    replaced = {credential[0]} if credential else set()
-    if call.content is not None:
-        replaced |= _OF_THE_BODY
-    if call.keyless:
-        replaced |= keys_among(head.fields) | {PROTOCOL}
-    ids = call.ids
-    if b"x-trace-id" in head.fields:  # the caller's own, which stays
-        ids = b"\r\nx-request-id: " + call.request_id
-    lines = request_lines(head, replaced) + ids + call.asks
+    head = call.head
+    lines = request_lines(head, _replaced(call)) + _ids(call) + call.asks
     if call.content is not None:
         lines += b"\r\nContent-Length: %d" % len(call.content)
+    if call.hops_left is not None:
+        lines += b"\r\nMax-Forwards: %d" % (call.hops_left - 1)
     if call.trace.tracestate is not None:
         lines += b"\r\ntracestate: " + call.trace.tracestate
     if call.keyless and PROTOCOL in head.fields:
         lines += _protocols(head.fields[PROTOCOL])
-    if credential is not None:
-        lines += credential[1]
+    if call.credential is not None:
+        lines += call.credential[1]
     if head.body == CHUNKED and call.content is None:
         lines += CHUNKED_LINE
     if head.upgrade:
         lines += UPGRADE_LINES
     return lines
+
+
+def _replaced(call: Call) -> set[bytes]:
+    """Headers of the caller's that are left out, or written anew."""
+    replaced = {call.credential[0]} if call.credential else set()
+    if call.content is not None:
+        replaced |= _OF_THE_BODY
+    if call.hops_left is not None:
+        replaced.add(b"max-forwards")
+    if call.keyless:
+        replaced |= keys_among(call.head.fields) | {PROTOCOL}
+    return replaced
+
+
+def _ids(call: Call) -> bytes:
+    """Both, or the one that is ours where the caller's own trace id stays."""
+    if b"x-trace-id" in call.head.fields:
+        return b"\r\nx-request-id: " + call.request_id
+    return call.ids
 
 
 def _protocols(offered: bytes) -> bytes:

@@ -9,9 +9,10 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import CallerLeft, CallError, CutOff, DeadlineExceeded, forget_frames
+from sidecar.http.semantics import hops_left
 from sidecar.observe.trace import receive
 from sidecar.proxy.asking import depends, learn, unpack
-from sidecar.proxy.reply import ReplyWriter, send_error
+from sidecar.proxy.reply import ReplyWriter, answer_here, send_error
 from sidecar.proxy.router import Candidate, Route, choose
 from sidecar.proxy.trusted import obey
 
@@ -34,6 +35,12 @@ async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
     call.begun = True
     identify(call)
     try:
+        if b"max-forwards" in call.head.fields:
+            call.hops_left = hops_left(call.head)
+        if call.hops_left == 0:
+            call.close = call.close or not call.body.complete
+            answer_here(call)
+            return
         candidates = snapshot.router.candidates(call.head.host, call.head.path, call.head.method)
         if not call.body.complete:
             await _receive(call, candidates)

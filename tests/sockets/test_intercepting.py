@@ -76,6 +76,42 @@ async def test_a_connection_carries_many_calls(ca: Path) -> None:
         assert stage.route.statuses == {200: 4}
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /v1/models HTTP/1.1\r\nHost: other.test\r\n\r\n",
+        b"GET https://other.test/v1/models HTTP/1.1\r\nHost: llm.test\r\n\r\n",
+        b"POST /v1 HTTP/1.1\r\nHost: other.test\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nHost: llm.test.evil\r\n\r\n",
+    ],
+)
+async def test_what_is_for_another_host_than_the_certificate_is_misdirected(
+    ca: Path, request_: bytes
+) -> None:
+    async with proxy(ca, routed="*.test") as stage:
+        stage.config["routes"].append({"name": "all", "upstream": "u"})
+        await stage.apply()
+        client = await connects(stage)
+        async with inside_tls(client, trusting(ca)) as (reader, writer):
+            await call(stage, reader, writer)
+            writer.write(request_)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 421 Misdirected Request\r\n")
+            assert b"\r\nx-sidecar-error: misdirected\r\n" in head
+
+
+@pytest.mark.parametrize("host", [b"LLM.test", b"llm.test:443", b"llm.test.", b"llm.test:8443"])
+async def test_the_same_host_in_other_words_is_served(ca: Path, host: bytes) -> None:
+    async with proxy(ca) as stage:
+        client = await connects(stage)
+        async with inside_tls(client, trusting(ca)) as (reader, writer):
+            writer.write(b"GET /v1/models HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+            server = await stage.accepts()
+            await server.head()
+            await server.sends(OK)
+            assert b"200 OK" in await reader.readuntil(b"ok")
+
+
 async def test_http_1_1_is_agreed_on(ca: Path) -> None:
     context = trusting(ca)
     context.set_alpn_protocols(["h2", "http/1.1"])

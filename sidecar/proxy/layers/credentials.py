@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sidecar.errors import TraceRefused
+
 if TYPE_CHECKING:
     from sidecar.config.model import Credentials as Config
     from sidecar.proxy.call import Call
@@ -20,6 +22,8 @@ class Credentials:
         self._credential = (name.lower(), b"\r\n%b: %b" % (name, config.value.encode()))
 
     async def __call__(self, call: Call) -> Exchange:
-        """Replace the caller's header."""
+        """Replace the caller's header. Raise TraceRefused where the caller would be shown ours."""
+        if call.head.method == b"TRACE":
+            raise TraceRefused("TRACE is not forwarded to where credentials are added")
         call.credential = self._credential
         return await self._inner(call)

@@ -114,5 +114,6 @@ def _copy(call: Call) -> Call:
     copy.body.count_copies()
     copy.model, copy.stream = call.model, call.stream
     copy.asked, copy.unreadable = call.asked, call.unreadable
+    copy.hops_left = call.hops_left
     copy.hold_interims = True  # for good: there is nobody to send them to
     return copy
