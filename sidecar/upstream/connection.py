@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import time
 from math import inf
 from typing import TYPE_CHECKING, Protocol, cast
@@ -71,6 +72,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.writable = True
         self.closed = False
         self._stray = False
+        self._poll: select.poll | None = None
+        """Made when it is used again for the first time."""
         self._patient = False
         self._last_words: LastWords | None = None
         """There while the request's body is sent piece by piece."""
@@ -90,6 +93,20 @@ class UpstreamConnection(asyncio.Protocol):
         self.uses += 1
         self.parser.sink = exchange
         self.parser.expect(method, upgrade)
+
+    def quiet(self) -> bool:
+        """Whether nothing came since the last reply: no second one, and not the server's end.
+
+        What arrived a moment ago may not have been read yet; the next call must not take it for its
+        own reply (RFC 9112, section 9.2). Costs 0.7 us.
+        """
+        if self._poll is None:
+            sock = self.transport.get_extra_info("socket")
+            if sock is None:  # TLS that is lost has none
+                return False
+            self._poll = select.poll()
+            self._poll.register(sock.fileno(), select.POLLIN)
+        return not self._poll.poll(0)
 
     def be_patient(self) -> None:
         """The server may keep its window shut from now on, for as long as it likes.

@@ -72,7 +72,7 @@ class Pool:
         while self._idle:
             connection = self._idle.pop()
             self.stats.idle -= 1
-            if self._fresh(connection, now):
+            if self._fresh(connection, now) and connection.quiet():
                 return connection
             connection.abort()
         return None
@@ -248,9 +248,10 @@ class Pool:
         patience = patience.less(time.monotonic() - began)
         if granted is None:
             return await self._connect(patience)
-        if granted.closed:  # it died between its release and now; its place is free again
-            return await self.acquire(patience)
-        return granted
+        if not granted.closed and granted.quiet():
+            return granted
+        granted.abort()  # it died, or has a stray reply, since its release: its place is free again
+        return await self.acquire(patience)
 
     def _leave(self, waiter: asyncio.Future[UpstreamConnection | None]) -> None:
         """A caller stopped waiting: out of the line, or what it was just given goes on."""

@@ -30,10 +30,16 @@ class Connection:
         self.idle_limit = float("inf")
         self.closed = False
         self.peer = "10.0.0.1"
+        self.stray = False
+        """Something came that nobody asked for."""
+
+    def quiet(self) -> bool:
+        return not self.stray
 
     def abort(self) -> None:
-        self.closed = True
-        self.pool.discard(cast("UpstreamConnection", self))
+        if not self.closed:
+            self.closed = True
+            self.pool.discard(cast("UpstreamConnection", self))
 
 
 class Dialling:
@@ -109,6 +115,31 @@ async def test_a_new_one_takes_the_place_of_an_idle_one() -> None:
     assert await it.pool.acquire(PATIENCE, reuse=False) is not one
     assert one.closed
     assert it.counts == (1, 0, 0)
+
+
+async def test_one_on_which_something_came_is_not_taken_again() -> None:
+    it = Dialling()
+    one, two = await it.pool.acquire(PATIENCE), await it.pool.acquire(PATIENCE)
+    it.pool.release(one)
+    it.pool.release(two)
+    cast("Any", two).stray = True
+    assert it.pool.take() is one
+    assert two.closed
+    assert it.counts == (1, 0, 0)
+
+
+async def test_one_on_which_something_came_is_not_handed_on() -> None:
+    it = Dialling(max_open=1)
+    one = await it.pool.acquire(PATIENCE)
+    line = await it.waits(2)
+    it.pool.release(one)
+    cast("Any", one).stray = True  # before who waits first is woken
+    await until(lambda: line[1].done())
+    assert one.closed
+    assert (await line[1]) is not one
+    assert it.counts == (1, 0, 1)
+    it.pool.release(await line[1])
+    assert await line[0] is await line[1]
 
 
 async def test_the_line_is_served_in_order() -> None:
