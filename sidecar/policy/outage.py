@@ -14,16 +14,17 @@ helps more often than not, fails so many in a row of 32 once in 25,000 rows."""
 class Outage:
     """The last 32 attempts of calls to an upstream, failed or not."""
 
-    __slots__ = ("_bits",)
+    __slots__ = ("failures",)
 
     def __init__(self) -> None:
-        self._bits = 0
+        self.failures = 0
+        """A bit for each attempt, the last one lowest. While it is 0, a success changes nothing."""
 
     def observe(self, failed: bool) -> None:
         """An attempt has ended."""
-        self._bits = (self._bits << 1 | failed) & _MASK
+        self.failures = (self.failures << 1 | failed) & _MASK
 
     @property
     def total(self) -> bool:
         """Whether three quarters of them failed: then more calls only add to the storm."""
-        return self._bits.bit_count() >= _TOTAL
+        return self.failures.bit_count() >= _TOTAL

@@ -65,7 +65,10 @@ class Exchange(Timed):
     def __init__(
         self, call: Call, held: Held, connection: UpstreamConnection, timers: Timers
     ) -> None:
-        super().__init__(call, held.endpoint, connection, timers)
+        self.call = call
+        self.endpoint = held.endpoint
+        self.connection = connection
+        self._timers = timers
         self._place = held
         self._held: list[bytes] = []
 
@@ -91,8 +94,10 @@ class Exchange(Timed):
             body.stream_into(self)
 
     def _send_held(self, head: bytes, content: bytes) -> None:
-        begins, end = framing(self.call, len(content))
-        head += begins
+        end = b""
+        if self.call.head.body == CHUNKED:
+            begins, end = framing(self.call, len(content))
+            head += begins
         if len(content) > FITS:
             self.connection.be_patient()
         if len(content) <= AT_ONCE:
@@ -264,6 +269,10 @@ class Exchange(Timed):
 
     def on_read(self) -> None:
         """Act on what one read brought: once, however many events it was."""
+        if self.ended and self._judged and self._sent and self._writer is None:  # as most are
+            self._settle_whole()
+            self._wake()
+            return
         if self._answered and not self._judged and self._has_come():
             self._judge()
         if self.ended:

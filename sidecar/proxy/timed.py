@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 class Timed:
     """What an exchange waits for, and since when."""
 
+    call: Call
+    endpoint: Endpoint
+    connection: UpstreamConnection
+    _timers: Timers
     _phase = ""
     """Names the timer that runs; nothing while none does."""
     _due = ""
@@ -37,14 +41,6 @@ class Timed:
     """The reply's head is here."""
     _relay: Relay | None = None
     """Passes on the chunks of the reply."""
-
-    def __init__(
-        self, call: Call, endpoint: Endpoint, connection: UpstreamConnection, timers: Timers
-    ) -> None:
-        self.call = call
-        self.endpoint = endpoint
-        self.connection = connection
-        self._timers = timers
 
     def fail(self, error: CallError) -> None:
         """End the exchange."""

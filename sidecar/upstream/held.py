@@ -58,6 +58,9 @@ class Held:
     def answered(self, head: ResponseHead, now: float) -> None:
         """The endpoint has answered."""
         status = head.status
+        if status < 400:
+            self.tell(False, now)
+            return
         if status == RATE_LIMITED:
             self._limited(now)
         else:

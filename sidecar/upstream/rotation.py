@@ -68,6 +68,7 @@ class Rotation:
         self.panic = False
         """Every endpoint is out: all of them are tried, since none is better than another."""
         self._stats = stats
+        self._total = upstream.version.total
         self._balancer = balance.make(selection.balance)
         self._ready: dict[Load, Endpoint] = {}
         self._only: Endpoint | None = None
@@ -110,12 +111,13 @@ class Rotation:
         now = time.monotonic()
         if self.upstream.templated:
             return self._hold_only(self._rendered(captured, avoid, now), now)
-        self._look(now)
+        if self._seen != self.upstream.version.value or now >= self._recheck:
+            self._rebuild(now)
         if self._only is not None:
             return self._hold_only(self._only, now)
         if not self._ready:
             raise self._empty()
-        if now < self.upstream.version.total.cool_until:
+        if now < self._total.cool_until:
             avoid = self._without_cooling(avoid, now)
         return self._pick(key, now, avoid)
 
@@ -125,7 +127,8 @@ class Rotation:
         if self.upstream.templated:
             loads = [each.load for each in self.upstream.rendered(captured) if each.usable]
         else:
-            self._look(now)
+            if self._seen != self.upstream.version.value or now >= self._recheck:
+                self._rebuild(now)
             loads = list(self._ready)
         return any(load.cool_until <= now and load not in tried[-1:] for load in loads)
 
@@ -179,11 +182,6 @@ class Rotation:
         return breaker or endpoint.new_breaker(scope, settings, _random)
 
     # -- who is in --
-
-    def _look(self, now: float) -> None:
-        """Work out who is in, if that may have changed."""
-        if self._seen != self.upstream.version.value or now >= self._recheck:
-            self._rebuild(now)
 
     def _rebuild(self, now: float) -> None:
         self._seen = self.upstream.version.value

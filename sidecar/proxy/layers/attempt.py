@@ -60,7 +60,7 @@ class Attempt:
 
     async def __call__(self, call: Call) -> Exchange:
         """Return the exchange once what is needed of its reply is here; else close it."""
-        rotation = self._rotation_of(call)
+        rotation = self._rotation if call.labels is None else self._rotation_of(call)
         upstream = rotation.upstream
         if upstream.unresolved:
             await self._resolve(call, upstream)

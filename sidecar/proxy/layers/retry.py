@@ -84,7 +84,8 @@ class Retry:
             try:
                 exchange = await self._inner(call)
                 if exchange.head.status not in self._settings.statuses:
-                    self._outage.observe(False)
+                    if self._outage.failures:
+                        self._outage.observe(False)
                     return exchange
                 wait = self._after_reply(call, retry, exchange.head)
                 if wait is None:
