@@ -101,11 +101,14 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def request_end(trailers: Sequence[Header]) -> bytes:
-    """The end of a request's chunked body. What is no header for a server is no trailer either."""
+def request_end(trailers: Sequence[Header], replaced: bytes = b"") -> bytes:
+    """The end of a request's chunked body. What is no header for a server is no trailer either.
+
+    *replaced*: the lower-case name of a header that an attempt sets itself.
+    """
     if not trailers:
         return _last_chunk((), frozenset())
-    keys = keys_among(name for name, _, _ in trailers)
+    keys = keys_among(name for name, _, _ in trailers) | {replaced}
     return _last_chunk(trailers, NOT_FORWARDED_UPSTREAM | _NOT_IN_TRAILERS | keys)
 
 

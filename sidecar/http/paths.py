@@ -2,8 +2,8 @@
 
 RFC 3986 calls paths equivalent that differ in needless percent-encoding (6.2.2.2) or in dot
 segments (6.2.2.3). Many servers go further: they decode `%2F`, merge slashes, take `\\` for `/` or
-cut parameters off a segment, each before it looks for a resource. So `/v1/chat/..%2Ffiles` may be
-`/v1/files` there.
+cut parameters (`;v=1`) off a segment before they look for a resource. So `/v1/chat/..%2Ffiles` and
+`/v1/files;v=1` may be `/v1/files` there.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-_PLAIN: Final = re.compile(r"(?:/[^/%\\.]+[^/%\\]*+)*+/?|\*")
+_PLAIN: Final = re.compile(r"(?:/[^/%\\;.][^/%\\;]*+)*+/?|\*")
 """A path that has one reading: whole segments that do not begin with a dot, nothing encoded."""
+_PARAMETERS: Final = re.compile(r";[^/]*+")
 _SLASHES: Final = re.compile(r"/{2,}")
 
 
@@ -23,14 +24,15 @@ def plain(path: str) -> bool:
 
 
 def as_read(path: str) -> str:
-    """*path* as the freest server reads it: decoded once, backslashes as slashes, slashes merged.
+    """*path* as the freest server reads it.
 
-    Once, as RFC 3986, section 2.4 demands. Dot segments stay: see `has_dot_segment`.
+    Decoded (once, as RFC 3986, section 2.4 demands), with backslashes as slashes, without
+    parameters, and slashes merged. Dot segments stay: see `has_dot_segment`.
     """
-    decoded = unquote(path, encoding="latin-1")
-    return _SLASHES.sub("/", decoded.replace("\\", "/"))
+    decoded = unquote(path, encoding="latin-1").replace("\\", "/")
+    return _SLASHES.sub("/", _PARAMETERS.sub("", decoded))
 
 
 def has_dot_segment(path: str) -> bool:
-    """Whether *path*, which was read, has a segment `.` or `..`, with parameters or without."""
-    return any(part.partition(";")[0] in (".", "..") for part in path.split("/"))
+    """Whether *path*, as it was read, has a segment `.` or `..`."""
+    return not {".", ".."}.isdisjoint(path.split("/"))

@@ -12,7 +12,7 @@ import time
 from math import inf
 from typing import TYPE_CHECKING
 
-from sidecar.http.headers import chunk, request_end
+from sidecar.http.headers import chunk
 from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.http.semantics import keep_alive_limit
 from sidecar.policy.timeouts import Timers, first_byte
@@ -20,7 +20,7 @@ from sidecar.proxy.body import UPSTREAM_FULL
 from sidecar.proxy.commit import BEGUN, HEAD, HELD, needed
 from sidecar.proxy.halves import Halves
 from sidecar.proxy.interims import Interims
-from sidecar.proxy.request import framing, request_head
+from sidecar.proxy.request import end_of_body, framing, request_head
 from sidecar.proxy.timed import Timed
 from sidecar.proxy.upload import AT_ONCE, FITS, Upload
 
@@ -203,7 +203,7 @@ class Exchange(Timed):
         if self.settled:
             return
         if self.call.head.body == CHUNKED:
-            self.connection.transport.write(request_end(trailers))
+            self.connection.transport.write(end_of_body(self.call, trailers))
         self._all_sent()
         if self.ended:
             self._settle_whole()

@@ -9,6 +9,9 @@ from sidecar.http.keys import PROTOCOL, keys_among, protocols_without_keys, with
 from sidecar.http.message import CHUNKED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sidecar.http.message import Header
     from sidecar.proxy.call import Call
     from sidecar.upstream.endpoint import Place
 
@@ -42,8 +45,13 @@ def framing(call: Call, size: int) -> tuple[bytes, bytes]:
     """What stands before and behind a whole body of *size* bytes."""
     if call.head.body != CHUNKED or call.content is not None:
         return b"", b""
-    end = request_end(call.body.trailers)
+    end = end_of_body(call, call.body.trailers)
     return (b"%x\r\n" % size, b"\r\n" + end) if size else (b"", end)
+
+
+def end_of_body(call: Call, trailers: Sequence[Header]) -> bytes:
+    """The end of a chunked body. No trailer says what a credential of ours says."""
+    return request_end(trailers, call.credential[0] if call.credential else b"")
 
 
 def _lines(call: Call) -> bytes:

@@ -140,3 +140,48 @@ def test_any_pieces(body: bytes) -> None:
         return
     if asked.named:
         assert asks(asked.with_model("new")).model == "new"
+
+
+URLENCODED = b"application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("body", "model", "renamed"),
+    [
+        (b"model=m", "m", b"model=a%2Fb+c"),
+        (b"a=b&model=m%2F1&c", "m/1", b"a=b&model=a%2Fb+c&c"),
+        (b"m%6fdel=x+y&stream=true", "x y", b"m%6fdel=a%2Fb+c&stream=true"),
+        (b"model=m&x=1&model=m", "m", b"model=a%2Fb+c&x=1&model=a%2Fb+c"),
+        (b"model=", "", b"model=a%2Fb+c"),
+        (b"Model=m&models=n&&", None, b""),
+        (b"", None, b""),
+    ],
+)
+def test_the_model_of_an_urlencoded_form(body: bytes, model: str | None, renamed: bytes) -> None:
+    asked = asks(body, URLENCODED + b";charset=utf-8")
+    assert (asked.model, asked.named) == (model, model is not None)
+    if asked.named:
+        assert asked.with_model("a/b c") == renamed
+        assert asks(renamed, URLENCODED).model == "a/b c"
+
+
+def test_json_that_is_called_urlencoded_is_json() -> None:
+    asked = asks(b'{"model":"m","a":"b&model=n"}', URLENCODED)  # as `curl -d` sends it
+    assert asked.model == "m"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"model", b"a=b;model=m", b"&".join([b"a=b"] * 1001), b"model=%ff", b"model=" + b"m" * 5000],
+)
+def test_what_servers_may_read_otherwise_in_an_urlencoded_form(body: bytes) -> None:
+    with pytest.raises(ModelUnknown, match="form"):
+        read(body, URLENCODED)
+    doubled = read(b"model=a&model=b", URLENCODED)
+    assert doubled.doubt is not None
+
+
+def test_a_form_among_several_types_is_read() -> None:
+    assert asks(form(field(b"model", b"m")), b"text/plain, " + TYPE).model == "m"
+    with pytest.raises(ModelUnknown):
+        read(b'{"model":"m"}', b"application/json, " + TYPE)

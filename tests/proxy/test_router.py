@@ -250,7 +250,7 @@ def test_no_path_with_dot_segments_is_routed(path: bytes) -> None:
     "path",
     [
         b"/v1//files/secret", b"/v1/%66iles/secret", b"/v1/files%2Fsecret", b"/v1%2ffiles",
-        b"/v1/\\files", b"//v1/files", b"/v1//files", b"/v1\\files",
+        b"/v1/\\files", b"//v1/files", b"/v1//files", b"/v1\\files", b"/v1/files;v=1/secret",
     ],
 )  # fmt: skip
 def test_a_path_that_other_servers_read_as_another_routes_is_refused(path: bytes) -> None:
@@ -267,6 +267,7 @@ def test_a_path_that_other_servers_read_as_another_routes_is_refused(path: bytes
         (b"/v1/models//x", "1"),
         (b"/v1/files/a%20b.json", "0"),
         (b"/v1/files//", "0"),
+        (b"/v1/models/m;v=1", "1"),
         (b"/v1/.well-known/...", "1"),
         (b"/v1/a..b/c.", "1"),
         (b"/v1/proxy/https://example.com/x", "1"),

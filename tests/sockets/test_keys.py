@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.sockets.peers import until
+from tests.sockets.peers import CHUNKED, OK, until
 from tests.sockets.scripted import Fleet, Scripted, chat, status
+from tests.sockets.stage import Stage
 
 KEYS = [
     b"Authorization: Bearer mine",
@@ -126,3 +127,21 @@ async def test_keys_among_the_protocols_of_a_websocket() -> None:
         assert shown(b.requests[0]) == (0, 2, 0)
         assert b"\r\nSec-WebSocket-Protocol: realtime, x-kept\r\n" in b.requests[0] + b"\r\n"
         assert b.requests[0].startswith(b"GET /v1/realtime?model=m HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("hold", ["1MiB", "0B"])
+async def test_a_trailer_says_nothing_that_a_credential_of_ours_says(hold: str) -> None:
+    ours = {"credentials": {"header": "x-corp", "value": "ours"}}
+    async with Stage(upstream=ours, policy={"hold": hold}) as stage:
+        client = await stage.client()
+        await client.sends(CHUNKED + b"2\r\nhi\r\n")
+        end = b"0\r\nX-Corp: mine\r\nCookie: mine\r\nX-Sum: kept\r\n\r\n"
+        if hold != "0B":
+            await client.sends(end)
+        server = await stage.accepts()
+        await server.head()
+        if hold == "0B":  # it streams
+            await client.sends(end)
+        await server.gets(b"2\r\nhi\r\n0\r\nX-Sum: kept\r\n\r\n")
+        await server.sends(OK)
+        assert (await client.reply()).body == b"ok"
