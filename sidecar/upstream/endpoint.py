@@ -69,7 +69,7 @@ class Endpoint:
         self.stats = stats
         server_name = server_name or urlsplit(f"//{place.authority.decode()}").hostname
         self.dial = Dialer(name, resolved, context if place.secure else None, server_name)
-        self.pool = Pool(pool, stats, self.dial)
+        self.pool = Pool(pool, stats, self.dial, resolved)
         self.resolved = resolved
         """Its name, or its address."""
         if not resolved.fixed:
@@ -172,5 +172,5 @@ class Endpoint:
 
     def _moved(self) -> None:
         """Its name has other addresses now, or none."""
-        self.pool.move(self.resolved.addresses)
+        self.pool.follow(self.resolved)
         self._changed()

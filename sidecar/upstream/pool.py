@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sidecar.config.model import Pool as PoolConfig
     from sidecar.observe.stats import EndpointStats
     from sidecar.upstream.connection import UpstreamConnection
+    from sidecar.upstream.resolve import Name
 
 Dial = Callable[["Pool", Due], Awaitable["UpstreamConnection"]]
 
@@ -36,16 +37,19 @@ _TRY_AGAIN: Final = 0.5
 
 
 class Pool:
-    """At most `config.max_open` connections, made by *dial*. `configure` replaces `config`."""
+    """At most `config.max_open` connections, made by *dial*. `configure` replaces `config`.
 
-    def __init__(self, config: PoolConfig, stats: EndpointStats, dial: Dial) -> None:
+    Where they go to a *name*, none goes on to be used whose address is no longer the name's.
+    """
+
+    def __init__(
+        self, config: PoolConfig, stats: EndpointStats, dial: Dial, name: Name | None = None
+    ) -> None:
         self.config = config
         self.stats = stats
         self.retired = False
         self.loop = asyncio.get_running_loop()
-        self.addresses: frozenset[str] | None = None
-        """Of the endpoint's name, as it was last answered: no connection goes back to others. None:
-        any, since the endpoint has no name."""
+        self._name = None if name is None or name.fixed else name
         self._dial = dial
         self._idle: list[UpstreamConnection] = []
         self._open = 0
@@ -100,7 +104,7 @@ class Pool:
         if (
             self.retired
             or now - connection.born > config.lifetime
-            or (self.addresses is not None and self._moved(connection))
+            or (self._name is not None and connection.peer not in self._name.addresses)
         ):
             connection.abort()
         elif self._waiting and (waiter := self._next_waiter()) is not None:
@@ -129,10 +133,9 @@ class Pool:
             self._sweep.cancel()
             self._sweep = None
 
-    def move(self, addresses: frozenset[str]) -> None:
-        """The name has these *addresses* now: connections to others end, busy ones after use."""
-        self.addresses = addresses
-        self.close_idle(self._moved)
+    def follow(self, name: Name) -> None:
+        """Close the idle connections to addresses that *name*, which has changed, has no longer."""
+        self.close_idle(lambda connection: connection.peer not in name.addresses)
 
     def close_idle(self, gone: Callable[[UpstreamConnection], bool]) -> None:
         """Close the idle connections for which *gone* says so."""
@@ -155,10 +158,6 @@ class Pool:
             and now - connection.born <= config.lifetime
             and not connection.closed
         )
-
-    def _moved(self, connection: UpstreamConnection) -> bool:
-        """Whether *connection* goes to an address that the endpoint's name no longer has."""
-        return self.addresses is not None and connection.peer not in self.addresses
 
     def _surplus(self) -> int:
         """How many more are idle than shall be."""

@@ -49,7 +49,7 @@ class Probe:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._pool = Pool(_POOL, EndpointStats(), endpoint.dial)
+        self._pool = Pool(_POOL, EndpointStats(), endpoint.dial, endpoint.resolved)
         self._exchange: _Exchange | None = None
 
     async def get(self, path: str, seconds: float, lines: bytes = b"", *, keep: bool) -> Answer:

@@ -15,6 +15,7 @@ from sidecar.observe.stats import EndpointStats
 from sidecar.policy.timeouts import Due, Patience
 from sidecar.upstream.connection import UpstreamConnection
 from sidecar.upstream.pool import Pool
+from sidecar.upstream.resolve import Name
 from tests.sockets.peers import until
 
 PATIENCE = Patience(connect=60.0, queue=60.0)
@@ -45,13 +46,13 @@ class Connection:
 class Dialling:
     """Makes connections when it is let."""
 
-    def __init__(self, **config: Any) -> None:
+    def __init__(self, *, name: Moving | None = None, **config: Any) -> None:
         self.stats = EndpointStats()
         self.open = asyncio.Event()
         self.open.set()
         self.failure: Exception | None = None
         self.dues: list[Due] = []
-        self.pool = Pool(PoolConfig(**config), self.stats, self.dial)
+        self.pool = Pool(PoolConfig(**config), self.stats, self.dial, cast("Name", name))
 
     async def dial(self, pool: Pool, due: Due) -> UpstreamConnection:
         self.dues.append(due)
@@ -503,13 +504,24 @@ async def test_trying_again_is_no_way_to_wait_longer(monkeypatch: pytest.MonkeyP
 # -- a name that moves --
 
 
+class Moving:
+    """A name whose addresses a test sets."""
+
+    fixed = False
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = frozenset(addresses)
+
+
 async def test_a_connection_to_an_address_that_is_gone_is_not_used_again() -> None:
-    it = Dialling()
+    name = Moving("10.0.0.1", "10.0.0.2")
+    it = Dialling(name=name)
     idle, busy = await it.pool.acquire(PATIENCE), await it.pool.acquire(PATIENCE)
     it.pool.release(idle)
-    it.pool.move(frozenset({"10.0.0.1", "10.0.0.2"}))
+    it.pool.follow(cast("Name", name))
     assert not idle.closed
-    it.pool.move(frozenset({"10.0.0.2"}))
+    name.addresses = frozenset({"10.0.0.2"})
+    it.pool.follow(cast("Name", name))
     assert (idle.closed, busy.closed) == (True, False)
     line = await it.waits()
     assert await line[0] is not busy
@@ -518,10 +530,11 @@ async def test_a_connection_to_an_address_that_is_gone_is_not_used_again() -> No
 
 
 async def test_who_waits_is_not_given_one_either() -> None:
-    it = Dialling(max_open=1)
+    name = Moving("10.0.0.1")
+    it = Dialling(max_open=1, name=name)
     one = await it.pool.acquire(PATIENCE)
     line = await it.waits()
-    it.pool.move(frozenset())
+    name.addresses = frozenset()
     it.pool.release(one)
     assert await line[0] is not one
     assert one.closed
