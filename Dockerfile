@@ -38,6 +38,10 @@ RUN apt-get update \
  && apt-get purge --yes --auto-remove libcap2-bin \
  && rm -rf /var/lib/apt/lists/* /var/log/*
 COPY --from=build /opt/llm-sidecar /opt/llm-sidecar
+# Python's own images have no bytecode of the standard library, and the user below can write none.
+# Compiling all that is imported would take as long again as the rest of each start.
+RUN /opt/llm-sidecar/bin/python -c "import importlib, pkgutil, sidecar; \
+ [importlib.import_module(m.name) for m in pkgutil.walk_packages(sidecar.__path__, 'sidecar.')]"
 # Nothing is written to the root file system; `sidecar` is found by probes, too.
 ENV PATH=/opt/llm-sidecar/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -59,6 +59,7 @@ $(VENV)/.installed: $(VENV)/bin/python locks/runtime.txt pyproject.toml
 	@echo "installing the sidecar's dependencies (about 20 s) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/runtime.txt -r locks/build.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q sidecar
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed locks/dev.txt

@@ -47,9 +47,9 @@ class App:
         self._admin.start()
         self._reloader.admin = self._admin
         self._watching = asyncio.create_task(self._reloader.watch())
-        gc.collect()
         gc.freeze()  # what lives as long as the process need not be looked at again
         gc.set_threshold(*_GARBAGE)
+        gc.enable()
         for listener in self._serving.listeners.values():
             _log.info("listening", extra={"address": listener.name})
 

@@ -73,6 +73,15 @@ def test_it_runs_as_nobody_on_a_read_only_root(image: Image) -> None:
     assert said(image, "sidecar version")[1].startswith("llm-sidecar 0.1.0 (Python 3.")
 
 
+def test_it_has_the_bytecode_of_all_that_it_imports(image: Image) -> None:
+    """Its user can write none, and compiling takes as long as the rest of the start."""
+    script = (
+        "import os, sys, sidecar.run; print([m for m, module in sys.modules.items()"
+        " if (file := getattr(module, '__cached__', None)) and not os.path.exists(file)])"
+    )
+    assert said(image, f"/opt/llm-sidecar/bin/python -c {shlex.quote(script)}") == (0, "[]\n")
+
+
 def test_its_health_check_knows_whether_it_serves(image: Image) -> None:
     start = shlex.join([*image.entrypoint, *image.command])
     check = shlex.join(image.health)
