@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,11 +18,11 @@ from sidecar.config import overlay, references, tree
 from sidecar.config.decode import convert
 from sidecar.config.model import Config, Policy, Route, Upstream
 from sidecar.config.overlay import DEFAULT, Effective, Overlay
-from sidecar.config.problems import MAX_SHOWN, ConfigErrors, Located, Path, Problem, locate
+from sidecar.config.problems import MAX_SHOWN, ConfigErrors, Located, Problem, locate
 from sidecar.config.references import Expanded, Resolve
 from sidecar.config.relations import Parts, broken_relations
 from sidecar.config.rules import broken_rules, children
-from sidecar.config.warnings import doubtful
+from sidecar.config.warnings import Whole, doubtful
 
 __all__ = ["ConfigErrors", "Effective", "Loaded", "Located", "load"]
 
@@ -66,19 +66,18 @@ def load(text: str, *, file: str, resolve: Resolve = references.from_system) -> 
         refused = locate(problems, document.lines, file)
         refused.files = expanded.files
         raise refused
+    effective = overlay.effective(parts.overlay, parts.routes, parts.trees)
+    doubts = doubtful(Whole(config, effective, document.root))
+    warnings = tuple(locate(doubts, document.lines, file).errors)
     return Loaded(
         config=config,
         shown=references.masked(document.root),
         files=expanded.files,
         hash=_hash(text, expanded),
-        effective=overlay.effective(parts.overlay, parts.routes, parts.trees),
+        effective=effective,
         overlay=parts.overlay,
-        warnings=_warnings(parts, document.lines, file),
+        warnings=warnings,
     )
-
-
-def _warnings(parts: Parts, lines: Mapping[Path, int], file: str) -> tuple[Located, ...]:
-    return tuple(locate(doubtful(parts.routes, parts.upstreams), lines, file).errors)
 
 
 def _decode(root: object) -> tuple[Config | None, list[Problem]]:

@@ -44,9 +44,62 @@ def test_another_upstream_without_keys(extra: str, key: str) -> None:
         assert told(TWO % (said, extra)) == []
 
 
+ONE = """listeners: [{address: "127.0.0.1:0"}]
+upstreams:
+  a: {endpoints: [{url: "http://a/v1"}]}
+routes:
+  - {upstream: a}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("{upstream: a}", "{upstream: a, match: {path: '/v2/*'}}",
+         "5: routes[0].match.path: `*` stands for itself"),
+        ("{upstream: a}", "{upstream: a, match: {path: /v1/chat}}",
+         "5: routes[0].match.path: calls are sent to /v1/v1/...: an endpoint of a has"),
+        ("{upstream: a}", "{upstream: a, match: {model: '^o[13].*'}}",
+         "5: routes[0].match.model: is a glob"),
+        ("{upstream: a}", "{upstream: a, match: {headers: {x-a: 'a|b'}}}",
+         "5: routes[0].match.headers.x-a: is a glob"),
+        ("{upstream: a}", "{upstream: a, policy: {timeouts: {first_byte: 5s, total: 2s}}}",
+         "5: routes[0]: `first_byte` never runs out at a: `total` is shorter"),
+        ("/v1\"}]", "/v1\"}], tls: {server_name: x}", "3: upstreams.a.tls: not used"),
+        ("/v1\"}]", "/v1\"}], credentials: {header: x, value: 'Bearer $OPENAI_KEY'}",
+         "3: upstreams.a.credentials.value: `$` stands for itself"),
+        ("  a:", "  b: {endpoints: [{url: http://b}]}\n  a:", "3: upstreams.b: no route goes"),
+        ("routes:", "policies: {p: {}}\nroutes:", "4: policies.p: nothing uses it"),
+    ],
+)  # fmt: skip
+def test_what_is_hardly_meant(old: str, new: str, expected: str) -> None:
+    assert told(ONE) == []
+    (warning,) = told(ONE.replace(old, new, 1))
+    assert warning.startswith(f"f.yaml:{expected}")
+    assert "OPENAI_KEY" not in warning
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("{upstream: a}", "{upstream: a, match: {path: /v1/}, rewrite: /}"),
+        ("{upstream: a}", "{upstream: a, match: {path: /v2/}}"),
+        ("{upstream: a}", "{upstream: a, match: {model: 'gpt-4.*'}}"),
+        ("{upstream: a}", "{upstream: a, policy: {timeouts: {first_byte: 2s, total: 2s}}}"),
+        ('http://a/v1"}]', 'https://a/v1"}], tls: {server_name: x}'),
+        ('/v1"}]', "/v1\"}], credentials: {header: x, value: 'Bearer ${env:KEY}'}"),
+        ("{upstream: a}", "{upstream: a, policy: p}\npolicies: {p: {}}"),
+        ('0"}]', '0", trust: {headers: true}}]\npolicies: {p: {}}'),
+    ],
+)
+def test_what_is_meant(old: str, new: str) -> None:
+    assert old in ONE
+    assert told(ONE.replace(old, new, 1)) == []
+
+
 def test_the_routes_own_upstream_is_not_another() -> None:
-    assert told(TWO % ("null", "fallback: [{upstream: a, model: x}]")) == []
-    assert told(TWO % ("null", "mirror: {upstream: a}")) == []
+    for extra in ("fallback: [{upstream: a, model: x}]", "mirror: {upstream: a}"):
+        assert told(TWO % ("null", extra)) == ["f.yaml:4: upstreams.b: no route goes there"]
 
 
 def shown() -> list[str]:

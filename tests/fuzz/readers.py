@@ -82,6 +82,9 @@ def _alias(data: bytes, content_type: bytes = b"application/json") -> None:
             asked.with_model("m")
 
 
+_URLENCODED: Final = b"application/x-www-form-urlencoded"
+
+
 def _form(data: bytes) -> None:
     _alias(b"--x" + data, b"multipart/form-data; boundary=x")
 
@@ -112,6 +115,7 @@ READERS: Final[dict[str, Reader]] = {
     "model": Reader(glance, _BODY),
     "alias": Reader(_alias, _BODY),
     "form": Reader(_form, _BODY),
+    "urlencoded form": Reader(lambda data: _alias(data, _URLENCODED), _BODY),
     "gzip": Reader(lambda data: _unpack(data, b"gzip"), _BODY),
     "deflate": Reader(lambda data: _unpack(data, b"deflate"), _BODY),
     "path": Reader(lambda data: plain(data.decode("latin-1")), _HEAD),
