@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from random import Random
 from typing import ClassVar, Final, NamedTuple, Self
 
 from tests.fuzz import request_inputs
 from tests.fuzz.cases import Case, Fault, Fuzzer
-from tests.fuzz.judge import Reply, Requests, read_reply, read_requests
+from tests.fuzz.judge import Requests, read_reply, read_requests
 from tests.fuzz.lenient import ends
 from tests.fuzz.mutate import bytewise, cut, mutated
 from tests.fuzz.strict import NotStrict, Request, read_request
@@ -224,32 +225,37 @@ def segmentations(case: Case) -> list[list[bytes]]:
 
 
 def read_replies(data: bytes, closed: bool, methods: Sequence[bytes]) -> list[Seen]:
-    """The replies that a caller got, each judged by h11. *methods*: what it asked for."""
-    found: list[Seen] = []
-    while data:
-        method = methods[len(found)] if len(found) < len(methods) else b""
-        reply = _read_reply(data, closed, method)
-        if reply.interim and not (reply.status or reply.broken or closed):
-            break  # so far it was only told to continue
-        if reply.broken or not reply.complete:
-            raise Fault("a reply is no HTTP", f"{reply.broken or 'it is cut short'}: {data!r}")
-        code = reply[b"x-sidecar-error"].decode()
-        answers = int(reply[b"x-number"] or -1)
-        if not code and reply[b"x-method"] != b"HEAD" and reply.body != b"request %d" % answers:
-            raise Fault("a reply's body is another's", data)
-        found.append(Seen(reply.status, code, answers))
-        data = reply.rest
-    return found
+    """The replies that a caller got, each judged by h11.
+
+    *methods*: what it asked for, as far as h11 has read that. Behind that each may be a HEAD.
+    """
+    if not data:
+        return []
+    if methods:
+        return _replies(data, closed, methods[0], methods[1:])
+    try:
+        return _replies(data, closed, b"GET", ())
+    except Fault as fault:
+        with suppress(Fault):
+            return _replies(data, closed, b"HEAD", ())
+        raise fault from None
 
 
-def _read_reply(data: bytes, closed: bool, method: bytes) -> Reply:
-    """The first reply in *data*. Without a *method*, the head that was asked with is malformed."""
-    reply = read_reply(data, method or b"GET", closed=closed)
+def _replies(data: bytes, closed: bool, method: bytes, methods: Sequence[bytes]) -> list[Seen]:
+    """The same, where the first answers *method*."""
+    reply = read_reply(data, method, closed=closed)
     if said := reply[b"x-method"]:
-        return read_reply(data, said, closed=closed)
-    if not method and not reply.complete:  # it may have been one to a HEAD
-        return read_reply(data, b"HEAD", closed=closed)
-    return reply
+        reply = read_reply(data, said, closed=closed)
+    if reply.interim and not (reply.status or reply.broken or closed):
+        return []  # so far it was only told to continue
+    if reply.broken or not reply.complete:
+        raise Fault("a reply is no HTTP", f"{reply.broken or 'it is cut short'}: {data!r}")
+    code = reply[b"x-sidecar-error"].decode()
+    answers = int(reply[b"x-number"] or -1)
+    if not code and said != b"HEAD" and reply.body != b"request %d" % answers:
+        raise Fault("a reply's body is another's", data)
+    seen = Seen(reply.status, code, answers)
+    return [seen, *read_replies(reply.rest, closed, methods)]
 
 
 def agree(one: Outcome, other: Outcome) -> bool:
