@@ -58,9 +58,10 @@ class GrowthFuzzer(Fuzzer):
 
     async def check(self, case: Case) -> Hashable:
         reader = READERS[case.options["reader"]]
-        fixed = len(case.data) - len(pump_of(case.data))
+        before, _, after = parts(case.data)
+        fixed = len(before) + len(after)
         for size in sizes(reader.most):
-            if fixed > size // 4:  # it is not the pump that most of it is
+            if fixed > size // 2:  # it is not the pump that most of it is
                 continue
             small, large = pumped(case.data, size), pumped(case.data, size * FACTOR)
             found = grows_too_fast(lambda: reader.read(small), lambda: reader.read(large))  # noqa: B023
@@ -75,14 +76,16 @@ def sizes(most: int) -> list[int]:
     return [most // FACTOR**power for power in (3, 2, 1)]
 
 
-def pump_of(data: bytes) -> bytes:
-    """What is repeated of *data*."""
-    return data.split(_MARK)[1] if _MARK in data else data
+def parts(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """What stands before, what is repeated (without marks, all of it), and what stands behind."""
+    if _MARK not in data:
+        return b"", data, b""
+    before, pump, *rest = data.split(_MARK)
+    return before, pump, b"".join(rest)
 
 
 def pumped(data: bytes, size: int) -> bytes:
-    """*data* with what stands between its marks repeated, as far as *size* bytes allow."""
-    before, pump, *rest = data.split(_MARK) if _MARK in data else (b"", data)
-    after = b"".join(rest)
+    """*data* with what is to be repeated as often as *size* bytes allow."""
+    before, pump, after = parts(data)
     count = max(1, (size - len(before) - len(after)) // max(1, len(pump)))
     return before + pump * count + after

@@ -17,6 +17,8 @@ _MOST: Final = 28.0
 """Times as long as it may take: between the two, on a scale of factors, and nearer to quadratic."""
 _SHORTEST: Final = 0.002
 """Seconds. What takes less for the large input is left alone: no stranger gains by it."""
+_LONGEST: Final = 0.2
+"""Seconds. Where the small input takes more, the large one is not tried: it might take for ever."""
 _TIMES: Final = 3
 """Runs, of which the shortest counts."""
 _CONFIRMED: Final = 3
@@ -46,11 +48,14 @@ def grows_too_fast(small: Work, large: Work) -> str | None:
 
 
 def _looks_so(small: Work, large: Work) -> str | None:
+    short = seconds(small, 1)
+    if short > _LONGEST:
+        return f"{short:.2f} s for the smaller input"
     long = seconds(large, 1)
     if long < _SHORTEST:
         return None
     long = min(long, seconds(large, _TIMES - 1))
-    short = seconds(small, _TIMES * 2)
+    short = min(short, seconds(small, _TIMES * 2))
     if long < _SHORTEST or long <= _MOST * short:
         return None
     return f"{short * 1e3:.2f} ms, and {long * 1e3:.2f} ms for {FACTOR} times as much"

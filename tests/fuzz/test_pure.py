@@ -377,6 +377,10 @@ def test_what_grows_too_fast(size: int, power: int) -> None:
     assert grows_too_fast(work(size), work(FACTOR * size))
 
 
+def test_what_takes_long_already_is_not_tried_with_more() -> None:
+    assert grows_too_fast(lambda: sum(range(4 * 10**7)), lambda: 1 // 0)
+
+
 def test_what_is_linear_is_left_alone() -> None:
     assert not grows_too_fast(lambda: sum(range(100_000)), lambda: sum(range(FACTOR * 100_000)))
 
@@ -398,6 +402,16 @@ async def test_a_reader_that_grows_too_fast(monkeypatch: Patch) -> None:
     monkeypatch.setitem(readers.READERS, "sniff", Reader(SLOW.search, 32 * 1024))
     case = Case(fuzz_growth._MARK.join((b"\nHost:", b" ", b"x")), {"reader": "sniff"})
     assert await fault_of(GrowthFuzzer(), case) == "the time of sniff grows too fast"
+
+
+async def test_growth_is_looked_at_where_most_of_the_input_grows(monkeypatch: Patch) -> None:
+    looked: list[object] = []
+    monkeypatch.setattr(fuzz_growth, "grows_too_fast", lambda *of: looked.append(of))
+    data = fuzz_growth._MARK.join((b"a" * 100, b"b", b"c" * 100))
+    await GrowthFuzzer().check(Case(data, {"reader": "target"}))  # at most 16 KiB
+    assert len(looked) == 1
+    await GrowthFuzzer().check(Case(b"abc", {"reader": "target"}))
+    assert len(looked) == 4
 
 
 def test_pumps() -> None:
