@@ -183,7 +183,9 @@ class ProxyFuzzer(Fuzzer):
         for piece in [first + pieces[0], *pieces[1:]] if pieces else [first]:
             client.send(piece)
             await self.world.turn()
-        await self.world.soon(lambda: self._somewhere(client), 1.0 if waits(case) else patience)
+        # Certificates take their time, the first most of it.
+        long = waits(case) or case.data.startswith(b"\x16")
+        await self.world.soon(lambda: self._somewhere(client), 5.0 if long else patience)
         await self.world.rests()
         if self.faults:
             raise self.faults[0]
