@@ -69,7 +69,15 @@ def test_as_many_go_before_as_is_said_at_most(clients: list[str], client: str) -
     while line.pop() != "me":
         gone += 1
     assert gone <= ahead <= len(clients)
-    assert ahead - gone <= len(set(clients)) or ahead == len(clients)
+
+
+def test_how_many_go_before() -> None:
+    assert filled("").ahead("a") == 0
+    assert filled("aaa").ahead("a") == 3
+    assert filled("aaa").ahead("b") == 1
+    assert filled("aaab").ahead("b") == 3
+    assert filled("aaab").ahead("c") == 2
+    assert filled("abcd").ahead("e") == 4
 
 
 @given(st.lists(CLIENTS, max_size=30), CLIENTS)
