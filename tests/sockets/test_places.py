@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.sockets.peers import GET, OK, Peer, Reply, Server, ok, until
+from tests.sockets.peers import GET, OK, Peer, Reply, Server, ok, post, until
 from tests.sockets.stage import Section, Stage, fails
 from tests.upstream.names import Names
 
@@ -61,9 +61,14 @@ async def test_by_the_model_in_the_body() -> None:
         assert await goes_to(stage, GET) == 1
 
 
+async def test_json_that_is_not_called_so_has_its_model() -> None:
+    async with Stage(**two({"model": "glm-*"})) as stage:
+        assert await goes_to(stage, chat("glm-4").replace(b"application/json", b"text/plain")) == 0
+
+
 async def test_a_body_that_is_no_json_has_no_model() -> None:
     async with Stage(**two({"model": "glm-*"})) as stage:
-        assert await goes_to(stage, chat("glm-4").replace(b"application/json", b"text/plain")) == 1
+        assert await goes_to(stage, post(12) + b"model: glm-4") == 1
 
 
 async def test_by_a_header() -> None:

@@ -144,7 +144,8 @@ async def test_a_wait_that_is_asked_for_is_kept() -> None:
     async with Fleet(one) as fleet:
         began = asyncio.get_running_loop().time()
         assert (await fleet.gets(chat()))[0] == 200
-        assert asyncio.get_running_loop().time() - began >= 0.2
+        # uvloop's clock counts whole milliseconds.
+        assert asyncio.get_running_loop().time() - began > 0.198
 
 
 async def test_a_wait_that_is_too_long_is_for_the_caller() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 
 from sidecar.upstream.lookup import AddrInfo, Lookups
+from tests.sockets.peers import until
 
 
 class Names:
@@ -17,6 +18,7 @@ class Names:
     def __init__(self, **answers: list[str]) -> None:
         self.answers = answers
         self.asked = 0
+        self.waiting = 0
         self.error: Exception | None = None
         """Raised instead of an answer: the resolver fails."""
         self.gate = asyncio.Event()
@@ -34,9 +36,18 @@ class Names:
             await asyncio.sleep(0.001)
         await turns()
 
+    async def answers_one(self) -> None:
+        """Answer the question that waits at the closed gate, or the next, and no other."""
+        await until(lambda: self.waiting > 0)
+        self.gate.set()
+        self.gate.clear()
+        await turns()
+
     async def find(self, host: str) -> list[AddrInfo]:
         self.asked += 1
+        self.waiting += 1
         await self.gate.wait()
+        self.waiting -= 1
         if self.error is not None:
             raise self.error
         if not self.answers.get(host):
