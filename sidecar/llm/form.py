@@ -18,12 +18,19 @@ _BOUNDARY: Final = re.compile(
     rb';[ \t]*boundary=(?:"([^"\\]{1,70})"|([^\s;,"]{1,70}))', re.IGNORECASE
 )
 """RFC 2046, section 5.1.1: at most 70 characters."""
+_HEAD: Final = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*+(?:\r\n|\Z))++")
 _DISPOSITION: Final = re.compile(
-    rb"(?:\A|\n)content-disposition:[ \t]*form-data([^\r\n]*)", re.IGNORECASE
+    rb"^content-disposition:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE
 )
-_PARAMETER: Final = re.compile(rb';[ \t]*([^\s=;"]+)=(?:"([^"]*)"|([^\s;"]*))')
+_PLAIN: Final = re.compile(
+    rb"""form-data(?:;[ \t]*+[A-Za-z0-9*-]++=
+        (?:"(?:[^"\\]|\\.)*+"|[!#$%&'*+.^_`|~0-9A-Za-z-]++)[ \t]*+)*+;?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""RFC 6266, section 4.1, as all read it."""
+_PARAMETER: Final = re.compile(rb""";[ \t]*([A-Za-z0-9*-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))""")
 _CODED: Final = re.compile(
-    rb"(?:\A|\n)content-transfer-encoding:[ \t]*(?!7bit|8bit|binary)", re.IGNORECASE
+    rb"^content-transfer-encoding:[ \t]*(?!7bit|8bit|binary)", re.IGNORECASE | re.MULTILINE
 )
 
 
@@ -71,8 +78,10 @@ def fields(body: bytes, content_type: bytes) -> Iterator[Field]:
     if not body.startswith(delimiter[2:]):
         raise BadForm("it does not begin with its boundary")
     at = len(delimiter) - 2
-    for _ in range(_MOST):
+    for count in range(1, _MOST + 1):
         if body.startswith(b"--", at):
+            if body.count(delimiter[2:]) != count:  # some take a line feed alone before it
+                raise BadForm("its boundary stands elsewhere too")
             return
         head = body.find(b"\r\n\r\n", at, at + _LONGEST_HEAD)
         end = body.find(delimiter, head + 2)
@@ -85,12 +94,14 @@ def fields(body: bytes, content_type: bytes) -> Iterator[Field]:
 
 def _field(head: bytes, start: int, end: int) -> Field:
     lines = _DISPOSITION.findall(head)
-    if len(lines) != 1:
+    if len(lines) != 1 or not _HEAD.fullmatch(head) or not _PLAIN.fullmatch(lines[0]):
         raise BadForm("a part has no plain name")
     parameters = [(key.lower(), one or other) for key, one, other in _PARAMETER.findall(lines[0])]
     keys = [key for key, _ in parameters]
-    if keys.count(b"name") != 1 or b"name*" in keys:
+    name = dict(parameters).get(b"name", b"\\")
+    # Some take what is escaped for itself, others the end of a text for the end of its value.
+    hidden = b"\\" in name or (b"\\" in lines[0] and b"model" in lines[0].lower())
+    if keys.count(b"name") != 1 or b"name*" in keys or hidden:
         raise BadForm("a part has no plain name")
-    name = dict(parameters)[b"name"]
     plain = not _CODED.search(head) and not {b"filename", b"filename*"} & set(keys)
     return Field(name, start, end, plain)
