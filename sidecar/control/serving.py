@@ -69,7 +69,7 @@ class Serving:
             tls = await off_loop(partial(self.registry.secure, config.upstreams))
             binding = self.registry.bind(config.upstreams, tls)
             snapshot = compile_snapshot(loaded, binding.upstreams, self.stats, draft)
-            log = self._new_log(config)
+            log = await off_loop(partial(self._new_log, config))
             await _publish(config.intercept)
             if not self.listeners:
                 self._set_buffers(config.buffers)

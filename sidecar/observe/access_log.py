@@ -197,8 +197,10 @@ def _size(record: CallRecord) -> int:
 def _open(path: str) -> int:
     if path == "-":
         return _STANDARD_OUTPUT
-    # Appending, so that a rotation by copy and truncate leaves no hole.
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    # Appending, so that a rotation by copy and truncate leaves no hole. And not blocking: a pipe
+    # that nobody reads is an error then, where opening it would wait for a reader.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    return os.open(path, flags, 0o640)
 
 
 _encode: Final = msgspec.json.Encoder().encode

@@ -232,6 +232,19 @@ def test_standard_output_is_written_and_left_open(capfd: pytest.CaptureFixture[s
     assert ids(out.removesuffix("still open\n")) == ["r1"]
 
 
+def test_a_pipe_that_nobody_reads_is_an_error_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="No such device"):
+        AccessLog(str(path), 10, Drops())
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    log = AccessLog(str(path), 10, Drops())
+    log.append(record())
+    log.close()
+    assert ids(os.read(reader, 4096).decode()) == ["r0"]
+    os.close(reader)
+
+
 def test_a_file_that_cannot_be_opened_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         AccessLog(str(tmp_path / "missing" / "access.log"), 10, Drops())
