@@ -23,6 +23,7 @@ def run(file: Path | None, *, health_port: int | None, level: str | None) -> int
     *health_port* and *level* are for whoever starts us and can't change the file: an injector.
     """
     logs.setup("info")
+    logs.take_over()
     raise_limit()
     try:
         uvloop.run(_serve(file, Overrides(health=_everywhere(health_port), log_level=level)))

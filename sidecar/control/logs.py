@@ -25,20 +25,19 @@ _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "
 def setup(level: str, stream: TextIO | None = None) -> None:
     """Send all logging to *stream* and set our *level*.
 
-    Where *stream* is None it goes to standard error, for which nothing waits then. So does what
-    Python itself would write there: crashes, and what goes wrong in destructors. What libraries log
-    is shown from warnings on, whatever our own level.
+    Where *stream* is None it goes to standard error, for which nothing waits then. What libraries
+    log is shown from warnings on, whatever our own level.
     """
     handler: logging.Handler
-    if stream is not None:
-        handler = logging.StreamHandler(stream)
-    elif sys.stderr is None:  # closed by whoever started us
+    out = sys.stderr if stream is None else stream
+    fd = None if stream is not None else _descriptor(out)
+    if fd is not None:
+        handler = LogWriter(fd)
+    elif out is not None:
+        handler = logging.StreamHandler(out)
+    else:  # closed by whoever started us
         handler = logging.NullHandler()
-    else:
-        handler = LogWriter(sys.stderr.fileno())
-        stream = sys.stderr
-        _take_over()
-    human = stream is not None and stream.isatty()
+    human = out is not None and out.isatty()
     handler.setFormatter(HumanFormatter() if human else JsonFormatter())
     _ROOT.handlers[:] = [handler]
     _ROOT.setLevel(logging.WARNING)
@@ -50,8 +49,15 @@ def dropped() -> int:
     return sum(handler.dropped for handler in _ROOT.handlers if isinstance(handler, LogWriter))
 
 
-def _take_over() -> None:
-    """Log what Python writes to standard error by itself, and would wait for."""
+def _descriptor(stream: TextIO | None) -> int | None:
+    try:
+        return None if stream is None else stream.fileno()
+    except OSError:  # something that stands in for a file
+        return None
+
+
+def take_over() -> None:
+    """Log what Python itself writes to standard error, and would wait for: crashes, say."""
     logging.captureWarnings(True)
     sys.excepthook = _crashed
     threading.excepthook = lambda args: _crashed(

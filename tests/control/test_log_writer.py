@@ -143,7 +143,10 @@ CRASHES = {
 
 @pytest.mark.parametrize("crash", CRASHES.values(), ids=CRASHES)
 def test_crashes_get_out(crash: str) -> None:
-    program = "import threading, warnings\nfrom sidecar.control import logs\nlogs.setup('info')\n"
+    program = (
+        "import threading, warnings\nfrom sidecar.control import logs\n"
+        "logs.setup('info'); logs.take_over()\n"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program + crash], capture_output=True, text=True, check=False
     )
@@ -154,7 +157,7 @@ def test_crashes_get_out(crash: str) -> None:
 
 def test_a_crash_ends_though_nobody_reads_of_it() -> None:
     program = (
-        "from sidecar.control import logs\nimport logging\nlogs.setup('info')\n"
+        "from sidecar.control import logs\nimport logging\nlogs.setup('info'); logs.take_over()\n"
         "for _ in range(300): logging.getLogger('sidecar').info('x' * 1000)\n"
         "raise ValueError"
     )
