@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 from collections import deque
 from threading import Event, Lock, Thread
 from typing import Final
+
+from sidecar.observe.access_log import wait_writable
 
 QUEUED: Final = 2**20
 """Bytes of lines that wait at most: some thousand lines. More are dropped, and counted."""
@@ -95,7 +96,7 @@ class LogWriter(logging.Handler):
                 try:
                     view = view[os.write(self._fd, view) :]
                 except BlockingIOError:  # somebody who shares the descriptor made it so
-                    select.select((), (self._fd,), (), 1.0)
+                    wait_writable(self._fd, 1.0)
         except OSError:  # the reader is gone, or the disk is full
             with self._guard:
                 self.dropped += len(lines)

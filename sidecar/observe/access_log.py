@@ -170,7 +170,7 @@ class AccessLog:
             try:
                 view = view[os.write(self._fd, view) :]
             except BlockingIOError:  # standard output may share a pipe that someone set so
-                select.select((), (self._fd,), (), GATHER)
+                wait_writable(self._fd, GATHER)
 
     def _turn_over(self) -> None:
         if not self._reopen:
@@ -192,6 +192,13 @@ class AccessLog:
 def _size(record: CallRecord) -> int:
     """Bytes that *record* takes, about."""
     return _RECORD + len(record.path) + len(record.user_agent)
+
+
+def wait_writable(fd: int, seconds: float) -> None:
+    """Return when *fd* takes more, or after *seconds*. select(2) knows no descriptor over 1,023."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    poll.poll(seconds * 1000)
 
 
 def _open(path: str) -> int:

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import resource
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from sidecar.observe.access_log import (
     CallRecord,
     line,
     rfc3339,
+    wait_writable,
 )
 
 
@@ -230,6 +232,19 @@ def test_standard_output_is_written_and_left_open(capfd: pytest.CaptureFixture[s
     os.write(1, b"still open\n")
     out = capfd.readouterr().out
     assert ids(out.removesuffix("still open\n")) == ["r1"]
+
+
+def test_a_descriptor_of_any_number_is_waited_for() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2000:
+        pytest.skip("too few descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+    reader, writer = os.pipe()
+    high = fcntl.fcntl(writer, fcntl.F_DUPFD, 1500)  # select(2) would refuse it
+    wait_writable(high, 10.0)
+    for fd in (reader, writer, high):
+        os.close(fd)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_pipe_that_nobody_reads_is_an_error_at_once(tmp_path: Path) -> None:
