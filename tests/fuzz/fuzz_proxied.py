@@ -15,6 +15,7 @@ from tests.fuzz.fuzz_requests import check_forwarded, reply_to
 from tests.fuzz.mutate import bytewise, cut, mutated
 from tests.fuzz.strict import NotStrict, Request, read_request
 from tests.fuzz.world import End, World
+from tests.http.test_client_hello import real_hello
 
 ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _SNIFF: Final = "200ms"
@@ -23,8 +24,9 @@ to send, so that few cases may be such that it has to wait."""
 _WAITING: Final = 0.02
 """Share of these that are tried."""
 _PATIENCE: Final = 0.03
+_LEAF: Final = 0.15
 _MORE_PATIENCE: Final = 0.5
-"""Seconds that it gets to do something with a connection, at first and on a second look."""
+"""Seconds that it gets to do something with a connection, TLS included, and on a second look."""
 _CONFIRMED: Final = 3
 """Differences in a row before one counts: it may not have waited for us on a busy machine."""
 _BYTEWISE: Final = 100
@@ -36,6 +38,10 @@ _PASSED_ON: Final = re.compile(
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*\r\n)+\r\n"
 )
 """A head that an origin gets: nothing that ends a line otherwise, nothing that is no field."""
+
+
+HOSTS: Final = ("a.example", "api.example")
+"""Those that routes name. Inputs ask for them, and for others."""
 
 
 class Went(NamedTuple):
@@ -114,6 +120,12 @@ class ProxyFuzzer(Fuzzer):
         self._far_port = ports[0]
         self.world.config |= configuration(ports[1], self._folder.name)
         await self.world.__aenter__()
+        try:
+            for host in HOSTS:
+                await self._make_leaf(host)
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -121,6 +133,17 @@ class ProxyFuzzer(Fuzzer):
         for server in self._servers:
             server.close()
         self._folder.cleanup()
+
+    async def _make_leaf(self, host: str) -> None:
+        """Have the certificate made that *host* is intercepted with: the first takes its time."""
+        client = await self.world.caller()
+        client.send(self._first_line(Case(b"", {"form": "connect"})) + real_hello(host))
+        told = len(ESTABLISHED)
+        try:
+            await self.world.until(lambda: len(client.received) > told, "TLS is not answered")
+        finally:
+            client.reset()
+            await self.world.is_empty()
 
     def fresh(self, random: Random) -> Case:
         form = random.choice(_FORMS)
@@ -183,9 +206,8 @@ class ProxyFuzzer(Fuzzer):
         for piece in [first + pieces[0], *pieces[1:]] if pieces else [first]:
             client.send(piece)
             await self.world.turn()
-        # Certificates take their time, the first most of it.
-        long = waits(case) or case.data.startswith(b"\x16")
-        await self.world.soon(lambda: self._somewhere(client), 5.0 if long else patience)
+        long = 1.0 if waits(case) else _LEAF if case.data.startswith(b"\x16") else patience
+        await self.world.soon(lambda: self._somewhere(case, client), long)
         await self.world.rests()
         if self.faults:
             raise self.faults[0]
@@ -197,10 +219,11 @@ class ProxyFuzzer(Fuzzer):
             return b"GET http://127.0.0.1:%d/x?y HTTP/1.1\r\n" % self._far_port
         return b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\n\r\n" % self._far_port
 
-    def _somewhere(self, client: End) -> bool:
+    def _somewhere(self, case: Case, client: End) -> bool:
         """Whether it is clear what becomes of the connection."""
         told = client.received.removeprefix(ESTABLISHED)
-        return bool(client.closed or told or (self.far and self.far[0].received))
+        far = self.far and (self.far[0].received or not case.data)
+        return bool(client.closed or told or far)
 
     def _went(self, case: Case, client: End) -> Went:
         far = b"".join(end.received for end in self.far)
@@ -248,8 +271,7 @@ def configuration(port: int, folder: str) -> dict[str, object]:
         "listeners": [{"address": "127.0.0.1:0", "mode": "forward"}],
         "upstreams": {"u": {"endpoints": [{"url": f"http://127.0.0.1:{port}"}]}},
         "routes": [
-            {"match": {"host": "api.example"}, "upstream": "u"},
-            {"match": {"host": "a.example"}, "upstream": "u"},
+            *({"match": {"host": host}, "upstream": "u"} for host in HOSTS),
         ],
         "policies": {"default": {"retry": {"max": 0}}},
         "intercept": {

@@ -387,13 +387,22 @@ async def test_a_call_of_an_intercepted_host_that_is_not_strict(monkeypatch: Pat
         await fuzzer.check(connects(ROUTED))
 
 
+async def test_tls_that_is_not_answered(monkeypatch: Patch) -> None:
+    async def closes(gate: Any, sock: Any, *_: object) -> None:
+        gate.close(sock)
+
+    monkeypatch.setattr(interceptor.Interceptor, "_terminate", closes)
+    with pytest.raises(Fault, match="TLS is not answered"):
+        await ProxyFuzzer().__aenter__()
+
+
 async def test_a_connect_that_is_not_answered(monkeypatch: Patch) -> None:
     async def waits(gate: Any, sock: Any, *_: object) -> None:
         await asyncio.sleep(0.3)
         gate.close(sock)
 
-    monkeypatch.setattr(forward.Forward, "_do", waits)
     async with found(ProxyFuzzer(), "CONNECT is not answered") as fuzzer:
+        monkeypatch.setattr(forward.Forward, "_do", waits)
         await fuzzer.check(connects(ROUTED))
 
 
