@@ -106,8 +106,10 @@ class Load:
 
     def at_least(self, seconds: float) -> None:
         """An attempt was given up that had taken so long already."""
-        if self.latency and seconds > self.latency:
-            self.latency += _UP * (seconds - self.latency)
+        if self.latency:
+            self.latency += _UP * max(0.0, seconds - self.latency)
+        elif 0.0 < self.total.usual < seconds:  # it has not answered yet, and others have
+            self.latency = seconds
 
     def outrun(self, now: float) -> None:
         """Another endpoint was faster, though it was asked later."""

@@ -80,10 +80,15 @@ def test_an_attempt_that_was_given_up_took_at_least_so_long(given: float, latenc
     assert (made.errors, made.seen_at) == (0.0, 1.0)
 
 
-def test_of_who_has_not_answered_yet_nothing_is_known() -> None:
+def test_of_who_has_not_answered_yet_it_is_the_first_news() -> None:
     made = load()
     made.at_least(9.0)
+    assert made.latency == 0.0  # nobody knows whether that is long
+    made.total.usual = 2.0
+    made.at_least(1.0)
     assert made.latency == 0.0
+    made.at_least(3.0)
+    assert made.latency == 3.0
 
 
 def test_to_be_outrun_is_worse_than_to_be_slow() -> None:

@@ -13,6 +13,7 @@ from sidecar.observe.stats import RouteStats
 from sidecar.policy.budget import Budget, BudgetSettings
 from sidecar.policy.quantile import Quantile
 from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
+from tests.sockets.peers import until
 
 
 class Exchange:
@@ -105,6 +106,39 @@ async def test_what_was_given_up_counts_too(
     await task
     assert observed.value(1.0, counted) is not None or not counted
     assert observed.value(1.0, counted + 1) is None
+
+
+async def test_who_began_before_it_was_known_what_is_late_is_hedged_then() -> None:
+    attempts, observed = Attempts(), Quantile()
+    settings = HedgeSettings(None, 0.5, 3, frozenset())
+    budget = Budget(BudgetSettings(1.0, 10.0, 10.0))
+    hedge = Hedge(cast("Any", attempts), settings, budget, observed, RouteStats(), lambda _: True)
+    call = SimpleNamespace(body=SimpleNamespace(complete=True), hedged=False)
+    task = asyncio.create_task(cast("Any", hedge(cast("Any", call))))
+    await asyncio.sleep(0.2)
+    assert len(attempts.futures) == 1
+    for _ in range(3):
+        observed.observe(0.01)
+    await until(lambda: len(attempts.futures) == 2)
+    won = ends(attempts.futures[1], 200)
+    assert await task is won
+
+
+@pytest.mark.parametrize(("wanted", "budget"), [(False, 10.0), (True, 0.0)])
+async def test_a_second_that_may_not_be(wanted: bool, budget: float) -> None:
+    attempts = Attempts()
+    settings = HedgeSettings(0.0, 0.95, 1, frozenset())
+    bound = Budget(BudgetSettings(0.0, budget, 10.0))
+    hedge = Hedge(
+        cast("Any", attempts), settings, bound, Quantile(), RouteStats(), lambda _: wanted
+    )
+    call = SimpleNamespace(body=SimpleNamespace(complete=True), hedged=False)
+    task = asyncio.create_task(cast("Any", hedge(cast("Any", call))))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (len(attempts.futures), call.hedged) == (1, False)
+    won = ends(attempts.futures[0], 200)
+    assert await task is won
 
 
 async def test_both_may_raise() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -33,14 +34,26 @@ async def gray(policy: dict[str, Any], balance: str, seed: int) -> tuple[Summary
     return Summary(outcomes), fleet.share(servers[0], half)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_hedges_do_not_hide_an_endpoint_that_hangs(seed: int) -> None:
-    hedged, share = run(gray(TUNED, "dynamic", seed), seed)
-    unhedged, _ = run(gray(UNHEDGED, "dynamic", seed), seed)
-    assert hedged.ok == 1.0
-    assert share < 0.01
-    assert hedged.p99 < 0.5
-    assert hedged.mean < unhedged.mean + 0.01
+def test_hedges_do_not_hide_an_endpoint_that_hangs() -> None:
+    hedged = [run(gray(TUNED, "dynamic", seed), seed) for seed in range(1, 7)]
+    unhedged = [run(gray(UNHEDGED, "dynamic", seed), seed) for seed in range(1, 7)]
+    assert all(summary.ok == 1.0 for summary, _ in hedged)
+    assert all(summary.p99 < 0.5 for summary, _ in hedged)
+    assert fmean(share for _, share in hedged) < 0.01  # by chance, all trials may go well
+    assert fmean(s.mean for s, _ in hedged) < fmean(s.mean for s, _ in unhedged)
+
+
+def test_the_first_calls_are_hedged_as_soon_as_it_is_known_what_is_late() -> None:
+    """One of five is slow, and nobody knows which."""
+
+    async def start(seed: int) -> int:
+        servers = [Server(number, seed, latency=USUAL) for number in range(5)]
+        servers[4].latency = lognormal(1.45, 0.2)
+        fleet = Fleet(*servers, policy=TUNED, upstream={"balance": "dynamic"}, seed=seed)
+        outcomes = await fleet.open_load(60, 2, lambda _: fleet.call(patience=3.0))
+        return sum(each.seconds > 0.9 for each in outcomes)
+
+    assert sum(run(start(seed), seed) for seed in range(1, 11)) <= 20
 
 
 @pytest.mark.parametrize("policy", [{}, {"hedge": {}}])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecar.errors import TimedOut, forget_frames
 from sidecar.proxy.layers.attempt import OUTRUN
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from sidecar.proxy.call import Call
     from sidecar.proxy.exchange import Exchange
     from sidecar.proxy.layer import Layer
+
+
+_LOOK: Final = 0.05
+_LONGEST_LOOK: Final = 1.0
+"""Seconds between two looks whether enough calls were seen: twice as long each time."""
 
 
 class HedgeSettings(NamedTuple):
@@ -67,15 +72,13 @@ class Hedge:
         """Return the better of two exchanges; the other's connection is closed at once."""
         now = time.monotonic()
         self._budget.count(now)
-        delay = self._delay()
-        if delay is None or not call.body.complete:  # a body that streams can't go to two
+        if not call.body.complete:  # a body that streams can't go to two
             return await self._timed(call)
         call.hold_interims = True
         first = asyncio.create_task(self._timed(call))
         tasks, place = [first], None
         try:
-            done, _ = await asyncio.wait(tasks, timeout=delay)
-            if not done:
+            if await self._is_late(first, now):
                 place = self._place(call)
             if place is not None:
                 tasks.append(asyncio.create_task(self._timed(call)))
@@ -90,6 +93,22 @@ class Hedge:
                 place()
         self._stats.hedges_won += winner is not first and winner.exception() is None
         return winner.result()
+
+    async def _is_late(self, first: asyncio.Task[Exchange], began: float) -> bool:
+        """Whether *first* still runs when a second is due; wait until that is known.
+
+        While too few calls were seen, nobody knows when that will be; then it is looked for again:
+        the first calls of all may be the slowest, since nobody knows yet which endpoint is slow.
+        """
+        pause = _LOOK
+        while not first.done():
+            delay = self._delay()
+            left = pause if delay is None else began + delay - time.monotonic()
+            if left <= 0.0:
+                return True
+            await asyncio.wait((first,), timeout=left)
+            pause = min(2 * pause, _LONGEST_LOOK)
+        return False
 
     def _place(self, call: Call) -> Callable[[], None] | None:
         """Leave for a second attempt: what gives its place back. None: there is none now."""
