@@ -176,6 +176,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.parser = ResponseParser(cast("Exchange", None))
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else str(peer)
+        if self.closed:  # orphaned while it was being made
+            self.orphan()
 
     def data_received(self, data: bytes) -> None:
         """Parse into the exchange; then let it act once on all that came."""

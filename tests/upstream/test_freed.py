@@ -12,11 +12,14 @@ import pytest
 
 from sidecar.policy.breaker import BreakerSettings
 from sidecar.upstream import upstream as module
+from sidecar.upstream.connection import UpstreamConnection
 from sidecar.upstream.endpoint import Endpoint
 from sidecar.upstream.upstream import Template, Upstream
+from tests.listen.transports import Transport
 from tests.sockets.peers import GET, OK, Server
 from tests.sockets.stage import Stage
 from tests.upstream.names import Names, turns
+from tests.upstream.test_pool import Dialling
 from tests.upstream.test_registry import Serving, urls
 
 BREAKER = BreakerSettings(0.5, 0.8, None, 1, 30.0, 100, 1.0, 60.0, 0.0, 3)
@@ -126,3 +129,24 @@ async def test_a_connection_and_its_endpoint_after_their_call() -> None:
         assert endpoint() is None
         assert pool() is None
         client.closes()
+
+
+@pytest.mark.parametrize("made_first", [True, False])
+async def test_a_connection_that_nobody_waits_for_any_more(made_first: bool) -> None:
+    it = Dialling()
+    connection = UpstreamConnection(it.pool)
+    if made_first:
+        transport = Transport(connection)
+        connection.orphan()
+    else:  # its dial was cancelled a step before
+        connection.orphan()
+        transport = Transport(connection)
+    assert transport.closing
+    await turns()
+    assert transport.lost
+    parser = weakref.ref(connection.parser)
+    seen = weakref.ref(connection)
+    transport.protocol = asyncio.Protocol()
+    del connection, transport
+    await turns()
+    assert (seen(), parser()) == (None, None)
