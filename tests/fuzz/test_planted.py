@@ -5,50 +5,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from sidecar.http import request_parser, response_parser
 from sidecar.http.headers import status_line
-from sidecar.http.sniff import Protocol, Sniffed, sniff
 from sidecar.http.whole import whole_request, whole_response
-from sidecar.listen import forward, interceptor
 from sidecar.listen.downstream import DownstreamConnection
 from sidecar.proxy import reply, request, serve
 from sidecar.proxy.reply import ReplyWriter
-from tests.fuzz import fuzz_proxied, fuzz_replies, fuzz_requests, world
-from tests.fuzz.cases import Case, Fault, Fuzzer
-from tests.fuzz.fuzz_proxied import ProxyFuzzer
+from tests.fuzz import fuzz_replies, fuzz_requests, world
+from tests.fuzz.cases import Case, Fault
 from tests.fuzz.fuzz_replies import ReplyFuzzer
 from tests.fuzz.fuzz_requests import RequestFuzzer
+from tests.fuzz.planting import found
 from tests.fuzz.strict import read_request
 from tests.fuzz.world import World, check_line
-from tests.http.test_client_hello import real_hello
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /v1/chat HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 Patch = pytest.MonkeyPatch
-F = TypeVar("F", bound=Fuzzer)
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: Patch) -> None:
     """What never happens need not be waited for."""
     monkeypatch.setattr(world, "PATIENCE", 0.2)
-
-
-@asynccontextmanager
-async def found(fuzzer: F, kind: str) -> AsyncIterator[F]:
-    """A fault of this kind is raised within."""
-    async with fuzzer:
-        with pytest.raises(Fault) as raised:
-            yield fuzzer
-        assert raised.value.kind == kind
 
 
 def asks(data: bytes, listener: str = "plain") -> Case:
@@ -312,98 +298,6 @@ async def test_a_call_that_never_reaches_the_origin(monkeypatch: Patch) -> None:
     monkeypatch.setattr(DownstreamConnection, "_begin", lambda self, call: None)
     async with found(ReplyFuzzer(), "the origin got no request") as fuzzer:
         await fuzzer.check(answered(OK))
-
-
-# -- a forward proxy --
-
-ROUTED = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
-
-
-def connects(data: bytes, form: str = "connect") -> Case:
-    return Case(data, {"form": form})
-
-
-@pytest.mark.parametrize("form", ["connect", "early"])
-@pytest.mark.parametrize(
-    ("data", "where"),
-    [
-        (b"SSH-2.0-x\r\n", "far"),
-        (GET, "far"),
-        (ROUTED, "upstream"),
-        (ROUTED + b"x", "upstream"),
-        (real_hello("a.example", ["http/1.1"]), "tls"),
-        (real_hello("b.example", ["http/1.1"]), "far"),
-        (b"", "far"),
-    ],
-)
-async def test_all_is_well_with_a_proxy(data: bytes, where: str, form: str) -> None:
-    async with ProxyFuzzer() as fuzzer:
-        outcome: Any = await fuzzer.check(connects(data, form))
-        assert outcome[0].where == (where if data else "")
-        await fuzzer.audit()
-
-
-@pytest.mark.parametrize(
-    ("data", "where"), [(b"Host: x\r\n\r\nbody", "far"), (b"A : b\r\n\r\n", ""), (b"A: b", "")]
-)
-async def test_all_is_well_with_urls(data: bytes, where: str) -> None:
-    async with ProxyFuzzer() as fuzzer:
-        outcome: Any = await fuzzer.check(connects(data, "url"))
-        assert outcome[0].where == where
-
-
-async def test_a_tunnel_that_loses_bytes(monkeypatch: Patch) -> None:
-    right = fuzz_proxied.Far.data_received
-    monkeypatch.setattr(fuzz_proxied.Far, "data_received", lambda far, data: right(far, data[1:]))
-    async with found(ProxyFuzzer(), "a tunnel changes what passes through it") as fuzzer:
-        await fuzzer.check(connects(b"SSH-2.0-x\r\n"))
-
-
-async def test_a_tunnel_that_brings_back_something_else(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(fuzz_proxied.Far, "send", lambda far, data: far.transport.write(b"else"))
-    async with found(ProxyFuzzer(), "a tunnel changes what comes back") as fuzzer:
-        await fuzzer.check(connects(b"SSH-2.0-x\r\n"))
-
-
-async def test_first_bytes_that_are_judged_too_soon(monkeypatch: Patch) -> None:
-    other = Sniffed(Protocol.OTHER)
-    monkeypatch.setattr(interceptor, "sniff", lambda data: sniff(data) if len(data) > 9 else other)
-    kind = "segmentation changes where a connection goes"
-    async with found(ProxyFuzzer(), kind) as fuzzer:
-        await fuzzer.check(connects(ROUTED))
-
-
-async def test_a_url_whose_head_is_not_strict(monkeypatch: Patch) -> None:
-    planted = b"GET / HTTP/1.1\r\nA : b\r\n\r\n"
-    monkeypatch.setattr(forward, "passed_on_head", lambda head: planted)
-    async with found(ProxyFuzzer(), "what is passed on is no strict head") as fuzzer:
-        await fuzzer.check(connects(b"Host: x\r\n\r\n", "url"))
-
-
-async def test_a_call_of_an_intercepted_host_that_is_not_strict(monkeypatch: Patch) -> None:
-    right = request._lines
-    monkeypatch.setattr(request, "_lines", lambda call: right(call) + b"\r\nA : b")
-    async with found(ProxyFuzzer(), "what is forwarded is no strict HTTP") as fuzzer:
-        await fuzzer.check(connects(ROUTED))
-
-
-async def test_tls_that_is_not_answered(monkeypatch: Patch) -> None:
-    async def closes(gate: Any, sock: Any, *_: object) -> None:
-        gate.close(sock)
-
-    monkeypatch.setattr(interceptor.Interceptor, "_terminate", closes)
-    with pytest.raises(Fault, match="TLS is not answered"):
-        await ProxyFuzzer().__aenter__()
-
-
-async def test_a_connect_that_is_not_answered(monkeypatch: Patch) -> None:
-    async def waits(gate: Any, sock: Any, *_: object) -> None:
-        await asyncio.sleep(0.3)
-        gate.close(sock)
-
-    async with found(ProxyFuzzer(), "CONNECT is not answered") as fuzzer:
-        monkeypatch.setattr(forward.Forward, "_do", waits)
-        await fuzzer.check(connects(ROUTED))
 
 
 async def test_a_world_that_was_well_before() -> None:
