@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 _UP: Final = 0.5
 """How far one slow reply moves the average. Half way: peaks must be seen at once (as in linkerd2's
 peak EWMA), but an LLM's replies differ in length, and one long one is no verdict."""
-_USUAL: Final = 1 / 32
-"""How far one success moves what is usual."""
+_USUAL: Final = 32
+"""Successes of which what is usual is the average, about."""
 _ERRORS: Final = 0.1
 """How far one result moves the share of failures."""
 
@@ -30,13 +30,15 @@ class Report(NamedTuple):
 class Total:
     """What all endpoints of an upstream come to."""
 
-    __slots__ = ("cool_until", "in_flight", "usual")
+    __slots__ = ("cool_until", "in_flight", "seen", "usual")
 
     def __init__(self) -> None:
         self.in_flight = 0
         """Calls."""
         self.usual = 0.0
         """Average seconds to the first byte of the last successes; 0: none was seen."""
+        self.seen = 0
+        """Successes."""
         self.cool_until = -inf
         """When the last of them may be asked again without a second thought."""
 
@@ -46,7 +48,7 @@ class Load:
 
     __slots__ = (
         "cool_until", "errors", "in_flight", "latency", "name", "others", "pressure", "reported",
-        "reported_at", "seen_at", "since", "total", "weight",
+        "reported_at", "seen_at", "silent_since", "since", "total", "unanswered", "weight",
     )  # fmt: skip
 
     def __init__(self, name: str, weight: float, now: float, total: Total | None = None) -> None:
@@ -68,6 +70,10 @@ class Load:
         self.seen_at = now
         """When its last result came."""
         self.reported_at = -inf
+        self.unanswered = 0
+        """Attempts that were sent, and of which nothing is known yet."""
+        self.silent_since = now
+        """Since when nothing was heard of any of them."""
         self.cool_until = -inf
         """Until when it wants to be asked no more: another one is taken, if there is one."""
 
@@ -80,6 +86,17 @@ class Load:
         """It lets go of it."""
         self.in_flight -= 1
         self.total.in_flight -= 1
+
+    def ask(self, now: float) -> None:
+        """A request was sent. `answer` follows, once."""
+        if not self.unanswered:
+            self.silent_since = now
+        self.unanswered += 1
+
+    def answer(self, now: float) -> None:
+        """What became of one of them is known, or nobody wants to know any more."""
+        self.unanswered -= 1
+        self.silent_since = now
 
     def observe(self, seconds: float, failed: bool, now: float, decay: float) -> None:
         """An attempt told something: how long its reply's head took, or that it failed.
@@ -96,7 +113,8 @@ class Load:
             return
         self.errors *= min(kept, 1.0 - _ERRORS)
         total = self.total
-        total.usual += (seconds - total.usual) * _USUAL if total.usual else seconds
+        total.seen += 1
+        total.usual += (seconds - total.usual) / (total.seen if total.seen < _USUAL else _USUAL)
         if not self.latency:
             self.latency = seconds
         elif seconds > self.latency:

@@ -24,11 +24,11 @@ class Held:
     """Counts in the endpoint's load until `release`; `tell` feeds its breaker and its averages."""
 
     __slots__ = (
+        "_asked",
         "_decay",
         "_failed",
         "_permit",
         "_released",
-        "asked",
         "began",
         "breaker",
         "endpoint",
@@ -46,7 +46,7 @@ class Held:
         self.breaker = breaker
         self.began = now
         """Monotonic seconds. Connecting counts; waiting for a place in the pool, ours, does not."""
-        self.asked = False
+        self._asked = False
         """Whether the request was sent."""
         self._permit = permit
         self._decay = decay
@@ -54,6 +54,12 @@ class Held:
         """What was told; None: nothing yet."""
         self._released = False
         endpoint.load.begin()
+
+    def ask(self, now: float) -> None:
+        """The request was sent; once more, where its connection had died."""
+        if not self._asked:
+            self._asked = True
+            self.endpoint.load.ask(now)
 
     def answered(self, head: ResponseHead, now: float) -> None:
         """The endpoint has answered."""
@@ -73,15 +79,20 @@ class Held:
     def _limited(self, now: float) -> None:
         """The endpoint is well, but a quota is used up: that speaks neither for nor against it."""
         if self._failed is None:
-            self._failed = False
+            self._learn(False, now)
             self._cancel()
             self.endpoint.load.limit(now)
+
+    def _learn(self, failed: bool, now: float) -> None:
+        self._failed = failed
+        if self._asked:
+            self.endpoint.load.answer(now)
 
     def tell(self, failed: bool, now: float) -> None:
         """How the attempt went, as far as the endpoint is to be judged by it."""
         if self._failed is not None:
             return
-        self._failed = failed
+        self._learn(failed, now)
         seconds = now - self.began
         if self._permit is not None and self.breaker is not None:
             self.breaker.settle(self._permit, now, failed, seconds)
@@ -93,7 +104,7 @@ class Held:
         All that is known is how long it has taken already. If that is several times what is usual,
         a timer has run out, as far as the endpoint goes: the caller's own, or the hedge's.
         """
-        if self._failed is not None or self._released or not self.asked:
+        if self._failed is not None or self._released or not self._asked:
             return
         load, seconds = self.endpoint.load, now - self.began
         usual = load.total.usual
@@ -102,7 +113,7 @@ class Held:
             return
         load.at_least(seconds)
         if outrun:
-            self._failed = False
+            self._learn(False, now)
             load.outrun(now)
             if self._permit is not None and self.breaker is not None:
                 self.breaker.outrun(self._permit, now)
@@ -127,6 +138,8 @@ class Held:
         self.endpoint.load.end()
         if self._failed is None:
             self._cancel()
+            if self._asked:
+                self.endpoint.load.answer(time.monotonic())
 
     def _cancel(self) -> None:
         if self._permit is not None and self.breaker is not None:

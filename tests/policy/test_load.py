@@ -109,6 +109,25 @@ def test_what_is_usual_goes_by_all_endpoints_and_successes_only() -> None:
     assert total.usual == pytest.approx(0.5, abs=0.01)
 
 
+def test_silence_is_since_the_last_answer_while_one_is_owed() -> None:
+    made = load()
+    made.ask(5.0)
+    made.ask(6.0)
+    assert (made.unanswered, made.silent_since) == (2, 5.0)
+    made.answer(7.0)
+    assert (made.unanswered, made.silent_since) == (1, 7.0)
+    made.answer(8.0)
+    made.ask(20.0)
+    assert (made.unanswered, made.silent_since) == (1, 20.0)
+
+
+def test_what_is_usual_is_known_soon() -> None:
+    made = load()
+    for count, seconds in enumerate([0.002, 0.2, 0.2, 0.2], 1):
+        made.observe(seconds, False, float(count), 10.0)
+    assert made.total.usual == pytest.approx((0.002 + 0.6) / 4)
+
+
 def test_a_limit_costs_a_call_but_tells_no_latency() -> None:
     made = load((0.4, False, 1.0))
     made.limit(2.0)

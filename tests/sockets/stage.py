@@ -216,6 +216,11 @@ class Stage:
                 if count
             ]
         held += [
+            f"{each.load.in_flight} places at, {each.load.unanswered} answers of {each.name}"
+            for each in self.endpoints
+            if each.load.in_flight or each.load.unanswered
+        ]
+        held += [
             f"a pause without an owner: {connection.stray_pauses}"
             for listener in self.serving.listeners.values()
             for connection in listener.connections

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from sidecar.http.message import ResponseHead
@@ -15,10 +17,11 @@ __all__ = ["clock"]
 PATIENT: BreakerSettings = BREAKER._replace(min_calls=100)
 
 
-def place(usual: float) -> tuple[Held, Fleet]:
+def place(usual: float, asked: bool = True) -> tuple[Held, Fleet]:
     fleet = Fleet(A, B, breaker=PATIENT)
     held = fleet.hold(A)
-    held.asked = True
+    if asked:
+        held.ask(time.monotonic())
     held.endpoint.load.total.usual = usual
     held.endpoint.load.latency = usual
     return held, fleet
@@ -54,14 +57,13 @@ async def test_what_is_told(
     load = fleet.endpoint(A).load
     assert load.latency == pytest.approx(usual + max(0, (seconds - usual) / 2) * (usual > 0))
     assert (load.errors > 0) == (expected[0] > 0)
-    assert load.in_flight == 0
+    assert (load.in_flight, load.unanswered) == (0, 0)
 
 
 @pytest.mark.parametrize("outrun", [True, False])
 async def test_what_was_never_asked_can_not_be_slow(clock: Clock, outrun: bool) -> None:
     """It waited for a connection, which may have been our own line."""
-    held, fleet = place(0.1)
-    held.asked = False
+    held, fleet = place(0.1, asked=False)
     clock.now += 99.0
     held.give_up(clock.now, outrun=outrun)
     held.release()
@@ -82,6 +84,8 @@ async def test_what_has_answered_is_judged_by_its_answer(clock: Clock) -> None:
 
 async def test_it_is_told_once(clock: Clock) -> None:
     held, fleet = place(0.1)
+    held.ask(clock.now)
+    assert fleet.endpoint(A).load.unanswered == 1
     clock.now += 99.0
     for _ in range(2):
         held.give_up(clock.now, outrun=False)
@@ -95,10 +99,27 @@ async def test_a_trial_that_is_given_up_soon_gives_its_place_back(clock: Clock) 
     clock.now += 1.0
     for _ in range(5):
         held = fleet.hold(A)
-        held.asked = True
+        held.ask(time.monotonic())
         held.give_up(clock.now, outrun=False)
         held.release()
     assert fleet.endpoint(A).breakers["default"].status == "half_open"
+
+
+@pytest.mark.parametrize("end", ["tell", "limited", "give_up", "outrun", "release"])
+async def test_an_answer_is_owed_until_it_is_known_or_not_wanted(clock: Clock, end: str) -> None:
+    held, fleet = place(0.1)
+    clock.now += 0.2
+    if end == "tell":
+        held.tell(False, clock.now)
+    elif end == "limited":
+        head = ResponseHead()
+        head.status = 429
+        held.answered(head, clock.now)
+    elif end != "release":
+        held.give_up(clock.now, outrun=end == "outrun")
+    held.release()
+    load = fleet.endpoint(A).load
+    assert (load.unanswered, load.silent_since) == (0, clock.now)
 
 
 def test_nothing_is_usual_at_first() -> None:

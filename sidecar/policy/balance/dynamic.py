@@ -12,6 +12,9 @@ from sidecar.policy.load import Load
 _FIRST_GUESS: Final = 0.1
 """Seconds that anybody is thought to take while nobody has answered."""
 _LEARN: Final = 0.05
+_SILENCE: Final = 4.0
+"""Times what is usual, beyond which silence makes no further difference: one call may just take
+long."""
 _WORST: Final = 0.95
 """Failures beyond this make no further difference: some calls must try."""
 
@@ -25,6 +28,9 @@ class Dynamic:
     share of failures costs more than its own work: a failed call has to be made again (Envoy's
     client-side weighted round robin has an error penalty for the same reason); cubed, half of them
     failing makes it 8 times as dear.
+
+    An endpoint that owes answers is at least as slow as it has been silent for, whatever it was
+    before: else one that was quick and hangs now would draw all calls until one is given up.
 
     What an endpoint says of itself only shades what is seen of it: from 1 to 2, less as the report
     ages. It goes by the share of its calls that are others', and by how far others fill it. Were it
@@ -56,6 +62,9 @@ class Dynamic:
         for member, weight in (*found[start:], *found[:start]):
             faded = exp((member.seen_at - now) / self._decay)
             latency = member.latency * faded or self._usual
+            if member.unanswered:
+                silence = min(now - member.silent_since, _SILENCE * member.total.usual)
+                latency = max(latency, silence)
             success = 1.0 - _WORST * member.errors * faded
             burden = member.in_flight + 1.0
             age = now - member.reported_at

@@ -114,7 +114,7 @@ class Attempt:
                 held.began = time.monotonic() if connection.uses else connection.born
             exchange = Exchange(call, held, connection, timers)
             exchange.send()
-            held.asked = True
+            held.ask(time.monotonic())
             try:
                 await exchange.arrival()
             except BaseException:  # the caller left, or another attempt was faster

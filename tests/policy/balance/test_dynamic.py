@@ -140,6 +140,25 @@ def test_no_report_makes_it_cheaper(report: Report) -> None:
     assert picked(members) == {1}
 
 
+def test_one_that_was_quick_and_is_silent_now_is_as_slow_as_it_is_silent() -> None:
+    members = seen([1.0, 1.0], 0.01, 0.1)
+    members[0].ask(NOW)
+    assert picked(members, NOW + 0.05) == {0}
+    assert picked(members, NOW + 0.12) == {1}
+    members[0].answer(NOW + 0.12)
+    assert picked(members, NOW + 0.15) == {0}
+
+
+def test_one_call_that_takes_long_makes_it_no_more_than_so_dear() -> None:
+    members = seen([1.0, 1.0], 0.1, 0.1)
+    for member in members:
+        member.seen_at = NOW + 1000
+    members[0].ask(NOW)
+    for in_flight, cheapest in ((2, {1}), (4, {0})):  # four times what is usual
+        members[1].in_flight = in_flight
+        assert picked(members, NOW + 1000) == cheapest
+
+
 def test_two_of_many() -> None:
     members = seen([1.0] * 20, *[0.1 * rank for rank in range(1, 21)])
     counts = Picker(balancer("dynamic", members, NOW)).counts(5000, NOW)
