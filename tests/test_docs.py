@@ -193,23 +193,16 @@ def test_the_table_of_errors_is_what_the_code_raises() -> None:
 def raised_in(module: ast.Module) -> Iterator[tuple[str, int]]:
     """Code and status of each error that *module* makes."""
     for node in ast.walk(module):
-        if not isinstance(node, ast.Call):
-            continue
-        if isinstance(node.func, ast.Name):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             kind = getattr(errors, node.func.id, None)
             if isinstance(kind, type) and issubclass(kind, errors.CallError):
                 yield from made(kind, {each.arg: each.value for each in node.keywords})
-        elif isinstance(node.func, ast.Attribute) and node.func.attr == "_refuse" and node.args[1:]:
-            status, code = (ast.literal_eval(argument) for argument in node.args[1:])
-            yield code, status
 
 
 def made(
     kind: type[errors.CallError], keywords: dict[str | None, ast.expr]
 ) -> Iterator[tuple[str, int]]:
     code, status = keywords.get("code"), keywords.get("status")
-    if isinstance(code, ast.Name):
-        return  # passed on by `_refuse`, whose calls are looked at
     number = ast.literal_eval(status) if status else kind.status
     if isinstance(code, ast.JoinedStr):
         assert ast.unparse(code) == "f'{due.name}_timeout'", "name what this may become, below"

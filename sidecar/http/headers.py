@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from typing import Final
 
+from sidecar.http.fields import Fields, Header, Wanted
 from sidecar.http.keys import keys_among
-from sidecar.http.message import Head, Header, RequestHead, ResponseHead
+from sidecar.http.message import RequestHead, ResponseHead
+from sidecar.http.semantics import tokens
 
 CHUNKED_LINE: Final = b"\r\nTransfer-Encoding: chunked"
 CLOSE_LINE: Final = b"\r\nConnection: close"
@@ -45,16 +47,37 @@ how to read the body (RFC 9110, section 6.5.1). A server that merges trailers in
 take them for what the head did not say."""
 
 
-def _dropped(head: Head, drops: frozenset[bytes]) -> frozenset[bytes]:
-    drops |= {name for name in head.fields if name.startswith(SAID_TO_US)}
-    options = head.fields.get(b"connection")
+REQUEST_FIELDS: Final = Wanted(
+    NOT_FORWARDED_UPSTREAM
+    | _FRAMING
+    | {
+        b"authorization", b"api-key", b"content-encoding", b"content-type", b"cookie",
+        b"max-forwards", b"user-agent", b"x-api-key", b"x-goog-api-key",
+        b"x-stainless-read-timeout", b"x-stainless-retry-count", b"x-trace-id",
+    },
+    SAID_TO_US,
+)  # fmt: skip
+"""What is asked for in each request."""
+REPLY_FIELDS: Final = Wanted(
+    NOT_FORWARDED_DOWNSTREAM
+    | _FRAMING
+    | {
+        b"content-encoding", b"content-type", b"endpoint-load-metrics", b"retry-after",
+        b"x-request-id", b"x-should-retry", b"x-trace-id",
+    },
+    SAID_TO_US,
+)  # fmt: skip
+"""What is asked for in each reply."""
+
+
+def _dropped(fields: Fields, drops: frozenset[bytes]) -> frozenset[bytes]:
+    for name in fields.wanted:
+        if name.startswith(SAID_TO_US):
+            drops |= {name}
+    options = fields.get(b"connection")
     if options is None or options in _PLAIN_OPTIONS:
         return drops
-    return drops | (_tokens(options) - _FRAMING)
-
-
-def _tokens(value: bytes) -> set[bytes]:
-    return {token.strip() for token in value.lower().split(b",")}
+    return drops | (tokens(options) - _FRAMING)
 
 
 def _lines(headers: Sequence[Header], drops: frozenset[bytes]) -> bytes:
@@ -71,24 +94,20 @@ def request_lines(head: RequestHead, replaced: Set[bytes] = frozenset()) -> byte
     Without those that an attempt sets itself, what is said to the sidecar, and *replaced*, which
     has lower-case names.
     """
-    if head.lines is not None and not replaced:
-        return head.lines
-    drops = _dropped(head, NOT_FORWARDED_UPSTREAM) | replaced
-    lines = _lines(head.headers, drops)
-    if b"te" in head.fields and b"trailers" in _tokens(head.fields[b"te"]):
+    fields = head.fields
+    lines = fields.without(_dropped(fields, NOT_FORWARDED_UPSTREAM | replaced))
+    if b"te" in fields and b"trailers" in tokens(fields[b"te"]):
         lines += b"\r\nConnection: TE\r\nTE: trailers"  # RFC 9110, section 10.1.4
     return lines
 
 
 def response_lines(head: ResponseHead) -> bytes:
     """The server's header lines as they are sent downstream, each after a CRLF."""
-    if head.lines is not None:
-        return head.lines
-    drops = _dropped(head, NOT_FORWARDED_DOWNSTREAM)
+    drops = _dropped(head.fields, NOT_FORWARDED_DOWNSTREAM)
     if head.status == 204 or head.status < 200:
         # RFC 9110, section 8.6: these have no body, and some readers would wait for one.
         drops |= _LENGTH
-    return _lines(head.headers, drops)
+    return head.fields.without(drops)
 
 
 def status_line(head: ResponseHead) -> bytes:

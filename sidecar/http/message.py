@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, Protocol
+
+from sidecar.http.fields import NONE, Fields
+from sidecar.http.fields import Header as Header
 
 NO_BODY: Final = 0
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
-
-Header = tuple[bytes, bytes, bytes]
-"""(lower-case name, name as it was spelled, value)."""
 
 
 class Head:
@@ -21,17 +20,7 @@ class Head:
     body = NO_BODY
     """Length of the body in bytes, or CHUNKED, or UNTIL_CLOSE."""
     keep_alive = True
-    lines: bytes | None = None
-    """The header lines as they are sent on, each after a CRLF, where they are known already."""
-
-    def __init__(self) -> None:
-        self.headers: Sequence[Header] = ()
-        """In order and spelling, repeated ones too."""
-        self.fields: dict[bytes, bytes] = {}
-        """By lower-case name; repeated ones joined with a comma (RFC 9110, section 5.3).
-
-        Read only. Content-Length may be missing: it is in `body`.
-        """
+    fields: Fields = NONE
 
 
 class RequestHead(Head):
@@ -47,12 +36,18 @@ class RequestHead(Head):
     upgrade = False
     """A WebSocket handshake: if the server agrees, bytes flow freely both ways."""
 
+    def __repr__(self) -> str:
+        return f"<RequestHead {self.method.decode('latin-1')} {self.target.decode('latin-1')}>"
+
 
 class ResponseHead(Head):
     """A response's head."""
 
     status = 0
     reason = b""
+
+    def __repr__(self) -> str:
+        return f"<ResponseHead {self.status}>"
 
 
 class RequestSink(Protocol):

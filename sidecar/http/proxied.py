@@ -91,9 +91,7 @@ def passed_on_head(head: RequestHead) -> bytes:
     left = hops_left(head)
     if left is not None:
         drops |= {b"max-forwards"}
-    lines = b"".join(
-        b"\r\n%b: %b" % (name, value) for low, name, value in head.headers if low not in drops
-    )
+    lines = head.fields.without(drops)
     if left is not None:
         lines += b"\r\nMax-Forwards: %d" % (left - 1)
     return b"%b %b HTTP/1.1\r\nHost: %b%b\r\nConnection: close\r\n\r\n" % (

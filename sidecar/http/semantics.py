@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
-from sidecar.http.message import CHUNKED, NO_BODY, RequestHead, ResponseHead
-
-_REASON: Final = re.compile(rb"[\t -~\x80-\xff]*")
+from sidecar.http.message import NO_BODY, Head, RequestHead, ResponseHead
 
 
-def valid_reason(reason: bytes, longest: int) -> bool:
-    """RFC 9112, section 4: no control characters; and no longer than *longest* bytes."""
-    return reason == b"OK" or (len(reason) <= longest and _REASON.fullmatch(reason) is not None)
-
-
-def persists(head: ResponseHead) -> bool:
-    """RFC 9112, section 9.3."""
-    options = head.fields.get(b"connection")
-    if options is None:
+def persists(head: Head) -> bool:
+    """RFC 9112, section 9.3. Some clients still ask a proxy to close by Proxy-Connection."""
+    fields = head.fields
+    options = fields.get(b"connection")
+    proxied = fields.get(b"proxy-connection")
+    if options is None and proxied is None:
         return head.minor == 1
-    tokens = {token.strip() for token in options.lower().split(b",")}
-    return b"close" not in tokens and (head.minor == 1 or b"keep-alive" in tokens)
+    names = tokens(b",".join(filter(None, (options, proxied))))
+    return b"close" not in names and (head.minor == 1 or b"keep-alive" in names)
+
+
+def tokens(value: bytes) -> set[bytes]:
+    """The members of a list (RFC 9110, section 5.6.1), in lower case."""
+    return {token.strip() for token in value.lower().split(b",")}
 
 
 def keep_alive_limit(hint: bytes) -> float:
@@ -54,7 +51,13 @@ def is_websocket(head: RequestHead) -> bool:
         and head.minor == 1
         and head.body == NO_BODY
         and head.fields[b"upgrade"].lower() == b"websocket"
+        and b"upgrade" in tokens(head.fields.get(b"connection", b""))
     )
+
+
+def switches_protocols(head: ResponseHead) -> bool:
+    """RFC 9110, section 15.2.2, of a 101."""
+    return b"upgrade" in head.fields and b"upgrade" in tokens(head.fields.get(b"connection", b""))
 
 
 def expects_continue(head: RequestHead) -> bool:
@@ -64,14 +67,3 @@ def expects_continue(head: RequestHead) -> bool:
         and head.body != NO_BODY
         and head.fields[b"expect"].lower() == b"100-continue"
     )
-
-
-def framing_of(head: RequestHead) -> bytes:
-    """A request head that frames the same body and says nothing else; empty without a body."""
-    if head.body == NO_BODY:
-        return b""
-    framing = (
-        b"Transfer-Encoding: chunked" if head.body == CHUNKED else b"Content-Length: %d" % head.body
-    )
-    last = b"" if head.keep_alive else b"\r\nConnection: close"
-    return b"POST / HTTP/1.1\r\n" + framing + last + b"\r\n\r\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from sidecar.http.whole import plain_chunk
+from sidecar.http.chunked import plain_chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable

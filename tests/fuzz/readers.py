@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 from sidecar.config.load import ConfigErrors, load
 from sidecar.errors import BadMessage, BadReply, ModelUnknown
 from sidecar.http.client_hello import read_hello
-from sidecar.http.headers import request_lines, response_lines
+from sidecar.http.fields import Fields, valid
+from sidecar.http.headers import REQUEST_FIELDS, request_lines, response_lines
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import RequestHead, ResponseHead
 from sidecar.http.paths import as_read, plain
@@ -19,7 +20,6 @@ from sidecar.http.response_parser import ResponseParser
 from sidecar.http.sniff import sniff
 from sidecar.http.sse import Boundary
 from sidecar.http.target import normal_host, split_absolute
-from sidecar.http.whole import whole_request, whole_response
 from sidecar.llm import coding as coded
 from sidecar.llm.models import lists
 from sidecar.llm.prompt import prompt_start
@@ -61,6 +61,12 @@ def _replies(data: bytes, pieces: list[bytes] | None = None) -> None:
     for head in log.heads:
         assert isinstance(head, ResponseHead)
         response_lines(head)
+
+
+def _fields(data: bytes) -> None:
+    if valid(data):
+        fields = Fields(data, REQUEST_FIELDS)
+        fields.without({b"a", *fields})
 
 
 def _events(data: bytes) -> bool:
@@ -106,8 +112,7 @@ READERS: Final[dict[str, Reader]] = {
     "request, byte by byte": Reader(lambda data: _requests(data, bytewise(data)), 16 * 1024),
     "reply": Reader(_replies, _HEAD),
     "reply, byte by byte": Reader(lambda data: _replies(data, bytewise(data)), 16 * 1024),
-    "whole request": Reader(lambda data: whole_request(data, _LIMITS, _HEAD), _HEAD),
-    "whole reply": Reader(whole_response, 8 * 1024),
+    "fields": Reader(_fields, _HEAD),
     "host": Reader(normal_host, 16 * 1024),
     "target": Reader(split_absolute, 16 * 1024),
     "traceparent": Reader(parse_traceparent, 16 * 1024),

@@ -61,7 +61,7 @@ def test_all_kinds_of_uses_are_found() -> None:
     found = {name(use) for use in ALL}
     assert {
         "sidecar.http.sniff._HOST search",
-        "sidecar.http.whole._FIELD fullmatch",  # kept as a bound method
+        "sidecar.http.fields._NAMES fullmatch",  # kept as a bound method
         "sidecar.http.proxied._CONNECT match",
         "sidecar.config.grammar._CAPTURE search",
     } <= found

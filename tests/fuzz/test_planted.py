@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.http import request_parser, response_parser
 from sidecar.http.headers import status_line
-from sidecar.http.whole import whole_request, whole_response
+from sidecar.http.request_parser import RequestParser
+from sidecar.http.response_parser import ResponseParser
 from sidecar.listen.downstream import DownstreamConnection
 from sidecar.proxy import reply, request, serve
 from sidecar.proxy.reply import ReplyWriter
@@ -138,13 +138,13 @@ async def test_a_reply_that_is_no_http(monkeypatch: Patch) -> None:
 
 
 async def test_requests_that_depend_on_how_they_are_split(monkeypatch: Patch) -> None:
-    def wrong(*of: Any) -> Any:
-        whole = whole_request(*of)
-        if whole is not None:
-            whole[0].target = b"/whole"
-        return whole
+    right = RequestParser._check_unfinished
 
-    monkeypatch.setattr(request_parser, "whole_request", wrong)
+    def wrong(parser: RequestParser, before: int) -> None:
+        right(parser, before)
+        parser._held += b"x"
+
+    monkeypatch.setattr(RequestParser, "_check_unfinished", wrong)
     async with found(RequestFuzzer(), "segmentation changes the outcome") as fuzzer:
         await fuzzer.check(asks(GET))
 
@@ -284,11 +284,13 @@ async def test_the_reply_to_the_call_after_it(monkeypatch: Patch) -> None:
 
 
 async def test_replies_that_depend_on_how_they_are_split(monkeypatch: Patch) -> None:
-    def wrong(*of: Any) -> Any:
-        whole = whole_response(*of)
-        return None if whole is None else (whole[0], b"KO")
+    right = ResponseParser._take_head
 
-    monkeypatch.setattr(response_parser, "whole_response", wrong)
+    def wrong(parser: ResponseParser, raw: bytes, data: bytes, at: int) -> int:
+        whole = data.startswith(raw) and len(data) > len(raw) + 4
+        return right(parser, raw, data[:at] + b"KO" if whole else data, at)
+
+    monkeypatch.setattr(ResponseParser, "_take_head", wrong)
     monkeypatch.setattr(fuzz_replies, "_check_whole", lambda *of: None)
     async with found(ReplyFuzzer(), "segmentation changes the outcome") as fuzzer:
         await fuzzer.check(answered(OK))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sidecar.http.chunked import plain_chunk
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import Header, RequestHead, ResponseHead
 from sidecar.http.request_parser import RequestParser
 from sidecar.http.response_parser import ResponseParser
-from sidecar.http.whole import plain_chunk
 
 Pair = tuple[bytes, bytes]
 
@@ -53,7 +53,7 @@ class Log:
         self, head: RequestHead | ResponseHead, start: tuple[object, ...], upgrade: bool
     ) -> None:
         self.heads.append(head)
-        message = Message(start, pairs(head.headers), head.body, head.keep_alive, upgrade)
+        message = Message(start, pairs(head.fields.headers()), head.body, head.keep_alive, upgrade)
         message.minor = head.minor
         self.messages.append(message)
 

@@ -9,7 +9,6 @@ from sidecar.http.limits import HeadLimits
 from sidecar.http.message import Header, RequestHead, ResponseHead
 from sidecar.http.request_parser import RequestParser
 from sidecar.http.response_parser import ResponseParser
-from sidecar.http.whole import whole_response
 from tests.http.events import Log, requests
 
 KEPT = b"\r\naCCept: a\r\nX-One: 1\r\nx-one: 2\r\nX-Empty: \r\nX-One: 1"
@@ -162,9 +161,6 @@ def test_only_the_sidecar_itself_says_what_begins_with_its_name(name: bytes) -> 
     line = b"\r\n" + name + b": no_route"
     assert headers.response_lines(response(line + KEPT)) == KEPT
     assert headers.request_lines(request(line + KEPT)) == KEPT
-    whole = whole_response(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA: b" + line + b"\r\n\r\n")
-    assert whole is not None
-    assert headers.response_lines(whole[0]) == b"\r\nContent-Length: 0\r\nA: b"
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ ENDLESS = {
     "method": (b"", b"G", 501),
     "target": (b"GET /", b"a", 414),
     "target of a URL": (b"GET http://", b"a", 414),
-    "spaces": (b"GET ", b" ", 431),
+    "spaces": (b"GET ", b" ", 414),
     "name": (b"GET / HTTP/1.1\r\n", b"a", 431),
     "value": (b"GET / HTTP/1.1\r\nA: ", b"a", 431),
     "white space": (b"GET / HTTP/1.1\r\nA: ", b" ", 431),

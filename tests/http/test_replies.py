@@ -154,7 +154,6 @@ REFUSED = [
     OK + b"Content-Length: " + b"0" * 5000 + b"\r\n\r\n",
     OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
     OK + b"Transfer-Encoding: gzip\r\n\r\n",
-    OK + b"Transfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n",
     OK + b"Transfer-Encoding: chunked, identity\r\n\r\n",
     b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",

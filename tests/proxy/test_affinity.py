@@ -7,6 +7,8 @@ from typing import Any, cast
 import pytest
 
 from sidecar.config.model import Balance, Sticky, Trust
+from sidecar.http.fields import Fields
+from sidecar.http.headers import REQUEST_FIELDS
 from sidecar.http.message import RequestHead
 from sidecar.proxy.affinity import affinity, client_of, sticky_point
 from sidecar.proxy.body import RequestBody
@@ -24,7 +26,8 @@ def call(
     peer: str = "10.0.0.1", *, forwarded: bool = False, body: bytes = b"", **fields: bytes
 ) -> Call:
     head = RequestHead()
-    head.fields = {name.replace("_", "-").encode(): value for name, value in fields.items()}
+    lines = [b"\r\n%b: %b" % (n.replace("_", "-").encode(), v) for n, v in fields.items()]
+    head.fields = Fields(b"".join(lines), REQUEST_FIELDS)
     downstream = cast("Any", Downstream(peer, forwarded))
     return Call(downstream, head, RequestBody(downstream, BodyMemory(2**30, 1.0), body))
 

@@ -9,6 +9,8 @@ import pytest
 
 from sidecar.config.model import CallLimits
 from sidecar.errors import Limited
+from sidecar.http.fields import Fields
+from sidecar.http.headers import REQUEST_FIELDS
 from sidecar.http.message import RequestHead
 from sidecar.proxy.body import RequestBody
 from sidecar.proxy.body_memory import BodyMemory
@@ -40,7 +42,8 @@ def whole(layer: Layer) -> Limiter:
 
 def call(peer: str, **fields: bytes) -> Call:
     head = RequestHead()
-    head.fields = {name.replace("_", "-").encode(): value for name, value in fields.items()}
+    lines = [b"\r\n%b: %b" % (n.replace("_", "-").encode(), v) for n, v in fields.items()]
+    head.fields = Fields(b"".join(lines), REQUEST_FIELDS)
     downstream = cast("Any", Downstream(peer, False))
     return Call(downstream, head, RequestBody(downstream, BodyMemory(2**30, 1.0), b""))
 

@@ -8,6 +8,8 @@ import time
 from typing import Any, NamedTuple, cast
 
 from sidecar.config.model import Trust
+from sidecar.http.fields import Fields
+from sidecar.http.headers import REQUEST_FIELDS
 from sidecar.http.message import RequestHead
 from sidecar.proxy.body import RequestBody
 from sidecar.proxy.body_memory import BodyMemory
@@ -81,8 +83,8 @@ async def call(
     head.method, head.target, head.path, head.host = b"POST", b"/v1/chat", b"/v1/chat", b"a"
     head.body = len(body)
     fields = {"content-type": "application/json", **headers}
-    head.headers = [(_name(k), _name(k), v.encode()) for k, v in fields.items()]
-    head.fields = {_name(k): v.encode() for k, v in fields.items()}
+    lines = [b"\r\n%b: %b" % (_name(k), v.encode()) for k, v in fields.items()]
+    head.fields = Fields(b"".join(lines), REQUEST_FIELDS)
     made = Call(downstream, head, RequestBody(downstream, BodyMemory(2**30, 1.0), body))
     task = asyncio.create_task(serve(made, snapshot, recorder))
     _, pending = await asyncio.wait({task}, timeout=patience)

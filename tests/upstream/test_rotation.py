@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from sidecar.errors import AttemptError
+from sidecar.http.fields import Fields
+from sidecar.http.headers import REPLY_FIELDS
 from sidecar.http.message import ResponseHead
 from sidecar.observe.stats import Stats, UpstreamStats
 from sidecar.policy.balance import BalanceSettings, stable_hash
@@ -223,7 +225,7 @@ async def test_without_panic_none_is(clock: Clock) -> None:
 def limited(fleet: Fleet, name: str, said: bytes = b"5") -> None:
     """Have it answer a call with 429."""
     held, head = fleet.hold(name), ResponseHead()
-    head.status, head.fields = 429, {b"retry-after": said}
+    head.status, head.fields = 429, Fields(b"\r\nRetry-After: " + said, REPLY_FIELDS)
     held.answered(head, time.monotonic())
     held.release()
 

@@ -1,0 +1,174 @@
+"""The header lines of a message, kept as they came and looked up where a field is asked for.
+
+A provider's head has new ids, dates and limits in every message, and of its twenty fields we act on
+a few. So lines are checked whole, by `bytes` methods and patterns that run in C, and are passed on
+as they are; no object is made for each of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Final, TypeVar, overload
+
+_T = TypeVar("_T")
+
+Header = tuple[bytes, bytes, bytes]
+"""(lower-case name, name as it was spelled, value)."""
+
+_NAMES: Final = re.compile(rb"(?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\r]*+)*+").fullmatch
+"""RFC 9110, section 5.1: each line has a name, which is a token. Linear: nothing is tried twice."""
+_TEXT: Final = bytes([9, *range(32, 127), *range(128, 256)])
+"""What a value may consist of (RFC 9110, section 5.5)."""
+_EVERY: Final = re.compile(rb"\r\n([^:\r]*):([^\r]*)").finditer
+_BLANK: Final = b" \t"
+
+
+def valid(block: bytes) -> bool:
+    """Whether *block* is header lines, each after a CR LF, and nothing else.
+
+    Folded lines, white space before a colon, control characters and a stray CR or LF are not. What
+    is left when text is taken away must be CR LF again and again: since no value has a CR, there is
+    no LF in one either.
+    """
+    if _NAMES(block) is None:
+        return False
+    ends = block.translate(None, _TEXT)
+    return ends == b"\r\n" * (len(ends) // 2)
+
+
+class Wanted:
+    """The fields of a kind of message that are asked for in any case: all are found in one go."""
+
+    def __init__(self, names: Iterable[bytes], prefix: bytes) -> None:
+        """*prefix*: names that begin so are wanted too."""
+        self._names = frozenset(names)
+        self._prefix = prefix
+        self.find = _finder([*map(re.escape, self._names), re.escape(prefix) + rb"[^:\r]*"])
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._names or name.startswith(self._prefix)
+
+
+def _finder(names: Iterable[bytes]) -> Callable[[bytes], Iterator[re.Match[bytes]]]:
+    """Find the lines of *names* (patterns) in lower-case lines.
+
+    Arranged by first letters, which most lines fail at once: that takes two thirds of the time.
+    """
+    rests: dict[bytes, list[bytes]] = {}
+    for name in sorted(names):
+        rests.setdefault(name[:1], []).append(name[1:])
+    words = [letter + rb"(?:%b)" % b"|".join(each) for letter, each in rests.items()]
+    pattern = rb"\r\n(?=[%b])(%b):([^\r]*)" % (b"".join(rests), b"|".join(words))
+    return re.compile(pattern).finditer
+
+
+class Fields(Mapping[bytes, bytes]):
+    """By lower-case name; values without the white space around them.
+
+    Those of repeated lines are joined with a comma (RFC 9110, section 5.3). It never changes, so
+    that messages with the same lines may share it.
+    """
+
+    __slots__ = ("_found", "_lines", "_read", "_wanted", "block")
+
+    def __init__(self, block: bytes, wanted: Wanted) -> None:
+        """*block* must be `valid`."""
+        self.block = block
+        self._wanted = wanted
+        self._lines = list(wanted.find(block.lower()))
+        """Of those that are wanted, in order. Names and places are right, values are not."""
+        self._found = {line[1]: line for line in self._lines}
+        self._read: dict[bytes, bytes] | None = None
+        """All values, where somebody asked for one that is not wanted, or is repeated."""
+
+    @classmethod
+    def of(cls, headers: Iterable[Header], wanted: Wanted) -> Fields:
+        """Of what a parser has made out."""
+        return cls(b"".join([b"\r\n%b: %b" % header[1:] for header in headers]), wanted)
+
+    @overload
+    def get(self, name: bytes, /) -> bytes | None: ...
+
+    @overload
+    def get(self, name: bytes, default: bytes, /) -> bytes: ...
+
+    @overload
+    def get(self, name: bytes, default: _T, /) -> bytes | _T: ...
+
+    def get(self, name: bytes, default: _T | None = None, /) -> bytes | _T | None:
+        """The value of *name*."""
+        line = self._found.get(name)
+        if line is None and name in self._wanted:
+            return default
+        if line is None or len(self._found) != len(self._lines):
+            found = self._all().get(name)
+            return default if found is None else found
+        begin, end = line.span(2)
+        return self.block[begin:end].strip(_BLANK)
+
+    def __getitem__(self, name: bytes) -> bytes:
+        found = self.get(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, bytes) and self.get(name) is not None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __repr__(self) -> str:
+        return f"<Fields {', '.join(name.decode('ascii') for name in self)}>"
+
+    @property
+    def count(self) -> int:
+        """How many lines there are."""
+        return self.block.count(b"\n")
+
+    @property
+    def wanted(self) -> Collection[bytes]:
+        """The names of those that are asked for in any case, where they are there."""
+        return self._found.keys()
+
+    def headers(self) -> list[Header]:
+        """All lines, in order."""
+        return [(line[1].lower(), line[1], line[2].strip(_BLANK)) for line in _EVERY(self.block)]
+
+    def without(self, names: Collection[bytes]) -> bytes:
+        """The lines but those of *names*."""
+        if all(name in self._wanted for name in names):
+            return self.without_wanted(names)
+        return self._without(_EVERY(self.block.lower()), names)
+
+    def without_wanted(self, names: Collection[bytes]) -> bytes:
+        """The same, of names that are all asked for in any case: quicker."""
+        return self._without(self._lines, names)
+
+    def _without(self, lines: Iterable[re.Match[bytes]], names: Collection[bytes]) -> bytes:
+        block, at, kept = self.block, 0, []
+        for line in lines:
+            if line[1] in names:
+                begin, end = line.span()
+                kept.append(block[at:begin])
+                at = end
+        if not at:
+            return block
+        kept.append(block[at:])
+        return b"".join(kept)
+
+    def _all(self) -> dict[bytes, bytes]:
+        if self._read is None:
+            read: dict[bytes, bytes] = {}
+            self._read = read
+            for name, _, value in self.headers():
+                read[name] = read[name] + b", " + value if name in read else value
+        return self._read
+
+
+NONE: Final = Fields(b"", Wanted((), b"\0"))
+"""Of a head that is not read yet."""

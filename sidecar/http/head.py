@@ -1,0 +1,180 @@
+"""The heads of messages: bytes into `RequestHead` and `ResponseHead`, or why not.
+
+RFC 9112, sections 3 to 7, without what it lets a recipient do for old senders: a bare LF, folded
+lines, white space before a colon and lists of lengths are refused. Whether two programs read a
+message alike depends on its head, so there is one reader for all of them, and it is strict.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sidecar.errors import BadMessage, BadReply
+from sidecar.http import semantics
+from sidecar.http.fields import Fields, valid
+from sidecar.http.headers import REPLY_FIELDS, REQUEST_FIELDS
+from sidecar.http.limits import HeadLimits
+from sidecar.http.message import CHUNKED, NO_BODY, UNTIL_CLOSE, RequestHead, ResponseHead
+from sidecar.http.target import resolve_target
+
+METHODS: Final = frozenset(
+    b"ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR"
+    b" MKCOL MOVE NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH"
+    b" SOURCE SUBSCRIBE TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE".split()
+)
+"""Those of IANA's registry and some others. A method that we don't know may frame its messages in
+ways that we don't know either, as CONNECT does: 501 (RFC 9110, section 9.1)."""
+LONGEST_METHOD: Final = max(map(len, METHODS))
+
+_REQUEST_LINE: Final = re.compile(rb"([A-Z-]+) ([!-~]+) HTTP/(\d)\.(\d)").fullmatch
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: ([\t -~\x80-\xff]*))?").fullmatch
+_LONGEST_LENGTH: Final = 19
+"""Digits of a Content-Length: those of 2**63. `int` gives up on thousands of leading zeros."""
+_LONGEST_KNOWN: Final = 256
+_KNOWN_LINES: Final = 256
+_known_lines: Final[dict[bytes, tuple[bytes, bytes, int]]] = {}
+"""Request lines that were valid: callers send the same few. Bounded."""
+
+
+def read_request(head: RequestHead, data: bytes, limits: HeadLimits) -> None:
+    """Fill *head* from *data*, which lacks the empty line that ends it.
+
+    Raise BadMessage for what must not be forwarded; *head* then has what was read before.
+    """
+    line, block = _parted(data)
+    _read_request_line(head, line, limits)
+    if not valid(block):
+        raise BadMessage("malformed header")
+    head.fields = fields = Fields(block, REQUEST_FIELDS)
+    _measure(fields, limits)
+    head.body = _request_body(head, fields)
+    if limits.body is not None and head.body > limits.body:
+        message = f"the body is longer than {limits.body} bytes"
+        raise BadMessage(message, status=413, code="body_too_large")
+    problem = resolve_target(head)
+    if problem is not None:
+        raise BadMessage(problem)
+    head.keep_alive = semantics.persists(head)
+    if b"upgrade" in fields:
+        head.upgrade = semantics.is_websocket(head)
+    if b"expect" in fields:
+        head.expects_continue = semantics.expects_continue(head)
+
+
+def read_response(data: bytes, limits: HeadLimits, to_head: bool) -> ResponseHead:
+    """The same of a response; *to_head*: to a HEAD request. Raise BadReply."""
+    line, block = _parted(data)
+    found = _STATUS_LINE(line)
+    if found is None or len(line) > limits.header:
+        raise BadReply("the reply is malformed: it begins with no status line")
+    head = ResponseHead()
+    head.minor, head.status, head.reason = int(found[1]), int(found[2]), found[3] or b""
+    if not valid(block):
+        raise BadReply("the reply is malformed: a header is none")
+    head.fields = fields = Fields(block, REPLY_FIELDS)
+    try:
+        _measure(fields, limits)
+    except BadMessage as error:
+        raise BadReply(error.message) from None
+    head.body = _response_body(head, fields, to_head)
+    head.keep_alive = head.body != UNTIL_CLOSE and semantics.persists(head)
+    return head
+
+
+def _parted(data: bytes) -> tuple[bytes, bytes]:
+    """The first line of *data*, and the header lines, each after a CR LF."""
+    at = data.find(b"\r\n")
+    return (data, b"") if at < 0 else (data[:at], data[at:])
+
+
+def _read_request_line(head: RequestHead, line: bytes, limits: HeadLimits) -> None:
+    known = _known_lines.get(line)
+    if known is None or len(line) + 2 > limits.request_line:
+        known = _check_request_line(head, line, limits)
+    head.method, head.target, head.minor = known
+
+
+def _check_request_line(
+    head: RequestHead, line: bytes, limits: HeadLimits
+) -> tuple[bytes, bytes, int]:
+    """Method, target and minor version (RFC 9112, section 3)."""
+    method = head.method = line[: LONGEST_METHOD + 1].partition(b" ")[0]
+    if method not in METHODS:
+        head.method = b""
+        raise BadMessage("the method is unknown", status=501)
+    if len(line) + 2 > limits.request_line:
+        message = f"the request line is longer than {limits.request_line} bytes"
+        raise BadMessage(message, status=414, code="request_line_too_long")
+    found = _REQUEST_LINE(line)
+    if found is None:
+        raise BadMessage("malformed request line")
+    version = found[3] + found[4]
+    if version not in (b"11", b"10"):
+        text = f"HTTP/{found[3].decode()}.{found[4].decode()} is not spoken here"
+        raise BadMessage(text, status=505)
+    if method == b"CONNECT":
+        raise BadMessage("CONNECT is for a forward proxy; this is none", status=405)
+    known = (method, found[2], int(found[4]))
+    if len(line) <= _LONGEST_KNOWN:
+        if len(_known_lines) >= _KNOWN_LINES:
+            _known_lines.clear()
+        _known_lines[line] = known
+    return known
+
+
+def _measure(fields: Fields, limits: HeadLimits) -> None:
+    if fields.count > limits.header_count:
+        raise BadMessage(
+            f"more than {limits.header_count} headers", status=431, code="head_too_large"
+        )
+    size = len(fields.block)
+    if size > limits.headers:
+        raise BadMessage(
+            f"headers are longer than {limits.headers} bytes", status=431, code="head_too_large"
+        )
+    if size > limits.header and max(map(len, fields.block.split(b"\r\n"))) + 2 > limits.header:
+        raise BadMessage(
+            f"a header is longer than {limits.header} bytes", status=431, code="head_too_large"
+        )
+
+
+def _request_body(head: RequestHead, fields: Fields) -> int:
+    """RFC 9112, sections 6.1 to 6.3."""
+    length, codings = fields.get(b"content-length"), fields.get(b"transfer-encoding")
+    if codings is None:
+        return NO_BODY if length is None else _length(length)
+    if length is not None or head.minor == 0:
+        raise BadMessage("Transfer-Encoding with Content-Length, or in HTTP/1.0")
+    names = [name.strip() for name in codings.lower().split(b",")]
+    if b"chunked" in names[:-1] or b"" in names:
+        raise BadMessage("chunked is not the last transfer coding")
+    if names != [b"chunked"]:
+        raise BadMessage("only the chunked transfer coding is spoken here", status=501)
+    return CHUNKED
+
+
+def _length(digits: bytes) -> int:
+    if not digits.isdigit() or len(digits) > _LONGEST_LENGTH:
+        raise BadMessage("Content-Length is not one number")
+    return int(digits)
+
+
+def _response_body(head: ResponseHead, fields: Fields, to_head: bool) -> int:
+    """RFC 9112, section 6.3, rules 1 to 8."""
+    length, codings = fields.get(b"content-length"), fields.get(b"transfer-encoding")
+    if length is not None and (
+        codings is not None or not length.isdigit() or len(length) > _LONGEST_LENGTH
+    ):
+        raise BadReply("the reply's Content-Length is not one number, or not alone")
+    if head.status < 200:
+        if head.status != 101 and (length is not None or codings is not None):
+            raise BadReply("an interim reply has a body")  # RFC 9110, section 15.2
+        return NO_BODY
+    if to_head or head.status in {204, 304}:
+        return NO_BODY
+    if codings is not None:
+        if head.minor == 0 or codings.lower() != b"chunked":
+            raise BadReply("the reply's transfer coding is not chunked")
+        return CHUNKED
+    return UNTIL_CLOSE if length is None else int(length)

@@ -1,0 +1,66 @@
+"""Chunks that are passed on as they came, by their length, mean what the parser says."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sidecar.errors import BadReply
+from sidecar.http.chunked import plain_chunk
+from sidecar.http.response_parser import ResponseParser
+from tests.http.events import Log, Message, feed
+
+CHUNKS = [
+    *(b"5\r\nhello\r\n", b"05\r\nhello\r\n", b"5;a\r\nhello\r\n", b"5\r\n\r\n5\r\n\r\n"),
+    *(
+        b"5",
+        b"\r\n",
+        b"\r",
+        b"\n",
+        b"hello",
+        b"5\r\n",
+        b"0\r\n",
+        b"0\r\n\r\n",
+        b"T: 5\r\n",
+        b";a=b",
+    ),
+    *(
+        b"5\r\nhell\r\n",
+        b"5 \r\nhello\r\n",
+        b"5\r\nhello\n\n",
+        b"g\r\n\r\n",
+        b"a\r\n5\r\nhello\r\n\r\n",
+    ),
+]
+
+
+def chunked_reply(reads: list[bytes]) -> tuple[list[Message], bool]:
+    """The reply, and whether it was refused before its end."""
+    log = Log()
+    parser = ResponseParser(log)
+    parser.expect(b"GET", False)
+    parser.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    try:
+        for read in reads:
+            feed(parser, read)
+    except BadReply:
+        return log.messages, log.messages[0].trailers is None
+    return log.messages, False
+
+
+@settings(max_examples=600)
+@given(st.lists(st.sampled_from(CHUNKS), min_size=1, max_size=8))
+def test_chunks_that_come_one_a_read(reads: list[bytes]) -> None:
+    assert chunked_reply(reads) == chunked_reply([b"".join(reads)])
+
+
+@pytest.mark.parametrize("size", [*range(3, 300), 4095, 4096, 4097, 2**20, 2**28 - 1, 2**31])
+def test_how_a_plain_chunk_begins(size: int) -> None:
+    line = b"%x\r\n" % size
+    assert plain_chunk(len(line) + size + 2) == ((line, line.upper()), size)
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 6, 7, 4 + 2 + 15, 4 + 3 + 255])
+def test_what_is_as_long_as_no_plain_chunk(length: int) -> None:
+    assert plain_chunk(length) == ((), 0)
