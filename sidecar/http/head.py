@@ -25,10 +25,12 @@ METHODS: Final = frozenset(
 )
 """Those of IANA's registry and some others. A method that we don't know may frame its messages in
 ways that we don't know either, as CONNECT does: 501 (RFC 9110, section 9.1)."""
-LONGEST_METHOD: Final = max(map(len, METHODS))
 
 _REQUEST_LINE: Final = re.compile(rb"([A-Z-]+) ([!-~]+) HTTP/(\d)\.(\d)").fullmatch
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: ([\t -~\x80-\xff]*))?").fullmatch
+_WORD: Final = re.compile(rb"[^ \r\n]{,%d}" % (max(map(len, METHODS)) + 1)).match
+bare_lf: Final = re.compile(rb"(?<!\r)\n").search
+"""Finds a line end that is none: what has one can't become a head that is taken."""
 _LONGEST_LENGTH: Final = 19
 """Digits of a Content-Length: those of 2**63. `int` gives up on thousands of leading zeros."""
 _LONGEST_KNOWN: Final = 256
@@ -43,7 +45,7 @@ def read_request(head: RequestHead, data: bytes, limits: HeadLimits) -> None:
     Raise BadMessage for what must not be forwarded; *head* then has what was read before.
     """
     line, block = _parted(data)
-    _read_request_line(head, line, limits)
+    read_request_line(head, line, limits)
     if not valid(block):
         raise BadMessage("malformed header")
     head.fields = fields = Fields(block, REQUEST_FIELDS)
@@ -88,22 +90,32 @@ def _parted(data: bytes) -> tuple[bytes, bytes]:
     return (data, b"") if at < 0 else (data[:at], data[at:])
 
 
-def _read_request_line(head: RequestHead, line: bytes, limits: HeadLimits) -> None:
+def read_request_line(head: RequestHead, line: bytes, limits: HeadLimits) -> None:
+    """Fill method, target and version of *head* from *line*, which lacks its CR LF.
+
+    Raise BadMessage; then the method is there if it is a method.
+    """
     known = _known_lines.get(line)
     if known is None or len(line) + 2 > limits.request_line:
         known = _check_request_line(head, line, limits)
     head.method, head.target, head.minor = known
 
 
+def first_word(data: bytes | bytearray) -> bytes:
+    """The method, where *data* is the beginning of a request line. No longer than needed."""
+    found = _WORD(data)
+    return bytes(found[0]) if found else b""
+
+
 def _check_request_line(
     head: RequestHead, line: bytes, limits: HeadLimits
 ) -> tuple[bytes, bytes, int]:
     """Method, target and minor version (RFC 9112, section 3)."""
-    method = head.method = line[: LONGEST_METHOD + 1].partition(b" ")[0]
+    method = head.method = first_word(line)
     if method not in METHODS:
         head.method = b""
         raise BadMessage("the method is unknown", status=501)
-    if len(line) + 2 > limits.request_line:
+    if len(line) + 2 > limits.request_line and b"\n" not in line[: limits.request_line]:
         message = f"the request line is longer than {limits.request_line} bytes"
         raise BadMessage(message, status=414, code="request_line_too_long")
     found = _REQUEST_LINE(line)

@@ -16,13 +16,12 @@ from typing import Any, Final, cast
 
 from sidecar.errors import BadMessage
 from sidecar.http.chunked import BadChunks, Chunked
-from sidecar.http.head import LONGEST_METHOD, METHODS, read_request
+from sidecar.http.head import METHODS, bare_lf, first_word, read_request, read_request_line
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import CHUNKED, RequestHead, RequestSink
 
 _END: Final = b"\r\n\r\n"
 _LINE_ENDS: Final = (b"\r", b"\n")
-_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _BLANK: Final = re.compile(rb"[\r\n]++")
 _EMPTY_LINES: Final = b"\r\n" * 8
 """Clients that send one too many after a body are known; none sends more than a few."""
@@ -128,19 +127,36 @@ class RequestParser:
 
     def _check_unfinished(self, before: int) -> None:
         """Refuse what can't become a request, and what is too long to be one. *before*: checked."""
-        held, limits = self._held, self._limits
-        word, space, _ = bytes(held[: LONGEST_METHOD + 1]).partition(b" ")
-        if not (word in METHODS if space else any(m.startswith(word) for m in METHODS)):
+        limits = self._limits
+        head = self.unfinished or RequestHead()
+        try:
+            if self.unfinished is None and self._read_beginning(head, before):
+                self.unfinished = head
+            if bare_lf(self._held, before):
+                raise BadMessage("malformed request: a line ends without CR")
+            if len(self._held) > limits.headers + limits.request_line:
+                message = f"headers are longer than {limits.headers} bytes"
+                raise BadMessage(message, status=431, code="head_too_large")
+        except BadMessage:
+            self.unfinished = head  # a HEAD is refused as such
+            raise
+
+    def _read_beginning(self, head: RequestHead, before: int) -> bool:
+        """Read into *head* what is here of the request line. True when that is all of it."""
+        held, longest = self._held, self._limits.request_line
+        end = held.find(b"\r\n", max(0, before - 1), longest)
+        if end >= 0:
+            read_request_line(head, bytes(held[:end]), self._limits)
+            return True
+        word = first_word(held)
+        complete = len(word) < len(held)
+        if not (word in METHODS if complete else any(m.startswith(word) for m in METHODS)):
             raise BadMessage("the method is unknown", status=501)
-        end = held.find(b"\n", 0, limits.request_line)
-        if end < 0 and len(held) >= limits.request_line:
-            message = f"the request line is longer than {limits.request_line} bytes"
+        head.method = word if complete else b""
+        if len(held) >= longest and held.find(b"\n", 0, longest) < 0:
+            message = f"the request line is longer than {longest} bytes"
             raise BadMessage(message, status=414, code="request_line_too_long")
-        if _BARE_LF.search(held, before):
-            raise BadMessage("malformed request: a line ends without CR")
-        if len(held) > limits.headers + limits.request_line:
-            message = f"headers are longer than {limits.headers} bytes"
-            raise BadMessage(message, status=431, code="head_too_large")
+        return False
 
     def _take_head(self, raw: bytes, data: bytes, at: int) -> int:
         """Deliver a complete head, and what *data* has of its body, which begins *at*."""

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from sidecar.errors import BadReply
 from sidecar.http.chunked import BadChunks, Chunked
 from sidecar.http.fields import Header
-from sidecar.http.head import read_response
+from sidecar.http.head import bare_lf, read_response
 from sidecar.http.limits import REPLY_LIMITS
 from sidecar.http.message import CHUNKED, UNTIL_CLOSE, ResponseHead, ResponseSink
 from sidecar.http.semantics import switches_protocols
@@ -107,6 +107,8 @@ class ResponseParser:
             return self._take_head(bytes(held[:end]), data, at + end + 4 - before)
         if not _BEGINS.startswith(held[: len(_BEGINS)]):
             raise BadReply("the reply is malformed: it begins with no status line")
+        if bare_lf(held, before):
+            raise BadReply("the reply is malformed: a line ends without CR")
         if len(held) > REPLY_LIMITS.headers:
             raise BadReply(f"headers are longer than {REPLY_LIMITS.headers} bytes")
         return len(data)

@@ -12,8 +12,10 @@ _REQUEST_LINE: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) (/[!-\"$-~\x80-\xff]*|\*) HTTP/1\.1"
 )
 _FIELD: Final = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ?((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)"
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t ]*"
+    rb"((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[\t ]*"
 )
+"""White space around a value stays as it came (RFC 9112, section 5.1)."""
 _HOST: Final = re.compile(
     rb"(?:\[[0-9a-f:.]+(?:%25[\w.~-]+)?\]|[a-z0-9._~!$&'()*+,;=%-]+)(?::\d*)?"
 )
