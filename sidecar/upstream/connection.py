@@ -167,6 +167,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self.transport is not None:
             self.parser.close()
             self.transport.abort()
+            # uvloop's keeps its protocol where it was aborted before it was set up.
+            self.transport = cast("asyncio.Transport", None)
 
     # -- asyncio.Protocol --
 

@@ -6,17 +6,21 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from sidecar.policy.breaker import BreakerSettings
+from sidecar.policy.timeouts import Patience
+from sidecar.upstream import dialer
 from sidecar.upstream import upstream as module
 from sidecar.upstream.connection import UpstreamConnection
 from sidecar.upstream.endpoint import Endpoint
+from sidecar.upstream.pool import Pool
 from sidecar.upstream.upstream import Template, Upstream
 from tests.listen.transports import Transport
-from tests.sockets.peers import GET, OK, Server
+from tests.sockets.peers import GET, OK, Server, until
 from tests.sockets.stage import Stage
 from tests.upstream.names import Names, turns
 from tests.upstream.test_pool import Dialling
@@ -150,3 +154,30 @@ async def test_a_connection_that_nobody_waits_for_any_more(made_first: bool) -> 
     del connection, transport
     await turns()
     assert (seen(), parser()) == (None, None)
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_dial_that_is_cancelled_at_any_step(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By transports of the loop's own, some of which are aborted before they are set up."""
+    seen: list[weakref.ref[UpstreamConnection]] = []
+
+    def made(pool: Pool) -> UpstreamConnection:
+        connection = UpstreamConnection(pool)
+        seen.append(weakref.ref(connection))
+        return connection
+
+    monkeypatch.setattr(dialer, "UpstreamConnection", made)
+    async with Stage() as stage:
+        pool = stage.endpoints[0].pool
+
+        async def dials() -> None:
+            with suppress(asyncio.CancelledError):
+                (await pool.acquire(Patience(1.0, 1.0, None))).abort()
+
+        dialling = asyncio.create_task(dials())
+        await turns(steps)
+        dialling.cancel()
+        await asyncio.wait([dialling])
+        await until(lambda: not any(ref() for ref in seen))
