@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import aiohttp  # before the admin server imports the parts of it that it needs
+import aiohttp
 import msgspec
 import uvloop
 

@@ -1,8 +1,7 @@
-"""The admin and health servers: aiohttp, in a thread and a loop of their own.
+"""The admin and health servers, in a thread and a loop of their own.
 
 The thread is the point: whether the process lives is answered even while the data plane's loop is
-busy. Sockets are bound by whoever starts us, so that a port in use is an error there and then;
-aiohttp is imported by the thread, so that calls need not wait for it.
+busy. The caller's thread binds the sockets, so that a port in use is an error there and then.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ import logging
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sidecar.control.acceptor import Acceptor
+from sidecar.control.admin_http import AdminHttp
 from sidecar.control.pages import (
     Answer,
     Inspected,
@@ -26,35 +26,18 @@ from sidecar.control.pages import (
     admin_pages,
     answer,
     busy,
-    encode,
     health_pages,
     refuse,
     refuse_strangers,
 )
-from sidecar.control.slim import import_server
-
-if TYPE_CHECKING:
-    from aiohttp.web_protocol import RequestHandler
-    from aiohttp.web_request import BaseRequest
-    from aiohttp.web_response import Response
-    from aiohttp.web_server import Server
 
 _log: Final = logging.getLogger(__name__)
-_http_log: Final = logging.getLogger(f"{__name__}.http")
-"""What aiohttp says of requests, but for malformed ones."""
 
 MAX_CONNECTIONS: Final = 64
-"""For each server. The oldest goes when one more comes: whoever hoards them bars no probe."""
-_SETTLED: Final = 0.01
+"""For each server. Another one closes the oldest."""
 ANSWER_WITHIN: Final = 5.0
 """Seconds that the data plane may take to answer a page."""
-_IDLE: Final = 60.0
 _STOP: Final = 2.0
-_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "Server": "llm-sidecar",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 class AdminServer:
@@ -137,7 +120,7 @@ class _Thread:
     def __init__(self, inspected: Inspected) -> None:
         self._inspected = inspected
         self._pages = {"admin": admin_pages(), "health": health_pages()}
-        self._servers: dict[str, tuple[Acceptor, Server]] = {}
+        self._servers: dict[str, tuple[Acceptor, AdminHttp]] = {}
         self._loop = asyncio.new_event_loop()
         self._orders: asyncio.Queue[tuple[str, socket.socket | None] | None] = asyncio.Queue()
         # Pages that may wait for the data plane wait here, so that /live does not.
@@ -178,28 +161,15 @@ class _Thread:
         if old is not None:
             await _end(*old)
 
-    def _serve(self, name: str, listening: socket.socket) -> tuple[Acceptor, Server]:
-        server_type, response_type = import_server()
+    def _serve(self, name: str, listening: socket.socket) -> tuple[Acceptor, AdminHttp]:
         pages = self._pages[name]
 
-        async def handle(raw: BaseRequest) -> Response:
-            request = Request(raw.method, raw.path, raw.query, raw.headers)
-            reply = (name == "admin" and refuse_strangers(request)) or refuse(request, pages)
-            reply = reply or await self._ask(request, pages)
-            headers = {**_HEADERS, **reply.headers, "Content-Type": reply.content_type}
-            return response_type(body=encode(reply, request), status=reply.status, headers=headers)
+        async def give(request: Request) -> Answer:
+            refused = refuse_strangers(request) if name == "admin" else None
+            return refused or refuse(request, pages) or await self._ask(request, pages)
 
-        web = server_type(handle, access_log=None, logger=_http_log, keepalive_timeout=_IDLE)
-
-        def admit() -> RequestHandler:
-            # The server counts a connection some turns of the loop after it was accepted.
-            self._loop.call_later(_SETTLED, _evict, web, MAX_CONNECTIONS)
-            return web()
-
-        def spare() -> None:
-            _evict(web, max(0, len(web.connections) - 1))
-
-        return Acceptor(self._loop, listening, admit, spare), web
+        http = AdminHttp(give, MAX_CONNECTIONS)
+        return Acceptor(self._loop, listening, http.connect, http.spare), http
 
     async def _ask(self, request: Request, pages: Pages) -> Answer:
         page: Page = pages[request.path]
@@ -213,22 +183,6 @@ class _Thread:
             return busy()
 
 
-def _evict(web: Server, keep: int) -> None:
-    """Close the oldest connections but *keep*."""
-    for oldest in web.connections[: max(0, len(web.connections) - keep)]:
-        oldest.force_close()
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether a record tells of a fault of ours. Anybody may send what is no request."""
-    error = record.exc_info[1] if record.exc_info else None
-    return not type(error).__module__.startswith("aiohttp.http")
-
-
-_http_log.addFilter(_is_ours)
-
-
-async def _end(accepting: Acceptor, web: Server) -> None:
+async def _end(accepting: Acceptor, http: AdminHttp) -> None:
     accepting.close()
-    web.pre_shutdown()  # connections at rest go at once, the others when they have answered
-    await web.shutdown(_STOP / 2)
+    await http.shut_down(_STOP / 2)

@@ -1,4 +1,4 @@
-"""What the admin server answers: paths, methods and who may ask. No sockets, no aiohttp."""
+"""What the admin server answers: paths, methods and who may ask. It knows no sockets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 
 from sidecar.control.logs import LEVELS
 from sidecar.control.pulse import STOOD_STILL
+from sidecar.errors import BadMessage
 from sidecar.observe.stats import Stats
 
 _log: Final = logging.getLogger(__name__)
@@ -250,6 +251,11 @@ def refuse(request: Request, pages: Pages) -> Answer | None:
         allowed = ", ".join(page.methods())
         return _error(405, "method_not_allowed", f"only {allowed}", Allow=allowed)
     return None
+
+
+def refuse_malformed(error: BadMessage) -> Answer:
+    """Refuse what is no request that we take."""
+    return _error(error.status, error.code, error.message)
 
 
 def refuse_strangers(request: Request) -> Answer | None:

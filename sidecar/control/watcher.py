@@ -17,7 +17,6 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
-from sidecar.control.slim import import_notify
 from sidecar.upstream.off_loop import off_loop
 
 if TYPE_CHECKING:
@@ -132,11 +131,12 @@ class _Watching:
     def _replace(self, places: _Places) -> None:
         self._drop()
         self._places = places
-        # Late: with no file to watch, its 2 MB stay on disk. `awatch` does the same through anyio,
-        # and opens its watch only after we could have looked.
-        notify = import_notify()
+        # Imported late: with no file to watch, its 3 MB stay on disk. Its `awatch` would open the
+        # watch only after we could have looked.
+        from watchfiles._rust_notify import RustNotify
+
         try:
-            self._notify = notify(list(places), False, False, 0, False, True)
+            self._notify = RustNotify(list(places), False, False, 0, False, True)
         except OSError as error:
             # Gone again since we looked, or out of inotify watches: look every *poll* seconds.
             _log.warning("files are not watched, only polled: %s", error)

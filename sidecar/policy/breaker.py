@@ -5,11 +5,13 @@
     half_open --- a trial failed, or too many were slow ---> open, for longer
     half_open --- all trials succeeded ---> closed, with an empty window
 
-The states and their changes are aiobreaker's; what is ours hangs on its extension points. As it
-comes it counts consecutive failures, lets any number of trials in at once, heeds results that are
-older than the state and reads the wall clock. Here a storage holds a sliding window, the state
-classes decide at `acquire` and `settle` around an attempt, and time is an argument. Its own
-`call`, `opens_at` and `time_until_open` are not for use: they read clocks.
+The states and their changes are aiobreaker's; what is ours hangs on its extension points. Used are
+`CircuitBreaker` (it holds the state, makes the next one when `state` is set, and tells listeners),
+the base classes of the three states, of the storage and of the listener, and the enum of their
+names. As it comes it counts consecutive failures, lets any number of trials in at once, heeds
+results that are older than the state and reads the wall clock. Here a storage holds a sliding
+window, the state classes decide at `acquire` and `settle` around an attempt, and time is an
+argument. Its own `call`, `opens_at` and `time_until_open` are not for use: they read clocks.
 
 - The rates are looked at with every result once the window holds `min_calls` (or is full, where
   that is less). A rate that is exactly the setting is reached.
