@@ -37,6 +37,11 @@ def valid(block: bytes) -> bool:
     return ends == b"\r\n" * (len(ends) // 2)
 
 
+def headers_in(block: bytes) -> list[Header]:
+    """All lines of *block*, which must be `valid`, in order."""
+    return [(line[1].lower(), line[1], line[2].strip(_BLANK)) for line in _EVERY(block)]
+
+
 class Wanted:
     """The fields of a kind of message that are asked for in any case: all are found in one go."""
 
@@ -137,7 +142,7 @@ class Fields(Mapping[bytes, bytes]):
 
     def headers(self) -> list[Header]:
         """All lines, in order."""
-        return [(line[1].lower(), line[1], line[2].strip(_BLANK)) for line in _EVERY(self.block)]
+        return headers_in(self.block)
 
     def without(self, names: Collection[bytes]) -> bytes:
         """The lines but those of *names*."""

@@ -104,7 +104,7 @@ def test_every_command_that_pods_use_is_there(image: Image) -> None:
     for command in ("ready --help", "webhook --help", "inject --help", "schema"):
         assert said(image, f"sidecar {command}")[0] == 0, command
     assert said(image, "sleep 0")[0] == 0, "preStop"
-    modules = "import cryptography, uvloop, httptools"
+    modules = "import cryptography, uvloop, msgspec"
     assert said(image, f"/opt/llm-sidecar/bin/python3 -c {modules!r}")[0] == 0
 
 

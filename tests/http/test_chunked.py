@@ -1,4 +1,4 @@
-"""Chunks that are passed on as they came, by their length, mean what the parser says."""
+"""Chunks: how their data comes, and that those passed on by length mean what the parser says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.errors import BadReply
-from sidecar.http.chunked import plain_chunk
+from sidecar.http.chunked import BadChunks, Chunked, plain_chunk
 from sidecar.http.response_parser import ResponseParser
 from tests.http.events import Log, Message, feed
 
@@ -53,6 +53,50 @@ def chunked_reply(reads: list[bytes]) -> tuple[list[Message], bool]:
 @given(st.lists(st.sampled_from(CHUNKS), min_size=1, max_size=8))
 def test_chunks_that_come_one_a_read(reads: list[bytes]) -> None:
     assert chunked_reply(reads) == chunked_reply([b"".join(reads)])
+
+
+class Pieces(list[bytes]):
+    def on_body(self, data: bytes) -> None:
+        self.append(data)
+
+
+DATA = {"text": b"text", "empty lines": b"\r\n\r\n", "ends": b"0\r\n\r\n", "sizes": b"\r\n5\r\n"}
+
+
+@pytest.mark.parametrize("data", DATA.values(), ids=DATA.keys())
+@pytest.mark.parametrize("count", [1, 3, 1000])
+def test_what_a_read_brought_comes_in_one_piece_whatever_it_is(data: bytes, count: int) -> None:
+    pieces = Pieces()
+    chunked = Chunked(pieces)
+    data *= 1000
+    read = (b"%x\r\n%b\r\n" % (len(data), data)) * count + b"0\r\n\r\nnext"
+    assert chunked.feed(read, 0) == len(read) - len(b"next")
+    assert pieces == [data * count]
+
+
+BAD = [
+    b"",
+    b" 5",
+    b"5 ",
+    b"+5",
+    b"-5",
+    b"0x5",
+    b"5_0",
+    b"g",
+    b"5;",
+    b"5; a",
+    b"5;a=",
+    b'5;a="',
+    b"5\r",
+]
+
+
+@pytest.mark.parametrize("line", [*BAD, b"0" * 16 + b"5"])
+def test_what_is_no_size_line(line: bytes) -> None:
+    pieces = Pieces()
+    with pytest.raises(BadChunks):
+        Chunked(pieces).feed(b"2\r\nok\r\n" + line + b"\r\nhello\r\n0\r\n\r\n", 0)
+    assert pieces == [b"ok"], "what came before it is not lost"
 
 
 @pytest.mark.parametrize("size", [*range(3, 300), 4095, 4096, 4097, 2**20, 2**28 - 1, 2**31])
