@@ -7,7 +7,6 @@ import gc
 import logging
 import signal
 import time
-from pathlib import Path
 from typing import Final
 
 from sidecar.config.overrides import Overrides
@@ -15,6 +14,7 @@ from sidecar.control.admin import AdminServer
 from sidecar.control.inspection import Inspection
 from sidecar.control.reload import Reloader
 from sidecar.control.serving import Serving
+from sidecar.control.sources.base import Source
 from sidecar.observe.stats import Stats
 
 _log: Final = logging.getLogger(__name__)
@@ -26,14 +26,9 @@ _NONE: Final = Overrides()
 class App:
     """A sidecar in the running loop: `start`, then `run` until it is told to stop."""
 
-    def __init__(
-        self,
-        file: Path | None = None,
-        text: str | None = None,
-        overrides: Overrides = _NONE,
-    ) -> None:
+    def __init__(self, source: Source, overrides: Overrides = _NONE) -> None:
         self._serving = Serving(Stats(time.time()))
-        self._reloader = Reloader(file, self._serving, text, overrides)
+        self._reloader = Reloader(source, self._serving, overrides)
         self._stop = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self._admin: AdminServer | None = None

@@ -10,6 +10,7 @@ import uvloop
 
 from sidecar.app import App
 from sidecar.control import logs
+from sidecar.control.sources.fixed import FixedSource
 from sidecar.simulate.behaviour import Behaviour
 from sidecar.simulate.fleet import Fleet
 
@@ -75,7 +76,7 @@ async def _demo(port: int, admin: int, once: bool) -> None:
     urls = await fleet.start([Behaviour.parse(text) for text in _FLEET])
     print(f"1. {len(urls)} simulated LLM endpoints: {' '.join(urls)}")
     endpoints = "\n".join(f"      - {{url: {url}}}" for url in urls)
-    app = App(text=_CONFIG.format(port=port, admin=admin, endpoints=endpoints))
+    app = App(FixedSource(_CONFIG.format(port=port, admin=admin, endpoints=endpoints)))
     try:
         await app.start()
         print(f"2. a sidecar in front of them: http://127.0.0.1:{port}")

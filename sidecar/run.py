@@ -13,6 +13,8 @@ from sidecar.app import App
 from sidecar.config.load import ConfigErrors
 from sidecar.config.overrides import Overrides
 from sidecar.control import logs
+from sidecar.control.sources.file import FileSource
+from sidecar.control.sources.fixed import FixedSource
 from sidecar.signals import before_end, came
 from sidecar.upstream.descriptors import raise_limit
 
@@ -37,7 +39,7 @@ def run(file: Path | None, *, health_port: int | None, level: str | None) -> int
 
 
 async def _serve(file: Path | None, overrides: Overrides) -> None:
-    app = App(file, overrides=overrides)
+    app = App(FixedSource() if file is None else FileSource(file), overrides)
     before_end(app.abandon)
     await app.start()
     app.obey_signals()

@@ -15,7 +15,7 @@ from sidecar.config.references import Kind
 from sidecar.control.exporter import Exporter
 from sidecar.control.pages import admin_pages
 from sidecar.observe.access_log import CallRecord
-from sidecar.observe.stats import EndpointStats, ListenerStats, RouteStats, Stats
+from sidecar.observe.stats import EndpointStats, ListenerStats, RouteStats, SourceStats, Stats
 from sidecar.policy.admission import Admission, AdmissionSettings
 from sidecar.proxy.body_memory import BodyMemory
 
@@ -156,6 +156,7 @@ def busy_stats() -> Stats:
     """Something of everything, so that every label shows."""
     stats = Stats(0.0)
     stats.body_memory = BodyMemory(1, 1.0)
+    stats.source = SourceStats("s")
     route = stats.routes["r", "u"] = RouteStats()
     route.statuses[200] = route.errors["x"] = 1
     route.retries["x"] = route.fallbacks["x"] = route.mirrored["x"] = route.limited["x"] = 1

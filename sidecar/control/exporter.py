@@ -32,6 +32,7 @@ from sidecar.observe.stats import (
     ListenerStats,
     ReloadStats,
     RouteStats,
+    SourceStats,
     Stats,
     UpstreamStats,
 )
@@ -78,6 +79,8 @@ class _Collector:
         yield from _of_connections(endpoints)
         yield from _of_listeners(listeners)
         yield from _of_reloads(stats.reloads)
+        if stats.source is not None:
+            yield from _of_source(stats.source)
         yield from _of_process(stats)
 
 
@@ -270,6 +273,21 @@ def _of_reloads(reloads: ReloadStats) -> Iterator[Metric]:
         float(not reloads.last_error),
     )  # fmt: skip
     yield _info("config_info", "The configuration in use.", hash=reloads.config_hash)
+
+
+def _of_source(source: SourceStats) -> Iterator[Metric]:
+    yield _info(
+        "config_source_info", "The source of the configuration, and what was read of it last.",
+        source=source.name, revision=source.revision,
+    )  # fmt: skip
+    yield _single(
+        "config_source_last_heard_timestamp_seconds",
+        "When the source last told its text, or that it is the same.", source.last_heard,
+    )  # fmt: skip
+    errors: Rows[int] = [((), source.errors)]
+    yield _counter(
+        "config_source_errors", "How often the source could not be read.", (), errors, _itself
+    )
 
 
 def _of_process(stats: Stats) -> Iterator[Metric]:

@@ -55,9 +55,14 @@ class Inspection:
 
     def config(self) -> dict[str, Any]:
         """The configuration in use, secrets redacted."""
-        reloads = self.stats.reloads
+        reloads, source = self.stats.reloads, self._reloader.source.stats
         return {
-            "file": self._reloader.name,
+            "source": {
+                "name": source.name,
+                "revision": source.revision,
+                "age_s": round(time.time() - source.last_heard, 1),
+                "last_error": source.last_error or None,
+            },
             "hash": reloads.config_hash,
             "loaded_at": reloads.last_accepted,
             "last_error": reloads.last_error or None,

@@ -9,38 +9,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sidecar.ca.place import KEY_FILE, default_folder
-from sidecar.config.defaults import FILE, default_text
 from sidecar.config.load import ConfigErrors, Loaded, load
 from sidecar.config.overrides import Overrides
 from sidecar.control import logs
-from sidecar.control.watcher import Contents, contents, watch
+from sidecar.control.watcher import FileWatch
 from sidecar.upstream.off_loop import off_loop
 from sidecar.upstream.tls import stamp, system_roots, uses_system_roots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sidecar.control.admin import AdminServer
     from sidecar.control.serving import Serving
+    from sidecar.control.sources.base import Source
 
 _log: Final = logging.getLogger(__name__)
 _NONE: Final = Overrides()
 
 
 class Reloader:
-    """Keeps `serving` at what *file* says; without a file, at the built-in providers."""
+    """Keeps `serving` at what *source* holds."""
 
-    def __init__(
-        self,
-        file: Path | None,
-        serving: Serving,
-        text: str | None = None,
-        overrides: Overrides = _NONE,
-    ) -> None:
-        self.file = file
+    def __init__(self, source: Source, serving: Serving, overrides: Overrides = _NONE) -> None:
+        self.source = source
         self._overrides = overrides
         self.loaded: Loaded
-        self._known: Contents = {}
+        self._referred: FileWatch | None = None
+        """The watch of the files that the configuration refers to."""
         self._refused: frozenset[str] = frozenset()
         """Files that the last configuration named, if it was refused."""
         self._roots = ""
@@ -49,18 +42,12 @@ class Reloader:
         """A stamp of the local CA as it was published."""
         self.admin: AdminServer | None = None
         self._serving = serving
-        self._text = text
+        serving.stats.source = source.stats
         self._turn = asyncio.Lock()
         """The watcher, a signal and the admin API may all ask at once."""
 
-    @property
-    def name(self) -> str:
-        """The file, as errors and the admin API call it."""
-        return str(self.file) if self.file is not None else FILE
-
     async def start(self) -> None:
         """Load and serve for the first time. Raise ConfigErrors or OSError."""
-        self._known = contents(self._named(()))
         loaded, self._roots = self._read()
         logs.set_level(loaded.config.log_level)
         await self._serving.apply(loaded)
@@ -88,7 +75,12 @@ class Reloader:
         if loaded.config.log_level != self.loaded.config.log_level:
             logs.set_level(loaded.config.log_level)
         self._accept(loaded)
-        _log.info("configuration reloaded", extra={"file": self.name, "hash": loaded.hash[:12]})
+        self._look_again()
+        source = self.source.stats
+        _log.info(
+            "configuration reloaded",
+            extra={"source": source.name, "revision": source.revision, "hash": loaded.hash[:12]},
+        )
 
     async def _apply(self, loaded: Loaded) -> None:
         """All of *loaded*, or nothing: the admin server moves back if the rest can't be had."""
@@ -104,32 +96,37 @@ class Reloader:
             raise
 
     async def watch(self) -> None:
-        """Reload whenever a file changes that the configuration depends on. Never returns.
+        """Reload whenever the source changes, or a file that the text refers to. Never returns.
 
-        Those of a refused one count too: a Secret may come later than the file that names it.
+        Files of a refused text count too: a Secret may come later than the text that names it.
         """
-        await watch(
-            lambda: self._named(self.loaded.files | self._refused),
+        self._referred = FileWatch(
+            lambda: map(Path, self.loaded.files | self._refused),
             self.reload,
-            known=self._known,
+            known={},
             beside=lambda: self._changed_beside(stamp(_roots(self.loaded))),
         )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.source.watch(self.reload))
+            tasks.create_task(self._referred.run())
+
+    def _look_again(self) -> None:
+        """The configuration may refer to other files now."""
+        if self._referred is not None:
+            self._referred.look_again()
 
     def _changed_beside(self, roots: str) -> bool:
         """Whether the system's roots are others now, of which *roots* is a stamp, or our own CA."""
         return roots != self._roots or stamp(_authority(self.loaded)) != self._published
 
     def _read(self) -> tuple[Loaded, str]:
-        """What the file says, and a stamp of the roots that go with it. Raise what `load` does."""
-        if self.file is None:
-            text = self._text if self._text is not None else default_text()
-        else:
-            text = self.file.read_text(encoding="utf-8", errors="replace")
-        loaded = self._overrides.over(load(text, file=self.name))
-        return loaded, stamp(_roots(loaded))
+        """What the source says, and a stamp of the roots that go with it.
 
-    def _named(self, others: Iterable[str]) -> list[Path]:
-        return [*([self.file] if self.file is not None else []), *map(Path, others)]
+        Raise ConfigErrors or OSError.
+        """
+        text = self.source.read().text
+        loaded = self._overrides.over(load(text, file=self.source.stats.name))
+        return loaded, stamp(_roots(loaded))
 
     def _accept(self, loaded: Loaded) -> None:
         self.loaded = loaded
@@ -148,6 +145,7 @@ class Reloader:
         reloads.rejected += 1
         if isinstance(error, ConfigErrors):
             self._refused = error.files
+            self._look_again()
         if str(error) == reloads.last_error:  # a file that it names has come, but was not all
             return
         reloads.last_error = str(error)

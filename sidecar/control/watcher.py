@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from sidecar.upstream.off_loop import off_loop
 
@@ -31,7 +31,8 @@ _PAUSE: Final = 1.0
 """Seconds before watching again when it failed."""
 
 Contents = dict[Path, bytes]
-"""A hash for each file; empty bytes for one that cannot be read."""
+"""The SHA-256 of each file, or UNREADABLE."""
+UNREADABLE: Final = b""
 _Places = dict[str, tuple[int, int]]
 """Watched directories, and the (device, inode) that each was when its watch began."""
 
@@ -45,42 +46,60 @@ def _hash(path: Path) -> bytes:
     try:
         return hashlib.sha256(path.read_bytes()).digest()
     except OSError:
-        return b""
+        return UNREADABLE
 
 
-async def watch(
-    paths: Callable[[], Iterable[Path]],
-    changed: Callable[[], Awaitable[None]],
-    *,
-    known: Contents | None = None,
-    beside: Callable[[], bool] = lambda: False,
-    debounce: float = 0.2,
-    poll: float = 10.0,
-) -> None:
-    """Await *changed* whenever the contents of *paths* are others than they were; never return.
+class FileWatch:
+    """Awaits *changed* whenever the contents of *paths* are others than they were.
 
     *known* is what the caller took the contents to be before it loaded them; absent, what they are
-    now. *paths* is asked again after each change; a path that is new counts as changed, since it
-    may have changed after the caller read it. *beside* tells, at each look, whether anything else
-    has changed that is not worth a watch of its own. *debounce* is how long a burst of events may
-    delay the look, *poll* how often to look when there is no event (both in seconds): network file
-    systems send none.
+    when the watch begins. It is kept up to date here, and the caller may do so as well when it has
+    read a file by itself. *paths* is asked at each look; a path that is new counts as changed,
+    since it may have changed after the caller read it. *beside* tells, at each look at which no
+    file has changed, whether anything else has that is not worth a watch of its own. *debounce* is
+    how long a burst of events may delay the look, *poll* how often to look when there is no event
+    (both in seconds): network file systems send none.
     """
-    watching = _Watching(debounce, poll)
-    loop = asyncio.get_running_loop()
-    try:
-        seen = await off_loop(partial(contents, list(paths()))) if known is None else known
-        while True:
-            now = await off_loop(partial(watching.look, list(paths())))
-            other = any(seen.get(path) != digest for path, digest in now.items())
-            if other or await off_loop(beside):
-                seen = now
-                await _tell(changed)
-            else:
-                # Not in a daemon thread: how Python ends those at its exit, Rust can't bear.
-                await loop.run_in_executor(None, watching.wait)
-    finally:
-        watching.stop()
+
+    def __init__(
+        self,
+        paths: Callable[[], Iterable[Path]],
+        changed: Callable[[], Awaitable[None]],
+        *,
+        known: Contents | None = None,
+        beside: Callable[[], bool] = lambda: False,
+        debounce: float = 0.2,
+        poll: float = 10.0,
+    ) -> None:
+        self._paths = paths
+        self._changed = changed
+        self._known = known
+        self._beside = beside
+        self._watching = _Watching(debounce, poll)
+
+    async def run(self) -> NoReturn:
+        """Watch until cancelled."""
+        watching, known = self._watching, self._known
+        loop = asyncio.get_running_loop()
+        try:
+            if known is None:
+                known = await off_loop(partial(contents, list(self._paths())))
+            while True:
+                now = await off_loop(partial(watching.look, list(self._paths())))
+                other = any(known.get(path) != digest for path, digest in now.items())
+                if other or await off_loop(self._beside):
+                    known.clear()
+                    known.update(now)
+                    await _tell(self._changed)
+                else:
+                    # Not in a daemon thread: how Python ends those at its exit, Rust can't bear.
+                    await loop.run_in_executor(None, watching.wait)
+        finally:
+            watching.stop()
+
+    def look_again(self) -> None:
+        """Look soon, without waiting for an event: *paths* may be others now."""
+        self._watching.wake()
 
 
 async def _tell(changed: Callable[[], Awaitable[None]]) -> None:
@@ -97,7 +116,9 @@ class _Watching:
     def __init__(self, debounce: float, poll: float) -> None:
         self._debounce = int(debounce * 1000)
         self._poll = int(poll * 1000)
-        self._stop = Event()
+        self._wake = Event()
+        """Ends `wait`."""
+        self._stopped = False
         self._places: _Places = {}
         self._notify: RustNotify | None = None
 
@@ -109,24 +130,34 @@ class _Watching:
         return contents(files)
 
     def wait(self) -> None:
-        """Return after a burst of events, or after *poll* without one, or at `stop`."""
+        """Return after a burst of events, or after *poll* without one, or at `wake` or `stop`."""
+        self._wait()
+        if not self._stopped:
+            self._wake.clear()
+
+    def wake(self) -> None:
+        """End `wait`, or the next one if none is under way."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End `wait`, now and ever after."""
+        self._stopped = True
+        self._wake.set()
+
+    def _wait(self) -> None:
         if self._notify is None:
-            self._stop.wait(self._poll / 1000)
+            self._wake.wait(self._poll / 1000)
             return
         try:
-            events = self._notify.watch(self._debounce, _STEP, self._poll, self._stop)
+            events = self._notify.watch(self._debounce, _STEP, self._poll, self._wake)
         except RuntimeError as error:
             _log.warning("watching files failed, beginning again: %s", error)
             self._drop()
-            self._stop.wait(_PAUSE)
+            self._wake.wait(_PAUSE)
             return
         # A directory that was deleted may come back with the same inode, but without our watch.
         if not isinstance(events, str) and any(path in self._places for _, path in events):
             self._drop()
-
-    def stop(self) -> None:
-        """End `wait`, now and ever after."""
-        self._stop.set()
 
     def _replace(self, places: _Places) -> None:
         self._drop()

@@ -6,6 +6,7 @@ but a count that is one behind.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections import defaultdict
 from typing import Final, Protocol
@@ -201,6 +202,35 @@ class Memory(Protocol):
         """Bodies that waited in vain."""
 
 
+class SourceStats:
+    """What is known of the source of the configuration."""
+
+    __slots__ = ("errors", "last_error", "last_heard", "name", "revision")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        """A path or URL, without anything secret."""
+        self.revision = ""
+        """Of the text that was read last, in the source's own terms."""
+        self.last_heard = 0.0
+        """Unix seconds when the source last told its text, or that it is the same; 0 for never."""
+        self.errors = 0
+        """How often it could not be read."""
+        self.last_error = ""
+        """Why it can't be read now; empty while it can."""
+
+    def heard(self, revision: str) -> None:
+        """Note that the source has told its text."""
+        self.revision = revision
+        self.last_heard = time.time()
+        self.last_error = ""
+
+    def failed(self, error: str) -> None:
+        """Note that the source can't be read."""
+        self.errors += 1
+        self.last_error = error
+
+
 class ReloadStats:
     """What became of configuration reloads."""
 
@@ -234,6 +264,7 @@ class Stats:
         "log_dropped",
         "reloads",
         "routes",
+        "source",
         "started",
         "upstreams",
     )
@@ -250,6 +281,7 @@ class Stats:
         self.listeners: dict[str, ListenerStats] = {}
         """By address."""
         self.reloads = ReloadStats()
+        self.source: SourceStats | None = None
         self.log_dropped = 0
         self.body_memory: Memory | None = None
 

@@ -12,6 +12,7 @@ import pytest
 from sidecar.control.admin import AdminServer
 from sidecar.control.inspection import Inspection
 from sidecar.control.reload import Reloader
+from sidecar.control.sources.fixed import FixedSource
 from tests.sockets.peers import Reply, until
 from tests.sockets.scripted import Fleet, Scripted, chat, status
 from tests.upstream.names import Names
@@ -24,7 +25,7 @@ class Operated(Fleet):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        inspection = Inspection(self.serving, Reloader(None, self.serving), lambda: None)
+        inspection = Inspection(self.serving, Reloader(FixedSource(), self.serving), lambda: None)
         self.admin = AdminServer(inspection, "127.0.0.1:0", None)
         self.admin.start()
         return self

@@ -19,8 +19,10 @@ from sidecar.ca.authority import open_authority
 from sidecar.ca.place import KEY_FILE
 from sidecar.config.load import ConfigErrors
 from sidecar.control import watcher
+from sidecar.control.inspection import Inspection
 from sidecar.control.reload import Reloader
 from sidecar.control.serving import Serving
+from sidecar.control.sources.file import FileSource
 from sidecar.observe.stats import Stats
 from tests.sockets.peers import GET, Peer, until
 
@@ -53,7 +55,7 @@ class Scene:
         self.heads: list[bytes] = []
         self.stats = Stats(0.0)
         self.serving = Serving(self.stats)
-        self.reloader = Reloader(self.file, self.serving)
+        self.reloader = Reloader(FileSource(self.file), self.serving)
         self.urls: dict[str, str] = {}
         self.servers: list[asyncio.Server] = []
         self.config: dict[str, Any] = {}
@@ -208,7 +210,7 @@ async def test_a_bad_file_at_the_start(tmp_path: Path) -> None:
     file = tmp_path / "sidecar.yaml"
     file.write_text("routes: []")
     with pytest.raises(ConfigErrors, match=r"sidecar\.yaml"):
-        await Reloader(file, Serving(Stats(0.0))).start()
+        await Reloader(FileSource(file), Serving(Stats(0.0))).start()
 
 
 # -- with the real watcher --
@@ -329,7 +331,7 @@ async def test_roots_are_looked_at_without_an_event(
     roots = tmp_path / "elsewhere" / "roots.pem"
     roots.parent.mkdir()
     monkeypatch.setenv("SSL_CERT_FILE", str(roots))
-    monkeypatch.setattr("sidecar.control.reload.watch", partial(watcher.watch, poll=0.05))
+    monkeypatch.setattr("sidecar.control.reload.FileWatch", partial(watcher.FileWatch, poll=0.05))
     async with scene(tmp_path) as it:
         it.config["upstreams"]["aa"]["endpoints"] = [{"url": "https://a"}]
         it.write()
@@ -367,3 +369,29 @@ async def test_what_a_file_hardly_means_is_in_the_log(
         (warning,) = [each for each in caplog.records if each.levelname == "WARNING"]
         assert "routes[0].fallback[0].upstream: bb gets no keys" in warning.getMessage()
         assert it.stats.reloads.last_error == ""
+
+
+async def test_the_source_is_named_with_its_revision(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with scene(tmp_path) as it:
+        inspection = Inspection(it.serving, it.reloader, lambda: None)
+        first = inspection.config()["source"]
+        assert (first["name"], first["last_error"]) == (str(it.file), None)
+        assert first["age_s"] < 3600
+        it.goes_to("bb")
+        it.write()
+        await it.reloader.reload()
+        second = inspection.config()["source"]
+        assert second["revision"] not in (first["revision"], "")
+        (line,) = [each for each in caplog.records if "reloaded" in each.getMessage()]
+        assert (line.__dict__["source"], line.__dict__["revision"]) == (
+            str(it.file),
+            second["revision"],
+        )
+        it.file.unlink()
+        await it.reloader.reload()
+        gone = inspection.config()["source"]
+        assert gone["revision"] == second["revision"]  # which serves on
+        assert "No such file" in gone["last_error"]

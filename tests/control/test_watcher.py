@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.control import watcher
-from sidecar.control.watcher import contents, watch
+from sidecar.control.watcher import FileWatch, contents
 
 HOUR = 3600.0
 """A poll that never comes: what is noticed was notified."""
@@ -21,12 +21,12 @@ class Watched:
 
     def __init__(self, *paths: Path, poll: float = HOUR) -> None:
         self.paths = list(paths)
-        self.poll = poll
         self.looks = 0
         self.calls: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         self.idle = asyncio.Event()
         self.adds: list[Path] = []
         self.fails = 0
+        self.watch = FileWatch(self.list_paths, self.changed, debounce=0.2, poll=poll)
 
     def list_paths(self) -> list[Path]:
         self.looks += 1
@@ -62,9 +62,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Watched, Script], None]:
             wait(watching)
 
         monkeypatch.setattr(watcher._Watching, "wait", telling)
-        task = asyncio.create_task(
-            watch(watched.list_paths, watched.changed, debounce=0.2, poll=watched.poll)
-        )
+        task = asyncio.create_task(watched.watch.run())
         try:
             await watched.idle.wait()
             await script(watched)
@@ -304,13 +302,34 @@ def test_what_changed_before_the_watch_began_is_told(config: Path) -> None:
         async def changed() -> None:
             told.set()
 
-        task = asyncio.create_task(watch(lambda: [config], changed, known=known, poll=HOUR))
+        watch = FileWatch(lambda: [config], changed, known=known, poll=HOUR)
+        task = asyncio.create_task(watch.run())
         await told.wait()
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
 
     asyncio.run(script())
+
+
+def test_told_to_look_again_it_asks_for_the_paths_anew(
+    run: Run, config: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").write_text("two")
+
+    async def script(watched: Watched) -> None:
+        for _ in range(2):
+            watched.watch.look_again()
+            await watched.resting()
+        assert watched.calls.empty()
+        watched.paths = [tmp_path / "elsewhere"]
+        watched.watch.look_again()
+        assert await watched.calls.get() == {"elsewhere": "two"}
+        await watched.resting()
+        rename(tmp_path / "elsewhere", "three")  # it is watched from now on
+        assert await watched.calls.get() == {"elsewhere": "three"}
+
+    run(Watched(config), script)
 
 
 def test_without_notifications_it_polls(
