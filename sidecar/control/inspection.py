@@ -232,11 +232,12 @@ def _connection(listener: str, connection: DownstreamConnection, now: float) -> 
     }
     if call is None:
         return shown | {"state": "idle", "seconds": round(now - connection.since, 3)}
+    attempt = call.attempt or (call.attempts[-1] if call.attempts else None)
     return shown | {
-        "state": "tunnel" if call.exchange is not None and call.exchange.tunnel else "call",
+        "state": "tunnel" if call.reply is not None and call.reply.tunnel is not None else "call",
         "seconds": round(now - call.arrived, 3),
         "request_id": call.request_id.decode("latin-1"),
         "route": call.route.name if call.route else None,
-        "endpoint": call.endpoint.name if call.endpoint else None,
+        "endpoint": attempt.endpoint.name if attempt else None,
         "status": call.status or None,
     }

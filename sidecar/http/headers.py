@@ -103,6 +103,8 @@ def request_lines(head: RequestHead, replaced: Set[bytes] = frozenset()) -> byte
 
 def response_lines(head: ResponseHead) -> bytes:
     """The server's header lines as they are sent downstream, each after a CRLF."""
+    if head.local:
+        return head.fields.block
     drops = _dropped(head.fields, NOT_FORWARDED_DOWNSTREAM)
     if head.status == 204 or head.status < 200:
         # RFC 9110, section 8.6: these have no body, and some readers would wait for one.
@@ -120,14 +122,14 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def request_end(trailers: Sequence[Header], replaced: bytes = b"") -> bytes:
+def request_end(trailers: Sequence[Header], replaced: Set[bytes] = frozenset()) -> bytes:
     """The end of a request's chunked body. What is no header for a server is no trailer either.
 
-    *replaced*: the lower-case name of a header that an attempt sets itself.
+    *replaced*: lower-case names of headers that an attempt sets itself.
     """
     if not trailers:
         return _last_chunk((), frozenset())
-    keys = keys_among(name for name, _, _ in trailers) | {replaced}
+    keys = keys_among(name for name, _, _ in trailers) | replaced
     return _last_chunk(trailers, NOT_FORWARDED_UPSTREAM | _NOT_IN_TRAILERS | keys)
 
 

@@ -45,6 +45,8 @@ class ResponseHead(Head):
 
     status = 0
     reason = b""
+    local = False
+    """Of a reply of our own: all its lines are sent."""
 
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status}>"

@@ -21,6 +21,7 @@ from sidecar.listen.refusal import refusal
 from sidecar.observe.shortage import note
 from sidecar.proxy.body import BODY_FULL, NO_MEMORY, UPSTREAM_FULL, RequestBody
 from sidecar.proxy.call import Call
+from sidecar.proxy.client_sink import ClientSink
 from sidecar.proxy.serve import drop, serve
 from sidecar.upstream.descriptors import FULL, may_accept
 
@@ -127,16 +128,17 @@ class DownstreamConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The application takes its reply slower than it comes."""
         self.writable = False
-        if self._call is not None and self._call.exchange is not None:
-            self._call.exchange.on_downstream_writable(False)
+        feeder = self._call.sink.feeder if self._call is not None else None
+        if feeder is not None:
+            feeder.on_sink_writable(False)
 
     def resume_writing(self) -> None:
         """The application has caught up."""
         self.writable = True
         if self._call is None:
             self._next()
-        elif self._call.exchange is not None:
-            self._call.exchange.on_downstream_writable(True)
+        elif self._call.sink.feeder is not None:
+            self._call.sink.feeder.on_sink_writable(True)
 
     # -- the parser's sink --
 
@@ -298,6 +300,7 @@ class DownstreamConnection(asyncio.Protocol):
     def _begin(self, call: Call) -> None:
         """Serve *call*, in a task of its own."""
         self._call = call
+        call.sink = ClientSink(call, self)
         self.calls += 1
         listener = self.listener
         if listener.current.draining or listener.retired:
@@ -333,21 +336,21 @@ class DownstreamConnection(asyncio.Protocol):
         return call is not None or bool(self._unparsed)
 
     def _tunnelling(self, call: Call, *, quiet: bool = False) -> bool:
-        exchange = call.exchange
-        if exchange is None or not exchange.tunnel:
+        reply = call.reply
+        if reply is None or reply.tunnel is None:
             return False
         if not quiet:
-            exchange.half_close()
+            reply.half_close()
         return True
 
     def _leave(self) -> None:
         if self._task is None or self._call is None:
             return
         self._task.cancel()
-        if self._call.exchange is not None:
+        if self._call.reply is not None:
             # Not left to the task, which runs later: until then the endpoint's next bytes would be
             # written to a transport that is closed.
-            self._call.exchange.abandon()
+            self._call.reply.abandon()
         if not self._call.begun:
             drop(self._call, self.listener.recorder)
             self._call = self._task = None

@@ -199,9 +199,9 @@ class Listener:
 def _sockets(connection: DownstreamConnection) -> list[Tunable]:
     """That of *connection*, and that of its server if it is a tunnel, which no timer watches."""
     transports = [connection.transport]
-    exchange = connection.call.exchange if connection.call is not None else None
-    if exchange is not None and exchange.tunnel:
-        transports.append(exchange.connection.transport)
+    reply = connection.call.reply if connection.call is not None else None
+    if reply is not None and reply.tunnel is not None:
+        transports.append(reply.tunnel)
     found = (transport.get_extra_info("socket") for transport in transports)
     return [sock for sock in found if sock is not None]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Final
 
-from sidecar.llm.dialects import error_body, of_request
+from sidecar.llm.dialects import of_request
 from sidecar.observe.trace import new_trace_id
-from sidecar.proxy.reply import error_head
+from sidecar.proxy.local import error_body_of, error_lines, error_status_line
 
 if TYPE_CHECKING:
     from sidecar.errors import CallError
@@ -24,7 +24,10 @@ def refusal(error: CallError, head: RequestHead | None = None) -> bytes:
     """
     request_id = new_trace_id(_getrandbits)
     dialect = of_request(head.target, head.fields) if head is not None else "openai"
-    body = error_body(dialect, error.status, error.code, error.message, request_id.decode())
+    body = error_body_of(dialect, error, request_id)
+    lines = b"\r\nContent-Length: %d\r\nx-request-id: %b\r\nConnection: close\r\n\r\n" % (
+        len(body),
+        request_id,
+    )
     to_head = head is not None and head.method == b"HEAD"
-    lines = b"\r\nx-request-id: %b\r\nConnection: close\r\n\r\n" % request_id
-    return error_head(error, len(body)) + lines + (b"" if to_head else body)
+    return error_status_line(error) + error_lines(error) + lines + (b"" if to_head else body)

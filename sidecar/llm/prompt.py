@@ -48,23 +48,39 @@ _first: Final = msgspec.json.Decoder(_First).decode
 _ABSENT: Final = (b"", b"null")
 
 
-def prompt_start(body: bytes, size: int) -> bytes:
-    """The system prompt and the messages up to the first of the user's, at most *size* bytes.
+class Prompt:
+    """What a body asks of a model. It is parsed once, when somebody first looks."""
 
-    As they are written in *body*: OpenAI's `messages`, `instructions` and `input`, or `prompt`;
-    Anthropic's `system` and `messages`; Gemini's `systemInstruction` and `contents`. What is none
-    of these gives nothing. A conversation's next turn repeats all of it, so that a model server
-    which has it in its KV cache need not read it again.
-    """
+    __slots__ = ("_body", "_parts")
+
+    def __init__(self, body: bytes) -> None:
+        """*body*: without a content coding."""
+        self._body = body
+        self._parts: list[bytes] | None = None
+
+    def start(self, size: int) -> bytes:
+        """The system prompt and the messages up to the first of the user's, at most *size* bytes.
+
+        As they are written in the body: OpenAI's `messages`, `instructions` and `input`, or
+        `prompt`; Anthropic's `system` and `messages`; Gemini's `systemInstruction` and `contents`.
+        What is none of these gives nothing. A conversation's next turn repeats all of it, so that a
+        model server which has it in its KV cache need not read it again.
+        """
+        if self._parts is None:
+            self._parts = _beginning(self._body)
+        return b"\n".join(self._parts)[:size]
+
+
+def _beginning(body: bytes) -> list[bytes]:
     try:
         found = _body(body)
         system = found.systemInstruction or found.system_instruction
         first = found.messages or found.contents
         messages = _until_user(first) if first is not None else _input(found.input)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return b""
+        return []
     parts = map(bytes, (found.system, found.instructions, system, *messages, found.prompt))
-    return b"\n".join(part for part in parts if part not in _ABSENT)[:size]
+    return [part for part in parts if part not in _ABSENT]
 
 
 def _input(value: Raw) -> list[Raw]:

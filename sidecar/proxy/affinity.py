@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from sidecar.llm.prompt import prompt_start
 from sidecar.policy.balance import stable_hash
 
 if TYPE_CHECKING:
     from sidecar.config.model import Balance, Sticky
     from sidecar.proxy.call import Call
+    from sidecar.proxy.request import Request
 
 _WHOLE: Final = 2.0**64
 
@@ -27,15 +27,15 @@ def client_of(call: Call) -> str:
     return call.downstream.peer
 
 
-def affinity(balance: Balance) -> Callable[[Call], int] | None:
+def affinity(balance: Balance) -> Callable[[Call, Request], int] | None:
     """What makes the key that *balance* picks by; None if it picks by none."""
     if balance.method == "prefix":
         size = int(balance.prefix)
-        return lambda call: _prompt_key(call, size)
+        return lambda call, request: _prompt_key(call, request, size)
     if balance.method != "ip_hash":
         return None
     word = _said(balance.hash_on, balance.name)
-    return lambda call: stable_hash(word(call) or client_of(call).encode("latin-1"))
+    return lambda call, _: stable_hash(word(call) or client_of(call).encode("latin-1"))
 
 
 def sticky_point(sticky: Sticky) -> Callable[[Call], float]:
@@ -65,8 +65,8 @@ def _cookie(header: bytes, name: bytes) -> bytes | None:
     return None
 
 
-def _prompt_key(call: Call, size: int) -> int:
-    start = prompt_start(call.body.plain(), size) if call.body.complete else b""
+def _prompt_key(call: Call, request: Request, size: int) -> int:
+    start = request.prompt.start(size)
     if not start:
         return stable_hash(client_of(call).encode("latin-1"))
-    return stable_hash((call.model or "").encode() + b"\n" + start)
+    return stable_hash((request.model or "").encode() + b"\n" + start)

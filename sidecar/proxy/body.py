@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from sidecar.errors import BadMessage, CallError
 from sidecar.http.message import Header
+from sidecar.llm.prompt import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sidecar.proxy.body_memory import BodyMemory
-    from sidecar.proxy.call import Downstream
 
 UNASKED: Final = 256 * 1024
 """Bytes that are held before anybody asked for the body (a pipelined request's, say)."""
@@ -25,6 +25,16 @@ NO_MEMORY: Final = 8
 _SMALL: Final = 4096
 """Bytes. Pieces below this are joined as they come: an object for each of many chunks of two bytes
 would take 28 times the size of the body."""
+
+
+class Reader(Protocol):
+    """What brings a body: reading can wait."""
+
+    def pause_reading(self, reason: int) -> None:
+        """Take no more from the application, until every reason was taken back."""
+
+    def resume_reading(self, reason: int) -> None:
+        """Take *reason* back."""
 
 
 class BodyConsumer(Protocol):
@@ -55,10 +65,11 @@ class RequestBody:
     _waiter: asyncio.Future[None] | None = None
     _timer: asyncio.TimerHandle | None = None
     _consumer: BodyConsumer | None = None
+    _prompt: Prompt | None = None
 
     def __init__(
         self,
-        downstream: Downstream,
+        reader: Reader,
         memory: BodyMemory,
         whole: bytes | None = None,
         length: int = -1,
@@ -71,7 +82,7 @@ class RequestBody:
         self._counted = 0
         """Bytes that `memory` has given out for it."""
         self._length = length
-        self._downstream = downstream
+        self._reader = reader
         if whole is not None:
             self.complete = True
             if whole:
@@ -91,6 +102,13 @@ class RequestBody:
     def plain(self) -> bytes:
         """All that is held, as it reads without a content coding."""
         return self.content() if self.unpacked is None else self.unpacked
+
+    @property
+    def prompt(self) -> Prompt:
+        """What a body that is complete asks of a model, parsed once, when somebody first looks."""
+        if self._prompt is None:
+            self._prompt = Prompt(self.plain() if self.complete else b"")
+        return self._prompt
 
     async def reserve_unpacked(self, most: int) -> None:
         """Have memory for *most* bytes more. Raise NoBodyMemory when there is none."""
@@ -112,9 +130,9 @@ class RequestBody:
         if self.size <= limit:
             await self._reserve(min(limit, self._length) if self._length >= 0 else limit)
         if self.size > limit:
-            self._downstream.pause_reading(BODY_FULL)
+            self._reader.pause_reading(BODY_FULL)
             return
-        self._downstream.resume_reading(BODY_FULL)
+        self._reader.resume_reading(BODY_FULL)
         if self._settled():
             return
         self._waiter = asyncio.get_running_loop().create_future()
@@ -133,7 +151,7 @@ class RequestBody:
         for data in held:
             consumer.send_body(bytes(data))
         self.free()
-        self._downstream.resume_reading(BODY_FULL)
+        self._reader.resume_reading(BODY_FULL)
         if self.error is not None:
             consumer.fail(self.error)
 
@@ -146,8 +164,16 @@ class RequestBody:
     def free(self) -> None:
         """Hold nothing any more."""
         self.held.clear()
-        self.unpacked = None
+        self.unpacked = self._prompt = None
         self._count(0)
+
+    def pause(self) -> None:
+        """The consumer can take no more for now."""
+        self._reader.pause_reading(UPSTREAM_FULL)
+
+    def resume(self) -> None:
+        """It can take more again, or is gone."""
+        self._reader.resume_reading(UPSTREAM_FULL)
 
     # -- what the downstream connection calls --
 
@@ -159,7 +185,7 @@ class RequestBody:
         elif not self.streamed:
             self._keep(data)
             if self.size > self._limit:
-                self._downstream.pause_reading(BODY_FULL)
+                self._reader.pause_reading(BODY_FULL)
                 self._wake()
 
     def finish(self, trailers: Sequence[Header]) -> None:
@@ -168,7 +194,7 @@ class RequestBody:
         self.trailers = trailers
         if not self.streamed:
             self._count(self.size)
-        self._downstream.resume_reading(BODY_FULL)  # its last read may have been one too many
+        self._reader.resume_reading(BODY_FULL)  # its last read may have been one too many
         if self._consumer is not None:
             self._consumer.send_end(trailers)
         self._wake()
@@ -201,11 +227,11 @@ class RequestBody:
         if more <= 0:
             return
         if not self.memory.reserve(more):
-            self._downstream.pause_reading(NO_MEMORY)
+            self._reader.pause_reading(NO_MEMORY)
             try:
                 await self.memory.reserve_in_turn(more)
             finally:
-                self._downstream.resume_reading(NO_MEMORY)
+                self._reader.resume_reading(NO_MEMORY)
         self._counted += more
 
     def _count(self, size: int) -> None:

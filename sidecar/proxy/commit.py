@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from sidecar.http.message import ResponseHead
     from sidecar.proxy.call import Call
+    from sidecar.proxy.request import Request
 
 HELD: Final = 256 * 1024
 """Bytes of a reply that may wait for somebody to take them."""
@@ -23,12 +24,12 @@ BEGUN: Final = 1
 WHOLE: Final = 2
 
 
-def needed(call: Call, head: ResponseHead) -> int:
+def needed(call: Call, request: Request, head: ResponseHead) -> int:
     """HEAD, BEGUN or WHOLE."""
     if head.status >= 300 or head.status == 101 or not call.body.complete:
         return HEAD
     kind = head.fields.get(b"content-type", b"")
     if b"event-stream" in kind:
         # Others may be subscriptions, whose client must see the head to make something happen.
-        return BEGUN if call.stream or b":stream" in call.head.path else HEAD
+        return BEGUN if request.stream or b":stream" in call.head.path else HEAD
     return WHOLE if 0 < head.body <= HELD and b"json" in kind else HEAD

@@ -16,26 +16,27 @@ from sidecar.http.headers import chunk
 from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.http.semantics import keep_alive_limit
 from sidecar.policy.timeouts import Timers, first_byte
-from sidecar.proxy.body import UPSTREAM_FULL
 from sidecar.proxy.commit import BEGUN, HEAD, HELD, needed
 from sidecar.proxy.halves import Halves
 from sidecar.proxy.interims import Interims
-from sidecar.proxy.request import end_of_body, framing, request_head
 from sidecar.proxy.timed import Timed
 from sidecar.proxy.upload import AT_ONCE, FITS, Upload
+from sidecar.proxy.wire import chunked, end_of_body, framing, request_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sidecar.errors import CallError
     from sidecar.proxy.call import Call
-    from sidecar.proxy.reply import Writer
+    from sidecar.proxy.record import AttemptRecord
+    from sidecar.proxy.request import Request
+    from sidecar.proxy.sink import Sink
     from sidecar.upstream.connection import UpstreamConnection
     from sidecar.upstream.held import Held
 
 
 class Exchange(Timed):
-    """Takes the connection's events. Ends exactly once, in `_settle`."""
+    """Takes the connection's events. Ends exactly once, in `_settle`. A Reply (`reply.py`)."""
 
     head: ResponseHead
     """Of the reply; there from the moment that `arrival` is done without an error."""
@@ -44,8 +45,8 @@ class Exchange(Timed):
     """The reply is complete."""
     error: CallError | None = None
     """Why it never will be."""
-    tunnel = False
-    """The protocol was switched: bytes flow both ways until both sides end."""
+    tunnel: asyncio.Transport | None = None
+    """The server's end, once the protocol was switched: bytes flow both ways until both end."""
     _halves: Halves | None = None
     interims: Interims | None = None
     _needed = HEAD
@@ -58,14 +59,21 @@ class Exchange(Timed):
     settled = False
     """Over: the connection is back in its pool, or closed."""
     _paused = False
-    _writer: Writer | None = None
     _waiter: asyncio.Future[None] | None = None
     _releases: Sequence[Callable[[], None]] = ()
 
     def __init__(
-        self, call: Call, held: Held, connection: UpstreamConnection, timers: Timers
+        self,
+        call: Call,
+        request: Request,
+        held: Held,
+        connection: UpstreamConnection,
+        timers: Timers,
+        attempt: AttemptRecord,
     ) -> None:
         self.call = call
+        self.request = request
+        self.attempt = attempt
         self.endpoint = held.endpoint
         self.connection = connection
         self._timers = timers
@@ -74,12 +82,13 @@ class Exchange(Timed):
 
     def send(self) -> None:
         """Send the request: all of it in one write, or its head and then what comes of its body."""
-        call, body = self.call, self.call.body
+        call, request, body = self.call, self.request, self.call.body
         self.endpoint.stats.in_flight += 1
-        self.connection.begin(self, call.head.method, call.head.upgrade)
-        head = request_head(call, self.endpoint.place)
+        self.connection.begin(self, request.method, call.head.upgrade)
+        self.attempt.span_id = call.trace.child()
+        head = request_head(call, request, self.endpoint.place, self.attempt.span_id)
         if body.complete:
-            content = body.content() if call.content is None else call.content
+            content = body.content() if request.content is None else request.content
             self.endpoint.stats.bytes_out += len(content)
             self._send_held(head, content)
         elif call.head.upgrade:
@@ -96,7 +105,7 @@ class Exchange(Timed):
     def _send_held(self, head: bytes, content: bytes) -> None:
         end = b""
         if self.call.head.body == CHUNKED:
-            begins, end = framing(self.call, len(content))
+            begins, end = framing(self.call, self.request, len(content))
             head += begins
         if len(content) > FITS:
             self.connection.be_patient()
@@ -127,25 +136,30 @@ class Exchange(Timed):
             self._waiter.set_result(None)
         return self._waiter
 
-    def write_into(self, writer: Writer) -> None:
+    def write_into(self, sink: Sink) -> None:
         """Write what came of the reply, and from now on what comes."""
-        self._writer = writer
+        if self.interims is not None:
+            self.interims.release(sink)
         held, self._held = self._held, []
-        writer.begin(held, self.ended, self.trailers)
+        sink.begin(self.head, held, self.ended, self.trailers)
         self._passed += sum(map(len, held))
         if self.ended:
             return
-        self._relay = writer.relay
+        if self.error is not None:  # it broke since its head came
+            sink.break_off(self.error)
+            return
+        self._sink, sink.feeder = sink, self
+        self._relay = sink.relay
         if self._relay is not None and self._phase != "first_byte":
             self.connection.take_chunk = self._relay.take
         if self.head.status == 101:
-            self.tunnel, self._halves = True, Halves()
+            self.tunnel, self._halves = self.connection.transport, Halves()
             self._phase = ""
             self.endpoint.stats.tunnels += 1
             self.connection.wake_at(inf)
             self.connection.be_patient()
             self.call.body.stream_into(self)
-        if self.call.downstream.writable:
+        if sink.writable:
             self._resume()
         else:
             self._pause()
@@ -179,6 +193,7 @@ class Exchange(Timed):
     def fail(self, error: CallError) -> None:
         """End it for a reason that neither side's connection gave."""
         self.error = error
+        self._break_off(error)
         self.abandon()
         self._wake()
 
@@ -195,15 +210,15 @@ class Exchange(Timed):
             return
         self._last = time.monotonic()
         self.endpoint.stats.bytes_out += len(data)
-        framed = chunk(data) if self.call.head.body == CHUNKED else data
+        framed = chunk(data) if chunked(self.call, self.request) else data
         self.connection.transport.write(framed)
 
     def send_end(self, trailers: Sequence[Header]) -> None:
         """Pass on the end of a body that streams."""
         if self.settled:
             return
-        if self.call.head.body == CHUNKED:
-            self.connection.transport.write(end_of_body(self.call, trailers))
+        if chunked(self.call, self.request):
+            self.connection.transport.write(end_of_body(self.request, trailers))
         self._all_sent()
         if self.ended:
             self._settle_whole()
@@ -212,7 +227,7 @@ class Exchange(Timed):
         """The application's side of a tunnel has ended."""
         if self.settled:
             return
-        if self._halves is None or not self._halves.end(self.connection.transport):
+        if self._halves is None or not self._halves.end(self.connection.half_close):
             self.ended = True
             self._settle()
             self.connection.close()
@@ -224,31 +239,33 @@ class Exchange(Timed):
             self._last = time.monotonic()
             if self._upload is not None:
                 self._go_on_uploading(self._upload)
-            self.call.downstream.resume_reading(UPSTREAM_FULL)
+            self.call.body.resume()
         else:
             self._backlog = sys.maxsize
             if self.call.body.streamed:
-                self.call.downstream.pause_reading(UPSTREAM_FULL)
+                self.call.body.pause()
 
     # -- the reply --
 
     def on_interim(self, head: ResponseHead) -> None:
         """Take a 1xx."""
         if self.interims is None:
-            self.interims = Interims(self.call)
+            self.interims = Interims(self.call.sink, holds=self.request.holds_interims)
         self.interims.take(head)
 
     def on_response(self, head: ResponseHead) -> None:
         """Take the head. Unless more is needed, it is also the endpoint's result."""
         self.head = head
         self._answered = True
-        self._needed = needed(self.call, head)
+        self._needed = needed(self.call, self.request, head)
         if self._needed != BEGUN:
             self._judge()
 
     def _judge(self) -> None:
+        now = time.monotonic()
         self._judged = True
-        self._place.answered(self.head, time.monotonic())
+        self.attempt.status, self.attempt.head = self.head.status, now
+        self._place.answered(self.head, now)
 
     def on_body(self, data: bytes) -> None:
         """Take some of the body."""
@@ -269,7 +286,7 @@ class Exchange(Timed):
 
     def on_read(self) -> None:
         """Act on what one read brought: once, however many events it was."""
-        if self.ended and self._judged and self._sent and self._writer is None:  # as most are
+        if self.ended and self._judged and self._sent and self._sink is None:  # as most are
             self._settle_whole()
             self._wake()
             return
@@ -293,14 +310,14 @@ class Exchange(Timed):
 
     def _pass_on(self) -> None:
         """Write what has come, or tell who waits that enough has."""
-        writer = self._writer
-        if writer is not None:
+        sink = self._sink
+        if sink is not None:
             held, self._held = self._held, []
-            writer.write(held, self.ended, self.trailers)
+            sink.write(held, self.ended, self.trailers)
             self._passed += sum(map(len, held))
         elif not self.ended and len(self._held) > 1 and sum(map(len, self._held)) > HELD:
             self._pause()
-        if self.ended or (writer is None and self._has_come()):
+        if self.ended or (sink is None and self._has_come()):
             self._wake()
 
     def _has_come(self) -> bool:
@@ -315,20 +332,27 @@ class Exchange(Timed):
 
     def on_lost(self, error: CallError) -> None:
         """The connection ended before the reply did."""
-        if self.tunnel:
+        if self.tunnel is not None:
             self.ended = True
         elif not self.ended:  # a whole reply stays one, whatever comes behind it
             self.error = error
+            self._break_off(error)
         self._settle()
         self._wake()
 
+    def _break_off(self, error: CallError) -> None:
+        """Tell the reader of a reply that has begun. Before that, another may be had."""
+        if self._sink is not None and not self.ended:
+            self._sink.break_off(error)
+
     def on_eof(self) -> bool:
         """The server's side of a tunnel has ended. True to go on with the other direction."""
-        return self._halves is not None and self._halves.end(self.call.downstream.transport)
+        sink = self._sink
+        return self._halves is not None and sink is not None and self._halves.end(sink.half_close)
 
-    def on_downstream_writable(self, writable: bool) -> None:
+    def on_sink_writable(self, writable: bool) -> None:
         """Pass back-pressure on to the server."""
-        if self.settled or self._writer is None:
+        if self.settled:
             return
         if writable:
             self._last = time.monotonic()
@@ -373,11 +397,14 @@ class Exchange(Timed):
         self._upload = None
         if self.call.body.streamed:
             self.call.body.stop_streaming()
-            self.call.downstream.resume_reading(UPSTREAM_FULL)
+            self.call.body.resume()
         status = self.head.status if self._answered else 0
         came = self.passed + sum(map(len, self._held))
         code = "" if self.error is None else self.error.code
-        self.endpoint.stats.end(status, code, came, self.tunnel)
+        self.endpoint.stats.end(status, code, came, self.tunnel is not None)
+        self.attempt.ended, self.attempt.error = time.monotonic(), code
+        if self._sink is not None:
+            self._sink.feeder = None
         if self._judged:
             if self.error is not None and self.error.endpoint_failed:
                 self._place.broke(time.monotonic())

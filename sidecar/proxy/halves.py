@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Callable
 
 
 class Halves:
@@ -15,10 +15,9 @@ class Halves:
         self._ended = False
         """One of them."""
 
-    def end(self, onward: asyncio.Transport) -> bool:
-        """Pass the end of one on to *onward*. False when it was the last, or can't be passed on."""
-        if self._ended or not onward.can_write_eof():
+    def end(self, pass_on: Callable[[], bool]) -> bool:
+        """Pass the end of one on. False when it was the last, or *pass_on* can't."""
+        if self._ended or not pass_on():
             return False
         self._ended = True
-        onward.write_eof()
         return True

@@ -44,7 +44,9 @@ class Recorder:
             self.log.append(self._line(call, now))
 
     def _line(self, call: Call, now: float) -> CallRecord:
-        route, endpoint = call.route, call.endpoint
+        route = call.route
+        endpoint = None if call.attempt is None else call.attempt.endpoint
+        replays = call.replays
         first_byte = call.first_byte or now
         return CallRecord(
             # By the clock as it is now: it may have been set, and the monotonic one stands still
@@ -61,8 +63,8 @@ class Recorder:
             call.head.path.decode("latin-1"),
             call.status,
             call.error.code if call.error else "",
-            call.attempts,
-            call.replays,
+            len(call.attempts) + replays,
+            replays,
             call.hedged,
             call.fallback,
             call.body.size,

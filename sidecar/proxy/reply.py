@@ -1,217 +1,279 @@
-"""A reply on its way downstream: its head, its framing there, and how it ends when it breaks."""
+"""What a layer returns: a reply that begins to be here, to be written into one sink.
+
+An `Exchange` is one, with an endpoint behind it; a `LocalReply` is one of our own. A layer may
+return what it got, or that with a `Tap` that sees its body, or with a `Transform` that changes it.
+Where there is neither, they cost nothing.
+"""
 
 from __future__ import annotations
 
-import time
-from math import ceil
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
-from sidecar.errors import TraceRefused
-from sidecar.http.headers import (
-    CHUNKED_LINE,
-    CLOSE_LINE,
-    KEEP_ALIVE_LINE,
-    UPGRADE_LINES,
-    chunk,
-    response_end,
-    response_lines,
-    status_line,
-)
+from sidecar.errors import CallerLeft
+from sidecar.http.fields import Fields
+from sidecar.http.headers import REPLY_FIELDS
 from sidecar.http.message import CHUNKED, Header, ResponseHead
-from sidecar.http.sse import Boundary
-from sidecar.llm.dialects import Dialect, error_body, error_event, of_request
-from sidecar.proxy.relay import Relay
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import asyncio
 
     from sidecar.errors import CallError
-    from sidecar.proxy.call import Call
-
-_REASONS: Final = {
-    400: b"Bad Request",
-    404: b"Not Found",
-    405: b"Method Not Allowed",
-    408: b"Request Timeout",
-    413: b"Content Too Large",
-    414: b"URI Too Long",
-    415: b"Unsupported Media Type",
-    421: b"Misdirected Request",
-    429: b"Too Many Requests",
-    431: b"Request Header Fields Too Large",
-    500: b"Internal Server Error",
-    501: b"Not Implemented",
-    502: b"Bad Gateway",
-    503: b"Service Unavailable",
-    504: b"Gateway Timeout",
-    505: b"HTTP Version Not Supported",
-}
+    from sidecar.proxy.record import AttemptRecord
+    from sidecar.proxy.sink import Feeder, Relay, Sink
 
 
-SHOULD_NOT_RETRY: Final = b"\r\nx-should-retry: false"
-"""What the OpenAI and Anthropic SDKs obey (`_should_retry` in their `_base_client.py`)."""
-
-
-class Writer(Protocol):
-    """Where an exchange's reply goes."""
+class Reply(Protocol):
+    """Ends exactly once: it is settled when it is complete, has broken, or was abandoned."""
 
     @property
-    def relay(self) -> Relay | None:
-        """The short way, where what comes in chunks goes on in chunks. There once it has begun."""
+    def head(self) -> ResponseHead:
+        """Status and header fields."""
 
-    def begin(self, held: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
-        """The head, with what came of the body."""
+    @property
+    def attempt(self) -> AttemptRecord | None:
+        """Which attempt it answers; None where no endpoint was asked."""
 
-    def write(self, held: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
-        """More of the body, and its end."""
+    @property
+    def ended(self) -> bool:
+        """Whether all of it is here, and was written if there is a sink."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is held for it any more."""
+
+    @property
+    def tunnel(self) -> asyncio.Transport | None:
+        """The server's end, once the protocol was switched and bytes flow both ways."""
+
+    @property
+    def passed(self) -> int:
+        """Bytes of its body that were written."""
+
+    def write_into(self, sink: Sink) -> None:
+        """Write what is here, and from now on what comes, to its end or until it breaks."""
+
+    async def finish(self) -> None:
+        """Wait until it is complete. Raise CallError if it breaks; the sink was told then."""
+
+    def on_settled(self, release: Callable[[], None]) -> None:
+        """Call *release* when it is settled: now, if it is."""
+
+    def abandon(self) -> None:
+        """Nobody wants it any more: end it at once. The sink is told nothing."""
+
+    def half_close(self) -> None:
+        """The caller's side of a tunnel has ended."""
 
 
-class ReplyWriter:
-    """Writes one reply to the application's connection, one write for each read upstream."""
+class Tap(Protocol):
+    """Sees a reply's body go by, never its framing. It must not block, and not raise."""
 
-    __slots__ = ("_boundary", "_call", "_chunked", "_events", "_head", "_transport", "relay")
+    def data(self, data: bytes) -> None:
+        """Some of the body was written to the caller."""
 
-    def __init__(self, call: Call, head: ResponseHead) -> None:
-        self._call = call
-        self._head = head
-        self._transport = call.downstream.transport
-        self._chunked = head.body < 0 and call.head.minor == 1
-        self._events = False
-        self._boundary = Boundary()
+    def end(self, error: CallError | None) -> None:
+        """No more comes; None: the body is complete. Comes once in any case."""
+
+
+class Transform(Protocol):
+    """Changes a reply's body. It gets the body's bytes, split anywhere, and gives bytes."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What is sent instead of *data*; may be nothing yet."""
+
+    def end(self) -> bytes:
+        """What is still to be sent, now that the body is complete."""
+
+
+def observed(reply: Reply, tap: Tap) -> Reply:
+    """*reply*, whose body *tap* sees as well."""
+
+    def wrap(sink: Sink) -> Sink:
+        tapped = _TapSink(sink, tap)
+        reply.on_settled(tapped.left)
+        return tapped
+
+    return _Through(reply, wrap)
+
+
+def transformed(reply: Reply, transform: Transform) -> Reply:
+    """*reply* with another body. One that has none, or an encoded one, stays as it is."""
+    head = reply.head
+    if head.body == 0 or head.status == 101 or b"content-encoding" in head.fields:
+        return reply
+    return _Through(reply, lambda sink: _TransformSink(sink, transform))
+
+
+class _Through:
+    """*inner*, written by way of another sink."""
+
+    def __init__(self, inner: Reply, wrap: Callable[[Sink], Sink]) -> None:
+        self._inner = inner
+        self._wrap = wrap
+        self.head = inner.head
+        self.attempt = inner.attempt
+        self.finish = inner.finish
+        self.on_settled = inner.on_settled
+        self.abandon = inner.abandon
+        self.half_close = inner.half_close
+
+    def __repr__(self) -> str:
+        return f"<through {self._inner!r}>"
+
+    @property
+    def ended(self) -> bool:
+        return self._inner.ended
+
+    @property
+    def settled(self) -> bool:
+        return self._inner.settled
+
+    @property
+    def tunnel(self) -> asyncio.Transport | None:
+        return self._inner.tunnel
+
+    @property
+    def passed(self) -> int:
+        return self._inner.passed
+
+    def write_into(self, sink: Sink) -> None:
+        self._inner.write_into(self._wrap(sink))
+
+
+class _Wrapped:
+    """A sink that hands on to another."""
+
+    def __init__(self, inner: Sink) -> None:
+        self._inner = inner
+        self.interim = inner.interim
+        self.half_close = inner.half_close
+        self.unsent = inner.unsent
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} before {self._inner!r}>"
+
+    @property
+    def writable(self) -> bool:
+        return self._inner.writable
+
+    @property
+    def feeder(self) -> Feeder | None:
+        return self._inner.feeder
+
+    @feeder.setter
+    def feeder(self, feeder: Feeder | None) -> None:
+        self._inner.feeder = feeder
+
+
+class _TapSink(_Wrapped):
+    """The caller is written to first: what a tap does with the data is none of its time."""
+
+    def __init__(self, inner: Sink, tap: Tap) -> None:
+        super().__init__(inner)
+        self._tap = tap
+        self._over = False
         self.relay: Relay | None = None
 
-    def begin(self, held: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
-        """Send the head with what came of the body. From here on nothing can be retried."""
-        call, head = self._call, self._head
-        call.status = head.status
-        call.first_byte = time.monotonic()
-        if head.body < 0:
-            self._begin_stream()
-        parts = [status_line(head), response_lines(head), self._own_lines(), b"\r\n\r\n", *held]
-        if self._chunked:
-            del parts[4:]
-            self._add_chunks(parts, held, ended, trailers)
-        self._transport.write(b"".join(parts))
+    def begin(
+        self, head: ResponseHead, data: list[bytes], ended: bool, trailers: Sequence[Header]
+    ) -> None:
+        self._inner.begin(head, data, ended, trailers)
+        relay = self._inner.relay
+        if relay is not None:
+            self.relay = _TapRelay(relay, self._tap)
+        self._show(data, ended)
 
-    def _begin_stream(self) -> None:
-        if self._head.body == CHUNKED and self._chunked:
-            self.relay = Relay(self._transport.write, self._boundary)
-        elif not self._chunked:
-            self._call.close = True  # HTTP/1.0: the end of the connection ends the body
-        fields = self._head.fields
-        self._events = b"event-stream" in fields.get(b"content-type", b"") and (
-            b"content-encoding" not in fields  # an event of ours would be noise in it
-        )
-
-    def write(self, held: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
-        """Send more of the body, and its end."""
-        parts = held
-        if self._chunked:
-            parts = []
-            self._add_chunks(parts, held, ended, trailers)
-        if parts:
-            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+    def write(self, data: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
+        self._inner.write(data, ended, trailers)
+        self._show(data, ended)
 
     def break_off(self, error: CallError) -> None:
-        """End a reply that is not complete so that it can't be taken for one that is.
+        self._inner.break_off(error)
+        self._end(error)
 
-        A stream of events gets one more, where the API has one that makes the SDKs raise; then the
-        connection closes within the body. Where its end is the body's end, it is reset.
-        """
-        call = self._call
-        call.close = True
-        if self._events and self._chunked and self._boundary.at_boundary():
-            dialect = dialect_of(call)
-            request_id = call.request_id.decode("latin-1")
-            event = error_event(dialect, error.status, error.code, error.message, request_id)
-            if event:
-                self._transport.write(chunk(event))
-        elif self._head.body < 0 and not self._chunked:
-            call.downstream.reset()
+    def left(self) -> None:
+        """The reply is over. Where nobody said how, it was abandoned."""
+        if not self._over:
+            self._end(CallerLeft("the reply was abandoned"))
 
-    def _add_chunks(
-        self, parts: list[bytes], held: list[bytes], ended: bool, trailers: Sequence[Header]
-    ) -> None:
-        """What one read brought is one chunk: their bounds mean nothing (RFC 9112, 7.1)."""
-        if held:
-            data = held[0] if len(held) == 1 else b"".join(held)
-            self._boundary.feed(data)
-            parts.append(chunk(data))
+    def _show(self, data: list[bytes], ended: bool) -> None:
+        for piece in data:
+            self._tap.data(piece)
         if ended:
-            parts.append(response_end(trailers))
+            self._end(None)
 
-    def _own_lines(self) -> bytes:
-        call, fields = self._call, self._head.fields
-        if b"x-request-id" not in fields and b"x-trace-id" not in fields:
-            lines = call.ids
-        else:
-            lines = self._missing_ids()
-        if self._chunked:
-            lines += CHUNKED_LINE
-        if call.final and b"x-should-retry" not in fields:
-            lines += SHOULD_NOT_RETRY
-        if call.close:
-            lines += UPGRADE_LINES if self._head.status == 101 else CLOSE_LINE
-        elif call.head.minor == 0:
-            lines += KEEP_ALIVE_LINE
-        return lines
-
-    def _missing_ids(self) -> bytes:
-        """A provider's own request id is the one that its support asks for: it stays."""
-        fields = self._head.fields
-        lines = b"" if b"x-request-id" in fields else b"\r\nx-request-id: " + self._call.request_id
-        if b"x-trace-id" not in fields:
-            lines += b"\r\nx-trace-id: " + self._call.trace.trace_id
-        return lines
+    def _end(self, error: CallError | None) -> None:
+        if not self._over:
+            self._over = True
+            self._tap.end(error)
 
 
-def dialect_of(call: Call) -> Dialect:
-    """The API whose errors the caller understands."""
-    if call.route is not None:
-        return call.route.upstream.dialect
-    return of_request(call.head.target, call.head.fields)
+class _TapRelay:
+    """Shows the data of each chunk that the relay inside has passed on."""
+
+    __slots__ = ("_relay", "_see", "_take")
+
+    def __init__(self, relay: Relay, tap: Tap) -> None:
+        self._relay = relay
+        self._take = relay.take
+        self._see = tap.data
+
+    @property
+    def last(self) -> float:
+        return self._relay.last
+
+    @property
+    def passed(self) -> int:
+        return self._relay.passed
+
+    def take(self, data: bytes) -> bool:
+        if not self._take(data):
+            return False
+        self._see(data[data.find(b"\r\n") + 2 : -2])
+        return True
 
 
-def answer_here(call: Call) -> None:
-    """Answer what may be forwarded no further (RFC 9110, section 7.6.2) as its last recipient."""
-    if call.head.method == b"TRACE":
-        raise TraceRefused("TRACE ends here, by its Max-Forwards, and is not answered here")
-    call.status = 200
-    call.first_byte = time.monotonic()
-    lines = call.ids + b"\r\nContent-Length: 0" + _persistence(call)
-    call.downstream.transport.write(b"HTTP/1.1 200 OK" + lines + b"\r\n\r\n")
+class _TransformSink(_Wrapped):
+    """The length changes, and with it the framing: the new body is whole, or goes in chunks."""
+
+    relay: Relay | None = None
+
+    def __init__(self, inner: Sink, transform: Transform) -> None:
+        super().__init__(inner)
+        self._transform = transform
+
+    def begin(
+        self, head: ResponseHead, data: list[bytes], ended: bool, trailers: Sequence[Header]
+    ) -> None:
+        changed = self._changed(data, ended)
+        self._inner.begin(
+            _reframed(head, changed, ended and not trailers), changed, ended, trailers
+        )
+
+    def write(self, data: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
+        changed = self._changed(data, ended)
+        if changed or ended:
+            self._inner.write(changed, ended, trailers)
+
+    def break_off(self, error: CallError) -> None:
+        self._inner.break_off(error)
+
+    def _changed(self, data: list[bytes], ended: bool) -> list[bytes]:
+        changed = [self._transform.feed(piece) for piece in data]
+        if ended:
+            changed.append(self._transform.end())
+        return [piece for piece in changed if piece]
 
 
-def send_error(call: Call, error: CallError) -> None:
-    """Send a whole reply of ours that tells *error* in the caller's dialect."""
-    call.status = error.status
-    call.first_byte = time.monotonic()
-    request_id = call.request_id.decode("latin-1")
-    body = error_body(dialect_of(call), error.status, error.code, error.message, request_id)
-    lines = call.ids
-    if call.final:
-        lines += SHOULD_NOT_RETRY
-    if error.retry_after is not None:
-        lines += _retry_after(error.retry_after)
-    head = error_head(error, len(body)) + lines + _persistence(call) + b"\r\n\r\n"
-    call.downstream.transport.write(head if call.head.method == b"HEAD" else head + body)
-
-
-def _persistence(call: Call) -> bytes:
-    if call.close:
-        return CLOSE_LINE
-    return KEEP_ALIVE_LINE if call.head.minor == 0 else b""
-
-
-def _retry_after(seconds: float) -> bytes:
-    """In whole seconds for everybody (RFC 9110, 10.2.3), in milliseconds for the SDKs."""
-    return b"\r\nRetry-After: %d\r\nretry-after-ms: %d" % (ceil(seconds), ceil(seconds * 1e3))
-
-
-def error_head(error: CallError, length: int) -> bytes:
-    """Status line and headers that every error of ours has."""
-    reason = _REASONS.get(error.status, b"Error")
-    return (
-        b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d"
-        b"\r\nx-sidecar-error: %b" % (error.status, reason, length, error.code.encode())
-    )
+def _reframed(head: ResponseHead, body: list[bytes], whole: bool) -> ResponseHead:
+    new = ResponseHead()
+    new.__dict__.update(head.__dict__)
+    lines = head.fields.without((b"content-length", b"transfer-encoding"))
+    if whole:
+        new.body = sum(map(len, body))
+        lines += b"\r\nContent-Length: %d" % new.body
+    else:
+        new.body = CHUNKED
+    new.fields = Fields(lines, REPLY_FIELDS)
+    return new

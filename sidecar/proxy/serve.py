@@ -9,17 +9,20 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import CallerLeft, CallError, CutOff, DeadlineExceeded, forget_frames
+from sidecar.http.message import ResponseHead
 from sidecar.http.semantics import hops_left
 from sidecar.observe.trace import receive
 from sidecar.proxy.asking import depends, learn, unpack
-from sidecar.proxy.reply import ReplyWriter, answer_here, send_error
+from sidecar.proxy.call import NOWHERE
+from sidecar.proxy.local import error_reply, last_stop
+from sidecar.proxy.request import Request
 from sidecar.proxy.router import Candidate, Route, choose
 from sidecar.proxy.trusted import obey
 
 if TYPE_CHECKING:
     from sidecar.proxy.call import Call
-    from sidecar.proxy.exchange import Exchange
     from sidecar.proxy.recorder import Recorder
+    from sidecar.proxy.reply import Reply
     from sidecar.proxy.snapshot import Snapshot
 
 _log: Final = logging.getLogger("sidecar.proxy")
@@ -27,7 +30,8 @@ _getrandbits: Final = random.Random().getrandbits
 _BODY_IDLE: Final = 120.0
 """Seconds without a byte of a request's body, after which the call is given up."""
 _MAX_REQUEST_ID: Final = 128
-_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CONTINUE: Final = ResponseHead()
+_CONTINUE.status, _CONTINUE.reason = 100, b"Continue"
 
 
 async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
@@ -35,25 +39,25 @@ async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
     call.begun = True
     identify(call)
     try:
-        if b"max-forwards" in call.head.fields:
-            call.hops_left = hops_left(call.head)
-        if call.hops_left == 0:
+        hops = hops_left(call.head) if b"max-forwards" in call.head.fields else None
+        if hops == 0:
             call.close = call.close or not call.body.complete
-            answer_here(call)
+            await _answer(call, last_stop(call))
             return
         candidates = snapshot.router.candidates(call.head.host, call.head.path, call.head.method)
         if not call.body.complete:
             await _receive(call, candidates)
         if b"content-encoding" in call.head.fields and depends(candidates):
             await unpack(call, max(c.route.hold for c in candidates))
-        route = _route(call, candidates)
-        exchange = await route.stack(call)
-        await _answer(call, exchange)
+        route, request = _route(call, candidates)
+        if hops is not None:
+            request = request.edited({b"max-forwards": b"\r\nMax-Forwards: %d" % (hops - 1)})
+        await _answer(call, await route.stack(call, request))
     except CallError as error:
         call.error = error
         call.close = call.close or error.close
     except asyncio.CancelledError:
-        if call.error is None and (call.exchange is None or not call.exchange.ended):
+        if call.error is None and (call.reply is None or not call.reply.ended):
             call.error = _left()
     except Exception:
         _log.exception("internal error, request id %s", call.request_id.decode("latin-1"))
@@ -83,7 +87,7 @@ async def _receive(call: Call, candidates: tuple[Candidate, ...]) -> None:
     if call.head.upgrade:
         return
     if call.head.expects_continue:  # we answer as the origin does (RFC 9110, section 10.1.1)
-        call.downstream.transport.write(_CONTINUE)
+        call.sink.interim(_CONTINUE)
     totals = [c.route.timers.total for c in candidates]
     try:
         async with asyncio.timeout(None if None in totals else max(t or 0 for t in totals)):
@@ -92,8 +96,8 @@ async def _receive(call: Call, candidates: tuple[Candidate, ...]) -> None:
         raise DeadlineExceeded("the call's total time is over") from None
 
 
-def _route(call: Call, candidates: tuple[Candidate, ...]) -> Route:
-    """Choose the route, by what the body says too."""
+def _route(call: Call, candidates: tuple[Candidate, ...]) -> tuple[Route, Request]:
+    """Choose the route, by what the body says too, and what is asked of its upstream."""
     head = call.head
     learn(call, candidates)
     chosen = choose(candidates, head.fields, call.model, call.unknown)
@@ -101,49 +105,50 @@ def _route(call: Call, candidates: tuple[Candidate, ...]) -> Route:
         raise call.unreadable
     call.route = route = chosen.route
     route.stats.in_flight += 1
-    call.captured = chosen.captured
+    target = head.target
     if chosen.path is not None:
-        call.target = chosen.path + head.target[len(head.path) :]
-    call.priority = route.priority
+        target = chosen.path + target[len(head.path) :]
+    request = Request(
+        head.method,
+        target,
+        call.body,
+        model=call.model,
+        stream=call.stream,
+        captured=chosen.captured,
+        priority=route.priority,
+    )
     if call.downstream.trust.headers:
-        route = obey(call, route)
-    total = (call.timers or route.timers).total
+        route, request = obey(call, route, request)
+    total = (request.timers or route.timers).total
     if total is not None:
         call.deadline = call.arrived + total
-    return route
+    return route, request
 
 
-async def _answer(call: Call, exchange: Exchange) -> None:
-    """Pump the reply to the caller."""
+async def _answer(call: Call, reply: Reply) -> None:
+    """Have the reply written to the caller, to its end."""
     if not call.body.complete:
         call.close = True  # what the caller still sends would be taken for its next request
-    call.exchange, call.endpoint = exchange, exchange.endpoint
-    if exchange.interims is not None and exchange.interims.held:
-        call.downstream.transport.write(exchange.interims.held)
-    writer = ReplyWriter(call, exchange.head)
-    exchange.write_into(writer)
-    if exchange.ended:
-        return
-    try:
-        await exchange.finish()
-    except CallError as error:
-        writer.break_off(error)
-        raise
+    call.reply, call.attempt = reply, reply.attempt
+    reply.write_into(call.sink)
+    if not reply.ended:
+        await reply.finish()
 
 
 def _end(call: Call, recorder: Recorder) -> None:
     """Release, answer what has no answer yet, record, and let the connection go on."""
-    exchange = call.exchange
-    if exchange is not None:
-        if not exchange.settled:
-            exchange.abandon()
-        call.bytes_out = exchange.passed
-        call.exchange = None  # it refers to the call: the two would wait for the collector
+    reply = call.reply
+    if reply is not None:
+        if not reply.settled:
+            reply.abandon()
+        call.bytes_out = reply.passed
     error = call.error
     if error is not None and call.status == 0 and not isinstance(error, (CallerLeft, CutOff)):
         if not call.body.complete:
             call.close = True
-        send_error(call, error)
+        error_reply(call, error).write_into(call.sink)
+    # Both refer to the call: it would wait for the collector.
+    call.reply, call.sink = None, NOWHERE
     call.body.free()
     forget_frames(error)
     now = time.monotonic()
@@ -155,6 +160,7 @@ def drop(call: Call, recorder: Recorder) -> None:
     """Record a call whose caller left before its life began."""
     identify(call)
     call.error = _left()
+    call.sink = NOWHERE
     call.body.free()
     recorder.record(call, time.monotonic())
 

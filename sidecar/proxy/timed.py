@@ -13,7 +13,7 @@ from sidecar.proxy.overdue import overdue
 if TYPE_CHECKING:
     from sidecar.errors import CallError
     from sidecar.proxy.call import Call
-    from sidecar.proxy.relay import Relay
+    from sidecar.proxy.sink import Relay, Sink
     from sidecar.upstream.connection import UpstreamConnection
     from sidecar.upstream.endpoint import Endpoint
 
@@ -39,6 +39,8 @@ class Timed:
     """The request is with the endpoint, as far as we know."""
     _answered = False
     """The reply's head is here."""
+    _sink: Sink | None = None
+    """Where the reply is written, once it is."""
     _relay: Relay | None = None
     """Passes on the chunks of the reply."""
 
@@ -67,17 +69,23 @@ class Timed:
                 self._limit,
                 self.endpoint.name,
                 sending=not self._answered and not self._sent and self.connection.writable,
-                stalled=not self.call.downstream.writable,
+                stalled=self._sink is not None and not self._sink.writable,
                 again=self._timers.first_byte is not None,  # who has waited 600 s waits no more
             )
             self.fail(error)
 
     def _idle_left(self, seconds: float) -> float:
         """Seconds that are left; a slow reader who takes what it was sent makes progress too."""
-        reader = self.call.downstream if self._sent else self.connection
-        backlog = 0 if reader.writable else unsent(reader.transport)
+        backlog = self._not_taken()
         if backlog < self._backlog and backlog:
             self._last = time.monotonic()
         self._backlog = backlog
         last = self._last if self._relay is None else max(self._last, self._relay.last)
         return last + seconds - time.monotonic()
+
+    def _not_taken(self) -> int:
+        """Bytes of what was written that whoever is slow has not taken."""
+        if not self._sent:
+            return 0 if self.connection.writable else unsent(self.connection.transport)
+        sink = self._sink
+        return 0 if sink is None or sink.writable else sink.unsent()

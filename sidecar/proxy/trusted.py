@@ -12,14 +12,16 @@ from sidecar.proxy.settings import PRIORITIES
 
 if TYPE_CHECKING:
     from sidecar.proxy.call import Call
+    from sidecar.proxy.request import Request
     from sidecar.proxy.router import Route
 
 _MOST_RETRIES: Final = 10
 _MOST_LABELS: Final = 16
 POLICY: Final = b"x-sidecar-policy"
+TRACE: Final = b"x-sidecar-trace"
 
 
-def obey(call: Call, route: Route) -> Route:
+def obey(call: Call, route: Route, request: Request) -> tuple[Route, Request]:
     """Do what the call's headers say. Raise BadOverride for one that makes no sense."""
     fields = call.head.fields
     if POLICY in fields:
@@ -31,22 +33,28 @@ def obey(call: Call, route: Route) -> Route:
     for header, say in _SAYINGS.items():
         if header in fields:
             try:
-                say(call, route, fields[header].decode("latin-1"))
+                request = say(request, route, fields[header].decode("latin-1"))
             except ValueError as error:
                 raise BadOverride(f"{header.decode()}: {error}") from None
-    return route
+    if TRACE in fields:
+        _sample(call, fields[TRACE])
+    return route, request
 
 
-def _total(call: Call, route: Route, text: str) -> None:
-    call.timers = (call.timers or route.timers)._replace(total=_seconds(text))
+def _total(request: Request, route: Route, text: str) -> Request:
+    return _with_timers(request, route, total=_seconds(text))
 
 
-def _first_byte(call: Call, route: Route, text: str) -> None:
-    call.timers = (call.timers or route.timers)._replace(first_byte=_seconds(text))
+def _first_byte(request: Request, route: Route, text: str) -> Request:
+    return _with_timers(request, route, first_byte=_seconds(text))
 
 
-def _idle(call: Call, route: Route, text: str) -> None:
-    call.timers = (call.timers or route.timers)._replace(idle=_seconds(text))
+def _idle(request: Request, route: Route, text: str) -> Request:
+    return _with_timers(request, route, idle=_seconds(text))
+
+
+def _with_timers(request: Request, route: Route, **timers: float) -> Request:
+    return request.replace(timers=(request.timers or route.timers)._replace(**timers))
 
 
 def _seconds(text: str) -> float:
@@ -56,38 +64,37 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _retries(call: Call, _: Route, text: str) -> None:
+def _retries(request: Request, _: Route, text: str) -> Request:
     if not (text.isascii() and text.isdigit() and int(text) <= _MOST_RETRIES):
         raise ValueError(f"expected a number from 0 to {_MOST_RETRIES}")
-    call.retries = int(text)
+    return request.replace(retries=int(text))
 
 
-def _priority(call: Call, _: Route, text: str) -> None:
+def _priority(request: Request, _: Route, text: str) -> Request:
     if text not in PRIORITIES:
         raise ValueError(f"expected one of {', '.join(PRIORITIES)}")
-    call.priority = PRIORITIES[text]
+    return request.replace(priority=PRIORITIES[text])
 
 
-def _labels(call: Call, _: Route, text: str) -> None:
+def _labels(request: Request, _: Route, text: str) -> Request:
     pairs = [pair.strip().partition("=") for pair in text.split(",")]
     if len(pairs) > _MOST_LABELS or not all(key and equals for key, equals, _ in pairs):
         raise ValueError("expected labels as version=v2,gpu=h100")
-    call.labels = {key: value for key, _, value in pairs}
+    return request.replace(labels={key: value for key, _, value in pairs})
 
 
-def _trace(call: Call, _: Route, text: str) -> None:
-    if text not in ("0", "1"):
-        raise ValueError("expected 1 (sampled) or 0")
+def _sample(call: Call, text: bytes) -> None:
+    if text not in (b"0", b"1"):
+        raise BadOverride("x-sidecar-trace: expected 1 (sampled) or 0")
     flags = call.trace.flags
-    call.trace.flags = flags | SAMPLED if text == "1" else flags & ~SAMPLED
+    call.trace.flags = flags | SAMPLED if text == b"1" else flags & ~SAMPLED
 
 
-_SAYINGS: Final[dict[bytes, Callable[[Call, Route, str], None]]] = {
+_SAYINGS: Final[dict[bytes, Callable[[Request, Route, str], Request]]] = {
     b"x-sidecar-timeout": _total,
     b"x-sidecar-first-byte-timeout": _first_byte,
     b"x-sidecar-idle-timeout": _idle,
     b"x-sidecar-retries": _retries,
     b"x-sidecar-priority": _priority,
     b"x-sidecar-labels": _labels,
-    b"x-sidecar-trace": _trace,
 }

@@ -161,6 +161,13 @@ class UpstreamConnection(asyncio.Protocol):
             self._gone()
             self.transport.close()
 
+    def half_close(self) -> bool:
+        """Send no more, but go on receiving. False where the transport can't: TLS."""
+        if not self.transport.can_write_eof():
+            return False
+        self.transport.write_eof()
+        return True
+
     def orphan(self) -> None:
         """Nobody waits for it any more: close it, if it came so far, without a word to the pool."""
         self.closed = True

@@ -11,7 +11,7 @@ from sidecar.config.units import Duration, Share, Size
 from sidecar.errors import ModelUnknown
 from sidecar.llm.dialects import Dialect, error_body, error_event, of_request
 from sidecar.llm.models import lists
-from sidecar.llm.prompt import prompt_start
+from sidecar.llm.prompt import Prompt
 from sidecar.llm.report import parse_metrics, parse_orca
 from sidecar.llm.request import Asked, glance, read
 from sidecar.policy.load import Report
@@ -104,9 +104,9 @@ def _others(members: Members) -> str:
 
 def prompt(case: Case) -> Hashable:
     """No more than is asked for, and more of it begins as less of it does."""
-    whole = prompt_start(case.data, 1 << 20)
+    whole = Prompt(case.data).start(1 << 20)
     for size in (0, 1, 7, 100):
-        if prompt_start(case.data, size) != whole[:size]:
+        if Prompt(case.data).start(size) != whole[:size]:
             raise Fault("a prompt's start is not a start of it", size)
     return len(whole).bit_length()
 

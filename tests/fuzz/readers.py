@@ -22,7 +22,7 @@ from sidecar.http.sse import Boundary
 from sidecar.http.target import normal_host, split_absolute
 from sidecar.llm import coding as coded
 from sidecar.llm.models import lists
-from sidecar.llm.prompt import prompt_start
+from sidecar.llm.prompt import Prompt
 from sidecar.llm.report import parse_metrics, parse_orca
 from sidecar.llm.request import glance, read
 from sidecar.observe.trace import clean_tracestate, parse_traceparent
@@ -125,7 +125,7 @@ READERS: Final[dict[str, Reader]] = {
     "deflate": Reader(lambda data: _unpack(data, b"deflate"), _BODY),
     "path": Reader(lambda data: plain(data.decode("latin-1")), _HEAD),
     "path, as it may be read": Reader(lambda data: as_read(data.decode("latin-1")), _HEAD),
-    "prompt": Reader(lambda data: prompt_start(data, 4096), _BODY),
+    "prompt": Reader(lambda data: Prompt(data).start(4096), _BODY),
     "models": Reader(lambda data: lists(data, "m"), _BODY),
     "metrics": Reader(parse_metrics, _BODY),
     "load": Reader(parse_orca, 8 * 1024),

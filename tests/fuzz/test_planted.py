@@ -14,8 +14,8 @@ from sidecar.http.headers import status_line
 from sidecar.http.request_parser import RequestParser
 from sidecar.http.response_parser import ResponseParser
 from sidecar.listen.downstream import DownstreamConnection
-from sidecar.proxy import reply, request, serve
-from sidecar.proxy.reply import ReplyWriter
+from sidecar.proxy import client_sink, serve, wire
+from sidecar.proxy.client_sink import ClientSink
 from tests.fuzz import fuzz_replies, fuzz_requests, world
 from tests.fuzz.cases import Case, Fault
 from tests.fuzz.fuzz_replies import ReplyFuzzer
@@ -87,8 +87,8 @@ async def test_a_bug_of_ours(monkeypatch: Patch) -> None:
     "line", [b"\r\nA : b", b"\r\nA: b\nc", b"\r\nContent-Length: 0", b"\nA: b"]
 )
 async def test_a_head_that_is_not_strict(monkeypatch: Patch, line: bytes) -> None:
-    right = request._lines
-    monkeypatch.setattr(request, "_lines", lambda call: right(call) + line)
+    right = wire._lines
+    monkeypatch.setattr(wire, "_lines", lambda *of: right(*of) + line)
     async with found(RequestFuzzer(), "what is forwarded is no strict HTTP") as fuzzer:
         await fuzzer.check(asks(POST))
 
@@ -132,7 +132,7 @@ async def test_a_reply_with_anothers_body(monkeypatch: Patch) -> None:
 
 
 async def test_a_reply_that_is_no_http(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(reply, "status_line", lambda head: b"HTTP/1.1 200 O\x00K")
+    monkeypatch.setattr(client_sink, "status_line", lambda head: b"HTTP/1.1 200 O\x00K")
     async with found(RequestFuzzer(), "a reply is no HTTP") as fuzzer:
         await fuzzer.check(asks(GET))
 
@@ -230,9 +230,9 @@ async def test_a_line_that_is_logged_is_looked_at(monkeypatch: Patch) -> None:
 async def test_a_broken_reply_that_looks_whole(monkeypatch: Patch) -> None:
     def pretends(self: Any, error: object) -> None:
         self._call.close = True
-        self._transport.write(b"0\r\n\r\n")
+        self._connection.transport.write(b"0\r\n\r\n")
 
-    monkeypatch.setattr(ReplyWriter, "break_off", pretends)
+    monkeypatch.setattr(ClientSink, "break_off", pretends)
     async with found(ReplyFuzzer(), "a broken reply looks whole") as fuzzer:
         await fuzzer.check(answered(CHUNKED + b"2\r\nok\r\n", closes="yes"))
 
@@ -244,26 +244,26 @@ async def test_a_broken_reply_that_http_1_0_takes_for_whole(monkeypatch: Patch) 
 
 
 async def test_a_reply_that_was_changed(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(reply, "status_line", lambda head: b"HTTP/1.1 299 X")
+    monkeypatch.setattr(client_sink, "status_line", lambda head: b"HTTP/1.1 299 X")
     async with found(ReplyFuzzer(), "a reply is not what the origin sent") as fuzzer:
         await fuzzer.check(answered(OK))
 
 
 async def test_a_caller_that_is_left_waiting(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(ReplyWriter, "begin", lambda self, *of: None)
+    monkeypatch.setattr(ClientSink, "begin", lambda self, *of: None)
     async with found(ReplyFuzzer(), "a caller is left waiting") as fuzzer:
         await fuzzer.check(answered(OK))
 
 
 async def test_an_interim_reply_of_nobody(monkeypatch: Patch) -> None:
     interim = b"HTTP/1.1 103 X\r\n\r\n"
-    monkeypatch.setattr(reply, "status_line", lambda head: interim + status_line(head))
+    monkeypatch.setattr(client_sink, "status_line", lambda head: interim + status_line(head))
     async with found(ReplyFuzzer(), "an interim reply of nobody") as fuzzer:
         await fuzzer.check(answered(OK))
 
 
 async def test_what_a_caller_gets_that_is_no_http(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(reply, "status_line", lambda head: b"HTTP/1.1 20 X")
+    monkeypatch.setattr(client_sink, "status_line", lambda head: b"HTTP/1.1 20 X")
     async with found(ReplyFuzzer(), "what the caller gets is no HTTP") as fuzzer:
         await fuzzer.check(answered(OK))
 

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.http.sniff import Protocol, Sniffed, sniff
 from sidecar.listen import forward, interceptor
-from sidecar.proxy import request
+from sidecar.proxy import wire
 from tests.fuzz import fuzz_proxied, world
 from tests.fuzz.cases import Case, Fault
 from tests.fuzz.fuzz_proxied import ProxyFuzzer
@@ -91,8 +91,8 @@ async def test_a_url_whose_head_is_not_strict(monkeypatch: Patch) -> None:
 
 
 async def test_a_call_of_an_intercepted_host_that_is_not_strict(monkeypatch: Patch) -> None:
-    right = request._lines
-    monkeypatch.setattr(request, "_lines", lambda call: right(call) + b"\r\nA : b")
+    right = wire._lines
+    monkeypatch.setattr(wire, "_lines", lambda *of: right(*of) + b"\r\nA : b")
     async with found(ProxyFuzzer(), "what is forwarded is no strict HTTP") as fuzzer:
         await fuzzer.check(connects(ROUTED))
 

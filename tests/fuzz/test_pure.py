@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -256,8 +257,8 @@ PLANTED: list[tuple[Any, str, Any, str, bytes, str]] = [
     ),
     (
         llm_checks,
-        "prompt_start",
-        lambda body, size: b"x" * min(size, 9) + b"y",
+        "Prompt",
+        lambda body: SimpleNamespace(start=lambda size: b"x" * min(size, 9) + b"y"),
         "prompt",
         b"",
         "a prompt's start is not a start of it",

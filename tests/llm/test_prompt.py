@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.llm.prompt import prompt_start
+from sidecar.llm.prompt import Prompt
 
 PLENTY = 1_000_000
 SYSTEM = '{"role":"system","content":"be brief"}'
@@ -58,7 +58,7 @@ OTHER = '{"role":"assistant","content":"because"}'
     ],
 )  # fmt: skip
 def test_table(body: str, expected: str) -> None:
-    assert prompt_start(body.encode(), PLENTY) == expected.encode()
+    assert Prompt(body.encode()).start(PLENTY) == expected.encode()
 
 
 TEXT = st.text(max_size=20)
@@ -92,14 +92,14 @@ def test_later_turns_begin_alike(
     first = [*system, {"role": "user", "content": asked}]
     now = json.dumps({**given_once, member: first}).encode()
     then = json.dumps({**more, **given_once, member: first + later}).encode()
-    assert prompt_start(now, size) == prompt_start(then, size)
-    assert prompt_start(now, PLENTY) != b""
+    assert Prompt(now).start(size) == Prompt(then).start(size)
+    assert Prompt(now).start(PLENTY) != b""
 
 
 @given(TEXT, TEXT)
 def test_other_questions_begin_otherwise(one: str, other: str) -> None:
     starts = {
-        prompt_start(json.dumps({"messages": [{"role": "user", "content": text}]}).encode(), PLENTY)
+        Prompt(json.dumps({"messages": [{"role": "user", "content": text}]}).encode()).start(PLENTY)
         for text in (one, other)
     }
     assert len(starts) == len({one, other})
@@ -119,9 +119,9 @@ MEMBERS = ["messages", "contents", "input", "prompt", "system", "instructions"]
 )
 def test_whatever_comes(body: str | bytes, size: int) -> None:
     data = body.encode() if isinstance(body, str) else body
-    start = prompt_start(data, size)
+    start = Prompt(data).start(size)
     assert len(start) <= size
-    assert start == prompt_start(data, PLENTY)[:size]
+    assert start == Prompt(data).start(PLENTY)[:size]
 
 
 @given(st.binary())
@@ -131,14 +131,14 @@ def test_what_is_no_object_gives_nothing(body: bytes) -> None:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        assert prompt_start(body, PLENTY) == b""
+        assert Prompt(body).start(PLENTY) == b""
 
 
 @pytest.mark.parametrize("item", ["1", "{}", "[]", SYSTEM])
 def test_millions_of_messages_make_nothing_of_themselves(item: str) -> None:
     body = ('{"messages":[' + ",".join([item] * 300_000) + "]}").encode()
     tracemalloc.start()
-    start = prompt_start(body, PLENTY)
+    start = Prompt(body).start(PLENTY)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert start.startswith(item.encode())

@@ -14,6 +14,7 @@ from sidecar.proxy.affinity import affinity, client_of, sticky_point
 from sidecar.proxy.body import RequestBody
 from sidecar.proxy.body_memory import BodyMemory
 from sidecar.proxy.call import Call
+from sidecar.proxy.request import Request
 
 
 class Downstream:
@@ -54,7 +55,7 @@ def test_methods_that_hash_nothing_have_no_key() -> None:
 def key(balance: Balance, of: Call) -> int:
     make = affinity(balance)
     assert make is not None
-    return make(of)
+    return make(of, Request(b"POST", b"/", of.body, model=of.model))
 
 
 def test_a_client_keeps_its_key() -> None:

@@ -171,4 +171,4 @@ async def test_a_silent_body_goes_sooner_where_others_wait() -> None:
 
 
 def paused(body: RequestBody) -> int:
-    return cast(Downstream, body._downstream).paused
+    return cast(Downstream, body._reader).paused

@@ -13,7 +13,10 @@ from sidecar.observe.stats import RouteStats
 from sidecar.policy.budget import Budget, BudgetSettings
 from sidecar.policy.quantile import Quantile
 from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
+from sidecar.proxy.request import Request
 from tests.sockets.peers import until
+
+ASKED = Request(b"POST", b"/", cast("Any", None))
 
 
 class Exchange:
@@ -30,8 +33,10 @@ class Attempts:
 
     def __init__(self) -> None:
         self.futures: list[asyncio.Future[Exchange]] = []
+        self.requests: list[Request] = []
 
-    async def __call__(self, call: object) -> Exchange:
+    async def __call__(self, call: object, request: Request) -> Exchange:
+        self.requests.append(request)
         future: asyncio.Future[Exchange] = asyncio.get_running_loop().create_future()
         self.futures.append(future)
         return await future
@@ -59,8 +64,8 @@ async def two(observed: Quantile | None = None) -> tuple[asyncio.Task[Any], Atte
         RouteStats(),
         lambda _: True,
     )
-    call = SimpleNamespace(body=SimpleNamespace(complete=True), hedged=False)
-    task = asyncio.create_task(cast("Any", hedge(cast("Any", call))))
+    call = SimpleNamespace(body=SimpleNamespace(complete=True))
+    task = asyncio.create_task(cast("Any", hedge(cast("Any", call), ASKED)))
     while len(attempts.futures) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0)
     return task, attempts
@@ -113,8 +118,8 @@ async def test_who_began_before_it_was_known_what_is_late_is_hedged_then() -> No
     settings = HedgeSettings(None, 0.5, 3, frozenset())
     budget = Budget(BudgetSettings(1.0, 10.0, 10.0))
     hedge = Hedge(cast("Any", attempts), settings, budget, observed, RouteStats(), lambda _: True)
-    call = SimpleNamespace(body=SimpleNamespace(complete=True), hedged=False)
-    task = asyncio.create_task(cast("Any", hedge(cast("Any", call))))
+    call = SimpleNamespace(body=SimpleNamespace(complete=True))
+    task = asyncio.create_task(cast("Any", hedge(cast("Any", call), ASKED)))
     await asyncio.sleep(0.2)
     assert len(attempts.futures) == 1
     for _ in range(3):
@@ -132,11 +137,11 @@ async def test_a_second_that_may_not_be(wanted: bool, budget: float) -> None:
     hedge = Hedge(
         cast("Any", attempts), settings, bound, Quantile(), RouteStats(), lambda _: wanted
     )
-    call = SimpleNamespace(body=SimpleNamespace(complete=True), hedged=False)
-    task = asyncio.create_task(cast("Any", hedge(cast("Any", call))))
+    call = SimpleNamespace(body=SimpleNamespace(complete=True))
+    task = asyncio.create_task(cast("Any", hedge(cast("Any", call), ASKED)))
     for _ in range(20):
         await asyncio.sleep(0)
-    assert (len(attempts.futures), call.hedged) == (1, False)
+    assert [request.why for request in attempts.requests] == ["first"]
     won = ends(attempts.futures[0], 200)
     assert await task is won
 

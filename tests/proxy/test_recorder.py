@@ -13,7 +13,7 @@ from sidecar.observe.stats import Stats
 from sidecar.proxy.body import RequestBody
 from sidecar.proxy.body_memory import BodyMemory
 from sidecar.proxy.call import Call
-from sidecar.proxy.layers.mirror import Nowhere
+from sidecar.proxy.detached import Nobody
 from sidecar.proxy.recorder import Recorder
 from sidecar.proxy.serve import identify
 
@@ -27,7 +27,7 @@ class Log:
 
 
 def call() -> Call:
-    nowhere = Nowhere("127.0.0.1")
+    nowhere = Nobody("127.0.0.1")
     head = RequestHead()
     memory = BodyMemory(2**20, 1.0)
     made = Call(cast("Any", nowhere), head, RequestBody(cast("Any", nowhere), memory, b""))

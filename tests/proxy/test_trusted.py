@@ -10,7 +10,7 @@ import pytest
 from sidecar.errors import BadOverride
 from sidecar.observe.trace import receive
 from sidecar.policy.timeouts import Timers
-from sidecar.proxy.call import Call
+from sidecar.proxy.request import Request
 from sidecar.proxy.router import Route
 from sidecar.proxy.trusted import obey
 from tests.proxy.test_limiters import call
@@ -29,11 +29,12 @@ class AnyRoute:
         return AnyRoute(OTHER) if name == "other" else None
 
 
-def told(**fields: bytes) -> tuple[Call, Route]:
-    """A call with these headers, once it has been obeyed, and its route then."""
+def told(**fields: bytes) -> tuple[Request, Route]:
+    """What is asked by a call with these headers, once it has been obeyed, and its route then."""
     of = call("a", **{f"x_sidecar_{name}": value for name, value in fields.items()})
     of.trace = receive((), (), random.getrandbits)
-    return of, obey(of, cast("Any", AnyRoute()))
+    route, request = obey(of, cast("Any", AnyRoute()), Request(b"POST", b"/", of.body))
+    return request, route
 
 
 def test_nothing_said_changes_nothing() -> None:

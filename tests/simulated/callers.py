@@ -14,6 +14,7 @@ from sidecar.http.message import RequestHead
 from sidecar.proxy.body import RequestBody
 from sidecar.proxy.body_memory import BodyMemory
 from sidecar.proxy.call import Call
+from sidecar.proxy.client_sink import ClientSink
 from sidecar.proxy.recorder import Recorder
 from sidecar.proxy.serve import serve
 from sidecar.proxy.snapshot import Snapshot
@@ -86,6 +87,7 @@ async def call(
     lines = [b"\r\n%b: %b" % (_name(k), v.encode()) for k, v in fields.items()]
     head.fields = Fields(b"".join(lines), REQUEST_FIELDS)
     made = Call(downstream, head, RequestBody(downstream, BodyMemory(2**30, 1.0), body))
+    made.sink = ClientSink(made, downstream)
     task = asyncio.create_task(serve(made, snapshot, recorder))
     _, pending = await asyncio.wait({task}, timeout=patience)
     if pending:

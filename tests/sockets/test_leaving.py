@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sidecar.listen.downstream import DownstreamConnection
+from sidecar.proxy.exchange import Exchange
 from sidecar.upstream.connection import UpstreamConnection
 from tests.sockets.peers import EVENTS, GET, OK, Peer, Server, chunk, post, until
 from tests.sockets.stage import Stage
@@ -317,8 +318,8 @@ async def test_what_comes_in_the_same_step_goes_nowhere(
         client, server = await stage.call()
         await server.sends(EVENTS + chunk(b"data: a\n\n"))
         await client.until(b"data: a")
-        exchange = next(iter(stage.listener().connections)).call.exchange  # type: ignore[union-attr]
-        assert exchange is not None
+        exchange = next(iter(stage.listener().connections)).call.reply  # type: ignore[union-attr]
+        assert isinstance(exchange, Exchange)
         behind.append(exchange.connection)
         client.resets()
         await server.is_cut()

@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from sidecar.listen import listener, tunnel
+from sidecar.proxy.exchange import Exchange
 from sidecar.upstream.liveness import GONE_AFTER, Tunable
 from tests.sockets.peers import EVENTS, GET, OK, Peer, chunk, post
 from tests.sockets.stage import Stage
@@ -28,8 +29,9 @@ def downstream(stage: Stage) -> Tunable:
 def upstream(stage: Stage) -> Tunable:
     (connection,) = stage.listener().connections
     assert connection.call is not None
-    assert connection.call.exchange is not None
-    sock: Tunable = connection.call.exchange.connection.transport.get_extra_info("socket")
+    reply = connection.call.reply
+    assert isinstance(reply, Exchange)
+    sock: Tunable = reply.connection.transport.get_extra_info("socket")
     return sock
 
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from sidecar.observe.stats import UpstreamStats
     from sidecar.policy.admission import Admission as Policy
     from sidecar.proxy.call import Call
-    from sidecar.proxy.exchange import Exchange
     from sidecar.proxy.layer import Layer
+    from sidecar.proxy.reply import Reply
+    from sidecar.proxy.request import Request
 
 _WHY: Final = {
     "full": "as many calls wait as may",
@@ -46,26 +47,26 @@ class Admission:
         self._upstream = upstream
         self._stats = stats
 
-    async def __call__(self, call: Call) -> Exchange:
+    async def __call__(self, call: Call, request: Request) -> Reply:
         """Wait for a place. Raise Shed when there will be none in time."""
-        ticket = self._policy.enter(time.monotonic(), self._wanted(call))
+        ticket = self._policy.enter(time.monotonic(), self._wanted(call, request))
         if isinstance(ticket, Refused):
             raise self._refusal(ticket)
         if not ticket.granted:
             await self._wait(ticket)
         leave = partial(self._leave, ticket)
         try:
-            exchange = await self._inner(call)
+            reply = await self._inner(call, request)
         except BaseException:
             leave()
             raise
-        exchange.on_settled(leave)
-        return exchange
+        reply.on_settled(leave)
+        return reply
 
-    def _wanted(self, call: Call) -> Wanted:
+    def _wanted(self, call: Call, request: Request) -> Wanted:
         patience = patience_of(call)
         return Wanted(
-            call.priority,
+            request.priority,
             call.body.size,
             inf if call.deadline is None else call.deadline,
             inf if patience is None else call.arrived + patience,

@@ -25,11 +25,13 @@ from sidecar.errors import (
 from sidecar.llm.report import parse_orca
 from sidecar.policy.timeouts import Patience, Timers, first_byte, within
 from sidecar.proxy.exchange import Exchange
+from sidecar.proxy.record import AttemptRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sidecar.proxy.call import Call
+    from sidecar.proxy.request import Request
     from sidecar.upstream.connection import UpstreamConnection
     from sidecar.upstream.held import Held
     from sidecar.upstream.rotation import Rotation
@@ -39,7 +41,11 @@ _REPORT: Final = b"endpoint-load-metrics"
 """What an endpoint says of its load in a reply (ORCA)."""
 OUTRUN: Final = "outrun"
 """The message with which an attempt is cancelled that another was faster than."""
-_ASKS: Final = b"\r\nendpoint-load-metrics-format: TEXT"
+LEFT: Final = "caller_left"
+"""As its record has it when an attempt is cancelled for any other reason."""
+_ASKS: Final = {
+    b"endpoint-load-metrics-format": b"\r\nendpoint-load-metrics-format: TEXT",
+}
 """vLLM and Triton say it only to who asks so."""
 
 
@@ -50,7 +56,7 @@ class Attempt:
         self,
         rotation: Rotation,
         timers: Timers,
-        affinity: Callable[[Call], int] | None = None,
+        affinity: Callable[[Call, Request], int] | None = None,
         reads_reports: bool = False,
     ) -> None:
         self._rotation = rotation
@@ -58,63 +64,70 @@ class Attempt:
         self._affinity = affinity
         self._reads_reports = reads_reports
 
-    async def __call__(self, call: Call) -> Exchange:
+    async def __call__(self, call: Call, request: Request) -> Exchange:
         """Return the exchange once what is needed of its reply is here; else close it."""
-        rotation = self._rotation if call.labels is None else self._rotation_of(call)
+        rotation = self._rotation_of(request)
         upstream = rotation.upstream
         if upstream.unresolved:
-            await self._resolve(call, upstream)
+            await self._resolve(call, request, upstream)
         if self._reads_reports:
-            call.asks = _ASKS
-        key = 0 if self._affinity is None else self._affinity(call)
-        held = rotation.reserve(key, call.tried, call.captured)
-        call.endpoint = held.endpoint
-        call.tried += (held.endpoint.load,)
+            request = request.edited(_ASKS)
+        key = 0 if self._affinity is None else self._affinity(call, request)
+        held = rotation.reserve(key, call.tried(request.since), request.captured)
+        attempt = AttemptRecord(held.endpoint, request.why, request.reason, held.began)
+        call.attempts.append(attempt)
         try:
-            exchange = await self._send(call, held)
+            exchange = await self._send(call, request, held, attempt)
         except CallError as error:
-            call.endpoint = held.endpoint  # another attempt may have begun since
+            call.attempt = attempt
+            now = attempt.ended = time.monotonic()
+            attempt.error = error.code
             if error.endpoint_failed:
-                held.tell(True, time.monotonic())
+                held.tell(True, now)
             held.release()
             raise
         except BaseException as error:
-            held.give_up(time.monotonic(), outrun=OUTRUN in error.args)
+            now = attempt.ended = time.monotonic()
+            attempt.error = OUTRUN if OUTRUN in error.args else LEFT
+            held.give_up(now, outrun=OUTRUN in error.args)
             held.release()
             raise
         if self._reads_reports and _REPORT in exchange.head.fields:
             self._read_report(exchange, held)
         return exchange
 
-    def elsewhere(self, call: Call) -> bool:
+    def elsewhere(self, call: Call, request: Request) -> bool:
         """Whether another endpoint than the one that was tried last may take the call now."""
-        return self._rotation_of(call).elsewhere(call.tried, call.captured)
+        tried = call.tried(request.since)
+        return self._rotation_of(request).elsewhere(tried, request.captured)
 
-    def wanted(self, call: Call) -> bool:
+    def wanted(self, request: Request) -> bool:
         """Whether any endpoint wants calls now."""
-        return self._rotation_of(call).elsewhere((), call.captured)
+        return self._rotation_of(request).elsewhere((), request.captured)
 
-    def _rotation_of(self, call: Call) -> Rotation:
-        rotation = self._rotation
-        return rotation if call.labels is None else rotation.narrowed(call.labels)
+    def _rotation_of(self, request: Request) -> Rotation:
+        rotation, labels = self._rotation, request.labels
+        return rotation if labels is None else rotation.narrowed(labels)
 
-    async def _send(self, call: Call, held: Held) -> Exchange:
+    async def _send(
+        self, call: Call, request: Request, held: Held, attempt: AttemptRecord
+    ) -> Exchange:
         """Send it; once more, on a new connection, where the one that was taken had died.
 
         What streams can't be sent again, and gets a new connection at once.
         """
-        timers = call.timers or self._timers
+        timers = request.timers or self._timers
         fresh = not (call.body.complete or call.head.upgrade)
-        replayed = False
         while True:
-            call.attempts += 1
             connection = None if fresh else held.endpoint.pool.take()
             if connection is None:
                 connection = await self._connect(call, held, timers, fresh)
                 held.began = time.monotonic() if connection.uses else connection.born
-            exchange = Exchange(call, held, connection, timers)
+            exchange = Exchange(call, request, held, connection, timers, attempt)
             exchange.send()
-            held.ask(time.monotonic())
+            attempt.reused = connection.uses > 1
+            attempt.sent = now = time.monotonic()
+            held.ask(now)
             try:
                 await exchange.arrival()
             except BaseException:  # the caller left, or another attempt was faster
@@ -123,10 +136,9 @@ class Attempt:
             if exchange.error is None:
                 return exchange
             error = _before_its_reply(exchange.error, connection.uses)
-            if replayed or call.body.streamed or not isinstance(error, Stale):
+            if attempt.replayed or call.body.streamed or not isinstance(error, Stale):
                 raise error
-            fresh = replayed = True
-            call.replays += 1
+            fresh = attempt.replayed = True
             held.endpoint.stats.replays += 1
 
     async def _connect(
@@ -143,9 +155,9 @@ class Attempt:
             endpoint.stats.errors[error.code] += 1
             raise
 
-    async def _resolve(self, call: Call, upstream: Upstream) -> None:
+    async def _resolve(self, call: Call, request: Request, upstream: Upstream) -> None:
         """Wait until an endpoint of *upstream* has an address."""
-        timers = call.timers or self._timers
+        timers = request.timers or self._timers
         due = within(timers.connect, "connect", call.deadline, time.monotonic())
         try:
             async with asyncio.timeout(due.seconds):

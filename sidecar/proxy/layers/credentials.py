@@ -9,8 +9,9 @@ from sidecar.errors import TraceRefused
 if TYPE_CHECKING:
     from sidecar.config.model import Credentials as Config
     from sidecar.proxy.call import Call
-    from sidecar.proxy.exchange import Exchange
     from sidecar.proxy.layer import Layer
+    from sidecar.proxy.reply import Reply
+    from sidecar.proxy.request import Request
 
 
 class Credentials:
@@ -19,11 +20,10 @@ class Credentials:
     def __init__(self, inner: Layer, config: Config) -> None:
         self._inner = inner
         name = config.header.encode()
-        self._credential = (name.lower(), b"\r\n%b: %b" % (name, config.value.encode()))
+        self._edits = {name.lower(): b"\r\n%b: %b" % (name, config.value.encode())}
 
-    async def __call__(self, call: Call) -> Exchange:
+    async def __call__(self, call: Call, request: Request) -> Reply:
         """Replace the caller's header. Raise TraceRefused where the caller would be shown ours."""
-        if call.head.method == b"TRACE":
+        if request.method == b"TRACE":
             raise TraceRefused("TRACE is not forwarded to where credentials are added")
-        call.credential = self._credential
-        return await self._inner(call)
+        return await self._inner(call, request.edited(self._edits))

@@ -8,14 +8,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sidecar.errors import AttemptError, forget_frames
+from sidecar.http.keys import PROTOCOL, keys_among, protocols_without_keys, without_keys
 from sidecar.policy.retry import condition_of
 from sidecar.policy.split import choose
+from sidecar.proxy.record import FALLBACK
 
 if TYPE_CHECKING:
     from sidecar.observe.stats import RouteStats
     from sidecar.proxy.call import Call
-    from sidecar.proxy.exchange import Exchange
     from sidecar.proxy.layer import Layer
+    from sidecar.proxy.reply import Reply
+    from sidecar.proxy.request import Request
 
 
 class Target:
@@ -30,21 +33,29 @@ class Target:
         self._inner = inner
         self._shows_keys = shows_keys
 
-    async def __call__(self, call: Call) -> Exchange:
+    async def __call__(self, call: Call, request: Request) -> Reply:
         """Ask it, as if nobody had been asked before."""
-        if call.content is not None:  # another target's
-            call.body.count_copies()
-        call.lines = call.credential = call.content = None
-        call.asks = b""
-        call.tried = ()
-        call.keyless = not self._shows_keys
+        if not self._shows_keys:
+            request = _keyless(call, request)
         if self.model is not None:
             if call.unreadable is not None:
                 raise call.unreadable
             if call.asked is not None and call.asked.named:
-                call.content = call.asked.with_model(self.model)
-                call.body.count_copies(len(call.content))
-        return await self._inner(call)
+                content = call.asked.with_model(self.model)
+                request = request.replace(content=content, model=self.model)
+        if call.body.complete and not call.body.streamed:
+            call.body.count_copies(len(request.content or b""))  # no other target's any more
+        return await self._inner(call, request)
+
+
+def _keyless(call: Call, request: Request) -> Request:
+    """*request* without the caller's keys: the upstream is another than they were meant for."""
+    fields = call.head.fields
+    edits = dict.fromkeys(keys_among(fields), b"")
+    if PROTOCOL in fields:
+        kept = protocols_without_keys(fields[PROTOCOL])
+        edits[PROTOCOL] = b"\r\nSec-WebSocket-Protocol: " + kept if kept else b""
+    return request.edited(edits).replace(target=without_keys(request.target))
 
 
 class Split:
@@ -63,10 +74,10 @@ class Split:
         self._shares = shares
         self._point = point
 
-    async def __call__(self, call: Call) -> Exchange:
+    async def __call__(self, call: Call, request: Request) -> Reply:
         """Choose one and ask it."""
         point = random.random() if self._point is None else self._point(call)
-        return await self._targets[choose(self._shares, point)](call)
+        return await self._targets[choose(self._shares, point)](call, request)
 
 
 class Fallback:
@@ -86,24 +97,27 @@ class Fallback:
         self._statuses = statuses
         self._stats = stats
 
-    async def __call__(self, call: Call) -> Exchange:
+    async def __call__(self, call: Call, request: Request) -> Reply:
         """Return the first reply that is good enough, or the last one."""
         asked = self._first
         for target in self._possible(call):
             try:
-                exchange = await asked(call)
-                if exchange.head.status not in self._statuses or not _may_go_on(call):
-                    return exchange
-                exchange.abandon()
+                reply = await asked(call, request)
+                if reply.head.status not in self._statuses or not _may_go_on(call):
+                    return reply
+                reply.abandon()
+                reason = str(reply.head.status)
             except AttemptError as error:
                 if not self._worth(error) or not _may_go_on(call):
                     raise
+                reason = error.code
                 forget_frames(error)
             call.fallback += 1
             call.final = False
             self._stats.fallbacks[target.upstream] += 1
             asked = target
-        return await asked(call)
+            request = request.replace(why=FALLBACK, reason=reason, since=len(call.attempts))
+        return await asked(call, request)
 
     def _possible(self, call: Call) -> Sequence[Target]:
         """The others, but for those that ask for a model which can't be put into the body."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecar.errors import TimedOut, forget_frames
 from sidecar.proxy.layers.attempt import OUTRUN
+from sidecar.proxy.record import HEDGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from sidecar.policy.budget import Budget
     from sidecar.policy.quantile import Quantile
     from sidecar.proxy.call import Call
-    from sidecar.proxy.exchange import Exchange
     from sidecar.proxy.layer import Layer
+    from sidecar.proxy.reply import Reply
+    from sidecar.proxy.request import Request
 
 
 _LOOK: Final = 0.05
@@ -56,7 +58,7 @@ class Hedge:
         budget: Budget,
         observed: Quantile,
         stats: RouteStats,
-        wanted: Callable[[Call], bool],
+        wanted: Callable[[Request], bool],
         places: Admission | None = None,
     ) -> None:
         """*wanted*: whether any endpoint wants calls now; *places*: what bounds those in flight."""
@@ -68,20 +70,21 @@ class Hedge:
         self._observed = observed
         self._stats = stats
 
-    async def __call__(self, call: Call) -> Exchange:
-        """Return the better of two exchanges; the other's connection is closed at once."""
+    async def __call__(self, call: Call, request: Request) -> Reply:
+        """Return the better of two replies; the other's connection is closed at once."""
         now = time.monotonic()
         self._budget.count(now)
         if not call.body.complete:  # a body that streams can't go to two
-            return await self._timed(call)
-        call.hold_interims = True
-        first = asyncio.create_task(self._timed(call))
+            return await self._timed(call, request)
+        request = request.replace(holds_interims=True)
+        first = asyncio.create_task(self._timed(call, request))
         tasks, place = [first], None
         try:
             if await self._is_late(first, now):
-                place = self._place(call)
+                place = self._place(request)
             if place is not None:
-                tasks.append(asyncio.create_task(self._timed(call)))
+                second = request.replace(why=HEDGE, reason="slow")
+                tasks.append(asyncio.create_task(self._timed(call, second)))
             winner = await self._winner(tasks)
             if winner is not first and not first.done():
                 self._observed.observe(time.monotonic() - now)
@@ -94,7 +97,7 @@ class Hedge:
         self._stats.hedges_won += winner is not first and winner.exception() is None
         return winner.result()
 
-    async def _is_late(self, first: asyncio.Task[Exchange], began: float) -> bool:
+    async def _is_late(self, first: asyncio.Task[Reply], began: float) -> bool:
         """Whether *first* still runs when a second is due; wait until that is known.
 
         While too few calls were seen, nobody knows when that will be; then it is looked for again:
@@ -110,10 +113,10 @@ class Hedge:
             pause = min(2 * pause, _LONGEST_LOOK)
         return False
 
-    def _place(self, call: Call) -> Callable[[], None] | None:
+    def _place(self, request: Request) -> Callable[[], None] | None:
         """Leave for a second attempt: what gives its place back. None: there is none now."""
         now = time.monotonic()
-        if not (self._wanted(call) and self._budget.allows(now)):
+        if not (self._wanted(request) and self._budget.allows(now)):
             return None
         give_back = _nothing
         if self._places is not None:
@@ -123,7 +126,6 @@ class Hedge:
             give_back = partial(_give_back, self._places, ticket)
         self._budget.spend(now)
         self._stats.hedges += 1
-        call.hedged = True
         return give_back
 
     def _delay(self) -> float | None:
@@ -132,18 +134,18 @@ class Hedge:
             return settings.after
         return self._observed.value(settings.quantile, settings.min_calls)
 
-    async def _timed(self, call: Call) -> Exchange:
+    async def _timed(self, call: Call, request: Request) -> Reply:
         began = time.monotonic()
         try:
-            exchange = await self._inner(call)
+            reply = await self._inner(call, request)
         except TimedOut:
             self._observed.observe(time.monotonic() - began)
             raise
-        if exchange.head.status < 400:
+        if reply.head.status < 400:
             self._observed.observe(time.monotonic() - began)
-        return exchange
+        return reply
 
-    async def _winner(self, tasks: list[asyncio.Task[Exchange]]) -> asyncio.Task[Exchange]:
+    async def _winner(self, tasks: list[asyncio.Task[Reply]]) -> asyncio.Task[Reply]:
         """The first that has a good head; when none has, the last to fail."""
         pending = set(tasks)
         while True:
@@ -152,7 +154,7 @@ class Hedge:
             if good is not None or not pending:
                 return good or done.pop()
 
-    def _good(self, task: asyncio.Task[Exchange]) -> bool:
+    def _good(self, task: asyncio.Task[Reply]) -> bool:
         return task.exception() is None and task.result().head.status not in self._settings.statuses
 
 
@@ -164,7 +166,7 @@ def _give_back(places: Admission, ticket: Ticket) -> None:
     places.abandon(ticket, time.monotonic())
 
 
-async def _end(tasks: list[asyncio.Task[Exchange]]) -> None:
+async def _end(tasks: list[asyncio.Task[Reply]]) -> None:
     """Cancel what is not wanted; a head that came meanwhile is let go as well."""
     if not tasks:
         return

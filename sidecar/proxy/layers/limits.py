@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from sidecar.policy.rate import Keyed
     from sidecar.proxy.call import Call
-    from sidecar.proxy.exchange import Exchange
     from sidecar.proxy.layer import Layer
+    from sidecar.proxy.reply import Reply
+    from sidecar.proxy.request import Request
 
 _SOON: Final = 1.0
 """Seconds that a caller is asked to wait for one of its own calls to end."""
@@ -86,7 +87,7 @@ class Limits:
         self._client = client
         self._counted = counted
 
-    async def __call__(self, call: Call) -> Exchange:
+    async def __call__(self, call: Call, request: Request) -> Reply:
         """Refuse with 429 what is too much."""
         try:
             entered = self._enter(call, time.monotonic())
@@ -94,12 +95,12 @@ class Limits:
             self._counted(error.code)
             raise
         try:
-            exchange = await self._inner(call)
+            reply = await self._inner(call, request)
         except BaseException:
             _leave(entered)
             raise
-        exchange.on_settled(lambda: _leave(entered))
-        return exchange
+        reply.on_settled(lambda: _leave(entered))
+        return reply
 
     def _enter(self, call: Call, now: float) -> list[Limiter]:
         """The caller's own limit first: what it may not make must not use up the others' share."""

@@ -30,6 +30,7 @@ from sidecar.policy.retry import (
     wait_before,
 )
 from sidecar.proxy.patience import patience_of
+from sidecar.proxy.record import RETRY
 
 if TYPE_CHECKING:
     from sidecar.http.message import ResponseHead
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
     from sidecar.policy.budget import Budget
     from sidecar.policy.outage import Outage
     from sidecar.proxy.call import Call
-    from sidecar.proxy.exchange import Exchange
     from sidecar.proxy.layer import Layer
+    from sidecar.proxy.reply import Reply
+    from sidecar.proxy.request import Request
 
 SDK_RETRY: Final = b"x-stainless-retry-count"
 SHOULD_RETRY: Final = b"x-should-retry"
@@ -49,7 +51,7 @@ _FIRST: Final = (None, b"0")
 class Others(NamedTuple):
     """Who else can take a call that failed."""
 
-    elsewhere: Callable[[Call], bool]
+    elsewhere: Callable[[Call, Request], bool]
     """Whether another endpoint can, now."""
     fallback_on: frozenset[int]
     """Statuses on which the route goes on to another upstream; empty where none is left."""
@@ -74,7 +76,7 @@ class Retry:
         self._stats = stats
         self._others = others
 
-    async def __call__(self, call: Call) -> Exchange:
+    async def __call__(self, call: Call, request: Request) -> Reply:
         """Return the first reply that is good enough, or the last one."""
         self._budget.count(call.arrived)
         if call.head.fields.get(SDK_RETRY) not in _FIRST:
@@ -82,44 +84,49 @@ class Retry:
         retry = 0
         while True:
             try:
-                exchange = await self._inner(call)
-                if exchange.head.status not in self._settings.statuses:
+                reply = await self._inner(call, request)
+                if reply.head.status not in self._settings.statuses:
                     if self._outage.failures:
                         self._outage.observe(False)
-                    return exchange
-                wait = self._after_reply(call, retry, exchange.head)
+                    return reply
+                wait = self._after_reply(call, request, retry, reply.head)
                 if wait is None:
-                    return exchange
-                exchange.abandon()
-                reason = str(exchange.head.status)
+                    return reply
+                reply.abandon()
+                reason = str(reply.head.status)
             except AttemptError as error:
                 if condition_of(error.code) not in self._settings.conditions or not error.again:
                     raise
-                wait = self._after_error(call, retry, error)
+                wait = self._after_error(call, request, retry, error)
                 if wait is None:
                     raise
                 reason = error.code
                 forget_frames(error)
             self._stats.retries[reason] += 1
             retry += 1
+            request = request.replace(why=RETRY, reason=reason)
             await asyncio.sleep(wait)
 
-    def _after_error(self, call: Call, retry: int, error: AttemptError) -> float | None:
+    def _after_error(
+        self, call: Call, request: Request, retry: int, error: AttemptError
+    ) -> float | None:
         """Seconds until the next attempt; None if there must be none."""
-        wait = self._wait(call, retry, None, free=not error.endpoint_failed)
+        wait = self._wait(call, request, retry, None, free=not error.endpoint_failed)
         if error.endpoint_failed:
             self._outage.observe(True)
             call.final = wait is None and self._hopeless(call)
         return wait
 
-    def _after_reply(self, call: Call, retry: int, head: ResponseHead) -> float | None:
+    def _after_reply(
+        self, call: Call, request: Request, retry: int, head: ResponseHead
+    ) -> float | None:
         """The same after a reply that is not good enough."""
         limited = head.status == RATE_LIMITED
         if not limited:
             self._outage.observe(True)
         wait = None
         if head.fields.get(SHOULD_RETRY) != b"false":
-            wait = self._wait(call, retry, head)
+            wait = self._wait(call, request, retry, head)
         if wait is None:
             call.final = not limited and self._hopeless(call)
             if limited and SDK_RETRY in call.head.fields:
@@ -127,14 +134,20 @@ class Retry:
         return wait
 
     def _wait(
-        self, call: Call, retry: int, head: ResponseHead | None, *, free: bool = False
+        self,
+        call: Call,
+        request: Request,
+        retry: int,
+        head: ResponseHead | None,
+        *,
+        free: bool = False,
     ) -> float | None:
         """The same. *free* of the budget where the upstream had no work with the one before."""
         settings = self._settings
-        most = settings.max if call.retries is None else call.retries
-        if retry >= most or call.body.streamed or call.head.method not in settings.methods:
+        most = settings.max if request.retries is None else request.retries
+        if retry >= most or call.body.streamed or request.method not in settings.methods:
             return None
-        wait = self._pace(call, retry, head)
+        wait = self._pace(call, request, retry, head)
         now = time.monotonic()
         if wait is None or not _waits_until(call, now + wait):
             return None
@@ -143,14 +156,16 @@ class Retry:
             return None
         return wait
 
-    def _pace(self, call: Call, retry: int, head: ResponseHead | None) -> float | None:
+    def _pace(
+        self, call: Call, request: Request, retry: int, head: ResponseHead | None
+    ) -> float | None:
         """Seconds that the upstream, or backing off, asks for; None: hand the reply on."""
         settings = self._settings
-        if head is None or self._others.elsewhere(call):
+        if head is None or self._others.elsewhere(call, request):
             return backoff(settings, retry, random.random)
         limited, now = head.status == RATE_LIMITED, time.time()
         if limited or retry_after(head.fields, now) is not None:
-            obeys = SDK_RETRY in call.head.fields and call.retries is None
+            obeys = SDK_RETRY in call.head.fields and request.retries is None
             if obeys or head.status in self._others.fallback_on:
                 return None
         return wait_before(settings, retry, head.fields, limited, now, random.random)

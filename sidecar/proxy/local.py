@@ -1,0 +1,130 @@
+"""Replies of our own: they need no upstream."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, Final
+
+from sidecar.errors import TraceRefused
+from sidecar.http.fields import Fields
+from sidecar.http.headers import REPLY_FIELDS
+from sidecar.http.message import ResponseHead
+from sidecar.llm.dialects import Dialect, error_body, of_request
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from sidecar.errors import CallError
+    from sidecar.proxy.call import Call
+    from sidecar.proxy.sink import Sink
+
+_REASONS: Final = {
+    200: b"OK",
+    400: b"Bad Request",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    414: b"URI Too Long",
+    415: b"Unsupported Media Type",
+    421: b"Misdirected Request",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+    505: b"HTTP Version Not Supported",
+}
+
+
+class LocalReply:
+    """A whole reply that is here from the start. A Reply, as `reply.py` has it."""
+
+    ended = settled = True
+    attempt = None
+    """No endpoint was asked."""
+    tunnel: asyncio.Transport | None = None
+
+    def __init__(self, call: Call, status: int, lines: bytes, body: bytes) -> None:
+        """*lines*: header lines, each after a CRLF, without those of the body's length."""
+        head = self.head = ResponseHead()
+        head.local = True
+        head.status = status
+        head.reason = _REASONS.get(status, b"Error")
+        head.body = len(body)
+        block = lines + b"\r\nContent-Length: %d" % len(body)
+        head.fields = Fields(block, REPLY_FIELDS)
+        # To a HEAD, the length without the body (RFC 9110, section 9.3.2).
+        self._body = body if call.head.method != b"HEAD" else b""
+        self.passed = 0
+
+    def __repr__(self) -> str:
+        return f"<LocalReply {self.head.status}, {self.head.body} bytes>"
+
+    def write_into(self, sink: Sink) -> None:
+        """Write all of it."""
+        self.passed = len(self._body)
+        sink.begin(self.head, [self._body] if self._body else [], True, ())
+
+    async def finish(self) -> None:
+        """It is complete."""
+
+    def on_settled(self, release: Callable[[], None]) -> None:
+        """Nothing is held for it."""
+        release()
+
+    def abandon(self) -> None:
+        """Nothing is under way."""
+
+    def half_close(self) -> None:
+        """It is no tunnel."""
+
+
+def error_reply(call: Call, error: CallError) -> LocalReply:
+    """A whole reply that tells *error* in the caller's dialect."""
+    body = error_body_of(dialect_of(call), error, call.request_id)
+    lines = error_lines(error)
+    if error.retry_after is not None:
+        lines += _retry_after(error.retry_after)
+    return LocalReply(call, error.status, lines, body)
+
+
+def last_stop(call: Call) -> LocalReply:
+    """Answer what may be forwarded no further (RFC 9110, section 7.6.2) as its last recipient.
+
+    Raise TraceRefused for a TRACE.
+    """
+    if call.head.method == b"TRACE":
+        raise TraceRefused("TRACE ends here, by its Max-Forwards, and is not answered here")
+    return LocalReply(call, 200, b"", b"")
+
+
+def dialect_of(call: Call) -> Dialect:
+    """The API whose errors the caller understands."""
+    if call.route is not None:
+        return call.route.upstream.dialect
+    return of_request(call.head.target, call.head.fields)
+
+
+def error_body_of(dialect: Dialect, error: CallError, request_id: bytes) -> bytes:
+    """*error* as JSON, in the form that *dialect*'s SDKs read."""
+    text = request_id.decode("latin-1")
+    return error_body(dialect, error.status, error.code, error.message, text)
+
+
+def error_lines(error: CallError) -> bytes:
+    """Header lines that every error of ours has."""
+    return b"\r\nContent-Type: application/json\r\nx-sidecar-error: %b" % error.code.encode()
+
+
+def error_status_line(error: CallError) -> bytes:
+    """As a reply begins that has no call."""
+    return b"HTTP/1.1 %d %b" % (error.status, _REASONS.get(error.status, b"Error"))
+
+
+def _retry_after(seconds: float) -> bytes:
+    """In whole seconds for everybody (RFC 9110, 10.2.3), in milliseconds for the SDKs."""
+    return b"\r\nRetry-After: %d\r\nretry-after-ms: %d" % (ceil(seconds), ceil(seconds * 1e3))

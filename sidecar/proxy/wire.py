@@ -1,0 +1,81 @@
+"""A request as bytes: what one attempt sends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sidecar.http.headers import CHUNKED_LINE, UPGRADE_LINES, request_end, request_lines
+from sidecar.http.message import CHUNKED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence, Set
+
+    from sidecar.http.message import Header
+    from sidecar.proxy.call import Call
+    from sidecar.proxy.request import Request
+    from sidecar.upstream.endpoint import Place
+
+
+_OF_THE_BODY: Final = frozenset(
+    {
+        b"content-digest", b"content-encoding", b"content-length", b"content-md5", b"digest",
+        b"repr-digest",
+    }
+)  # fmt: skip
+"""What no longer holds of a body that was replaced: it is sent without a coding."""
+
+
+def request_head(call: Call, request: Request, place: Place, span_id: bytes) -> bytes:
+    """The head for *place*: the caller's lines and ours, in the span *span_id* of its trace."""
+    return b"%b %b%b HTTP/1.1\r\nHost: %b%b\r\ntraceparent: %b\r\n\r\n" % (
+        request.method,
+        place.base,
+        request.target,
+        place.authority,
+        _lines(call, request),
+        call.trace.traceparent(span_id),
+    )
+
+
+def chunked(call: Call, request: Request) -> bool:
+    """Whether the body goes in chunks: a streamed one as it came, and one that has trailers."""
+    return call.head.body == CHUNKED and request.content is None
+
+
+def framing(call: Call, request: Request, size: int) -> tuple[bytes, bytes]:
+    """What stands before and behind a whole body of *size* bytes."""
+    if not chunked(call, request):
+        return b"", b""
+    end = end_of_body(request, call.body.trailers)
+    return (b"%x\r\n" % size, b"\r\n" + end) if size else (b"", end)
+
+
+def end_of_body(request: Request, trailers: Sequence[Header]) -> bytes:
+    """The end of a chunked body. No trailer says what a header of ours says."""
+    return request_end(trailers, request.edits.keys())
+
+
+def _lines(call: Call, request: Request) -> bytes:
+    head, edits, content = call.head, request.edits, request.content
+    replaced: Set[bytes] = edits.keys()
+    if content is not None:
+        replaced = replaced | _OF_THE_BODY
+    lines = request_lines(head, replaced) + _ids(call)
+    if content is not None:
+        lines += b"\r\nContent-Length: %d" % len(content)
+    if call.trace.tracestate is not None:
+        lines += b"\r\ntracestate: " + call.trace.tracestate
+    if edits:
+        lines += b"".join(edits.values())
+    if chunked(call, request):
+        lines += CHUNKED_LINE
+    if head.upgrade:
+        lines += UPGRADE_LINES
+    return lines
+
+
+def _ids(call: Call) -> bytes:
+    """Both, or the one that is ours where the caller's own trace id stays."""
+    if b"x-trace-id" in call.head.fields:
+        return b"\r\nx-request-id: " + call.request_id
+    return call.ids
