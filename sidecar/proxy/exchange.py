@@ -409,5 +409,6 @@ class Exchange(Timed):
             if self.error is not None and self.error.endpoint_failed:
                 self._place.broke(time.monotonic())
             self._place.release()
-        for release in self._releases:
+        releases, self._releases = self._releases, ()  # what they hold may refer to this
+        for release in releases:
             release()

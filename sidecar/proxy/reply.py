@@ -91,7 +91,7 @@ def observed(reply: Reply, tap: Tap) -> Reply:
 
     def wrap(sink: Sink) -> Sink:
         tapped = _TapSink(sink, tap)
-        reply.on_settled(tapped.left)
+        reply.on_settled(lambda: None if reply.ended else tapped.left())
         return tapped
 
     return _Through(reply, wrap)
@@ -193,9 +193,8 @@ class _TapSink(_Wrapped):
         self._end(error)
 
     def left(self) -> None:
-        """The reply is over. Where nobody said how, it was abandoned."""
-        if not self._over:
-            self._end(CallerLeft("the reply was abandoned"))
+        """The reply is over, but not complete. Where nobody said why, it was abandoned."""
+        self._end(CallerLeft("the reply was abandoned"))
 
     def _show(self, data: list[bytes], ended: bool) -> None:
         for piece in data:
