@@ -128,7 +128,7 @@ def _add_interception(commands: _Commands, named: Sequence[str]) -> None:
 
     redirect = commands.add_parser("redirect", help="redirect connections to the sidecar (root)")
     if "redirect" in named:
-        from sidecar.kube import redirect_command
+        from sidecar.redirect import command as redirect_command
 
         redirect_command.add_arguments(redirect)
         redirect.set_defaults(command=redirect_command.run)

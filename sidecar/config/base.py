@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
@@ -20,7 +20,6 @@ class Secret(str):
         return "***"
 
 
-Dialect = Literal["openai", "anthropic", "gemini", "mistral", "cohere"]
 Name = Annotated[
     str,
     Meta(

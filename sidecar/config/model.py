@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from sidecar.config.balance import Balance
-from sidecar.config.base import Dialect, Name, Secret, Section
+from sidecar.config.base import Name, Secret, Section
 from sidecar.config.intercept import Intercept, Mode
 from sidecar.config.limits import Admission, CallLimits, ClientLimits, Clients, Rate
 from sidecar.config.policy import Breaker, Ejection, Policy, Timeouts
@@ -43,7 +43,6 @@ __all__ = [
     "Clients",
     "Config",
     "Credentials",
-    "Dialect",
     "Ejection",
     "Endpoint",
     "Fallback",

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from sidecar.config.balance import Balance, Method
-from sidecar.config.base import Dialect, Name, Secret, Section
+from sidecar.config.base import Name, Secret, Section
 from sidecar.config.limits import Admission
 from sidecar.config.policy import Policy
 from sidecar.config.units import Duration, Share
+from sidecar.llm.dialects import Dialect
 
 
 class Tls(Section, frozen=True):

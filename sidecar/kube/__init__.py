@@ -1,1 +1,1 @@
-"""The sidecar in Kubernetes: what is put into pods, and the rules that redirect to it."""
+"""The sidecar in Kubernetes: what is put into pods, and the webhook that does it."""

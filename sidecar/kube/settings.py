@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
-import re
 from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_network
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -13,6 +12,7 @@ from msgspec import Meta, Struct, structs
 
 from sidecar import __version__
 from sidecar.kube.names import OURS, PREFIX
+from sidecar.redirect.rules import Ports
 
 Mode = Literal["base-url", "proxy", "capture"]
 Quantity = Annotated[str, Meta(pattern=r"^([0-9]+(\.[0-9]+)?(m|k|M|G|Ki|Mi|Gi)?)?$")]
@@ -153,10 +153,10 @@ def _suggestion(name: str, known: list[str]) -> str:
 def _wrong(settings: Settings) -> Iterator[str]:
     checks: dict[str, Callable[[str], bool]] = {
         "apis": APIS.__contains__,
-        "capture_ports": _is_port,
-        "exclude_ports": _is_port,
-        "capture_cidrs": _is_network,
-        "exclude_cidrs": _is_network,
+        "capture_ports": _reads(Ports.parse),
+        "exclude_ports": _reads(Ports.parse),
+        "capture_cidrs": _reads(ip_network),
+        "exclude_cidrs": _reads(ip_network),
     }
     for name, fits in checks.items():
         for item in listed(getattr(settings, name)):
@@ -164,17 +164,14 @@ def _wrong(settings: Settings) -> Iterator[str]:
                 yield f"{name.replace('_', '-')}: can't take {item!r}"
 
 
-def _is_port(text: str) -> bool:
-    """`443` or `8000-8010`."""
-    if re.fullmatch("[0-9]{1,5}(-[0-9]{1,5})?", text) is None:
-        return False
-    first, _, last = text.partition("-")
-    return 0 < int(first) <= int(last or first) < 65536
+def _reads(parse: Callable[[str], object]) -> Callable[[str], bool]:
+    """Whether `sidecar redirect`, which gets these texts, can take one."""
 
+    def fits(text: str) -> bool:
+        try:
+            parse(text)
+        except ValueError:
+            return False
+        return True
 
-def _is_network(text: str) -> bool:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError:
-        return False
-    return True
+    return fits

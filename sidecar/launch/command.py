@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sidecar.config.load import ConfigErrors
-from sidecar.kube.netfilter import Backend, Failed, backend
-from sidecar.kube.redirect import Redirect
 from sidecar.launch import child
 from sidecar.launch.running import ADMIN, GROUP, NotRunning, Running, find, started
 from sidecar.launch.summary import read, summary
 from sidecar.launch.variables import Mode, variables
+from sidecar.redirect.netfilter import Backend, Failed, backend
+from sidecar.redirect.rules import Redirect
 
 if TYPE_CHECKING:
     from sidecar.ca.trust import Trust

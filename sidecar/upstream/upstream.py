@@ -12,7 +12,7 @@ from sidecar.errors import AttemptError, ConnectFailed
 from sidecar.policy.load import Total
 
 if TYPE_CHECKING:
-    from sidecar.config.model import Dialect
+    from sidecar.llm.dialects import Dialect
     from sidecar.upstream.endpoint import Endpoint
     from sidecar.upstream.resolve import Name
 

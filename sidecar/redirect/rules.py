@@ -7,6 +7,7 @@ what is excluded; then the ports that are asked for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, NamedTuple
@@ -15,6 +16,8 @@ TABLE: Final = "llm_sidecar"
 CHAIN: Final = "LLM_SIDECAR"
 _MULTIPORT: Final = 15
 """Ports in one rule of iptables; a range counts twice (iptables-extensions(8))."""
+
+_PORTS: Final = re.compile("([0-9]{1,5})(?:-([0-9]{1,5}))?").fullmatch
 
 Network = IPv4Network | IPv6Network
 
@@ -28,11 +31,12 @@ class Ports(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Ports:
         """`443` or `8000-8010`. Raise ValueError for anything else."""
-        first, _, last = text.partition("-")
-        ports = cls(int(first), int(last or first))
-        if not 0 < ports.first <= ports.last < 65536:
-            raise ValueError(text)
-        return ports
+        found = _PORTS(text)
+        if found is not None:
+            ports = cls(int(found[1]), int(found[2] or found[1]))
+            if 0 < ports.first <= ports.last < 65536:
+                return ports
+        raise ValueError(f"no port and no range of ports: {text!r}")
 
     def text(self, between: str) -> str:
         """As it was written, with *between* in the middle."""

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-from sidecar.kube.netfilter import Failed, backend, every_backend
-from sidecar.kube.redirect import Ports, Redirect, networks, nft_script
-from sidecar.kube.redirect_check import check
+from sidecar.redirect.check import check
+from sidecar.redirect.netfilter import Failed, backend, every_backend
+from sidecar.redirect.rules import Ports, Redirect, networks, nft_script
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from typing import Final, Literal, Protocol
 
-from sidecar.kube.redirect import CHAIN, TABLE, Redirect, iptables_input, nft_removal, nft_script
+from sidecar.redirect.rules import CHAIN, TABLE, Redirect, iptables_input, nft_removal, nft_script
 
 _FAMILIES: Final = {"iptables": 4, "ip6tables": 6}
 _JUMP: Final = ("OUTPUT", "-p", "tcp", "-j", CHAIN)

@@ -1,0 +1,1 @@
+"""The kernel redirects connections to the sidecar: rules, what writes them, and a proof."""
