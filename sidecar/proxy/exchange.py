@@ -10,7 +10,7 @@ import asyncio
 import sys
 import time
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sidecar.http.headers import chunk
 from sidecar.http.message import CHUNKED, Header, ResponseHead
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from sidecar.proxy.sink import Sink
     from sidecar.upstream.connection import UpstreamConnection
     from sidecar.upstream.held import Held
+
+_PIECES: Final = 64
+"""Reads of a reply that are held one by one: an object for each of many small ones would take many
+times their size."""
 
 
 class Exchange(Timed):
@@ -79,6 +83,8 @@ class Exchange(Timed):
         self._timers = timers
         self._place = held
         self._held: list[bytes] = []
+        self._size = 0
+        """Bytes of the reply's body that are held."""
 
     def send(self) -> None:
         """Send the request: all of it in one write, or its head and then what comes of its body."""
@@ -118,13 +124,13 @@ class Exchange(Timed):
         self._last = time.monotonic()
         patience = min(self._timers.idle, first_byte(self._timers))
         self._arm(patience, "upload")
+        self.connection.keep_last_words()
         self._go_on_uploading(self._upload)
-        if self._upload is not None:
-            self.connection.keep_last_words()
 
     def _go_on_uploading(self, upload: Upload) -> None:
         if upload.go():
             self._upload = None
+            self.connection.forget_last_words()
             self._all_sent()
             if self._answered:
                 self._arm(self._timers.idle, "idle")
@@ -140,9 +146,7 @@ class Exchange(Timed):
         """Write what came of the reply, and from now on what comes."""
         if self.interims is not None:
             self.interims.release(sink)
-        held, self._held = self._held, []
-        sink.begin(self.head, held, self.ended, self.trailers)
-        self._passed += sum(map(len, held))
+        sink.begin(self.head, self._take_held(), self.ended, self.trailers)
         if self.ended:
             return
         if self.error is not None:  # it broke since its head came
@@ -270,6 +274,7 @@ class Exchange(Timed):
     def on_body(self, data: bytes) -> None:
         """Take some of the body."""
         self._held.append(data)
+        self._size += len(data)
 
     def on_response_end(self, trailers: Sequence[Header]) -> None:
         """Take the end."""
@@ -282,7 +287,7 @@ class Exchange(Timed):
         self._answered = self.ended = True
         self._judge()
         if body:
-            self._held.append(body)
+            self.on_body(body)
 
     def on_read(self) -> None:
         """Act on what one read brought: once, however many events it was."""
@@ -312,13 +317,21 @@ class Exchange(Timed):
         """Write what has come, or tell who waits that enough has."""
         sink = self._sink
         if sink is not None:
-            held, self._held = self._held, []
-            sink.write(held, self.ended, self.trailers)
-            self._passed += sum(map(len, held))
-        elif not self.ended and len(self._held) > 1 and sum(map(len, self._held)) > HELD:
-            self._pause()
+            sink.write(self._take_held(), self.ended, self.trailers)
+        elif not self.ended and len(self._held) > 1:
+            if self._size > HELD:
+                self._pause()
+            if len(self._held) > _PIECES:
+                self._held = [b"".join(self._held)]
         if self.ended or (sink is None and self._has_come()):
             self._wake()
+
+    def _take_held(self) -> list[bytes]:
+        """What is held, to be passed on."""
+        held, self._held = self._held, []
+        self._passed += self._size
+        self._size = 0
+        return held
 
     def _has_come(self) -> bool:
         """Whether what is needed of the reply is here, once its head is."""
@@ -399,7 +412,7 @@ class Exchange(Timed):
             self.call.body.stop_streaming()
             self.call.body.resume()
         status = self.head.status if self._answered else 0
-        came = self.passed + sum(map(len, self._held))
+        came = self.passed + self._size
         code = "" if self.error is None else self.error.code
         self.endpoint.stats.end(status, code, came, self.tunnel is not None)
         self.attempt.ended, self.attempt.error = time.monotonic(), code

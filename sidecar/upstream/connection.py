@@ -72,6 +72,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.writable = True
         self.closed = False
         self._stray = False
+        """Something stands behind the reply, be it the connection's end."""
         self._poll: select.poll | None = None
         """Made when it is used again for the first time."""
         self._patient = False
@@ -124,6 +125,13 @@ class UpstreamConnection(asyncio.Protocol):
         """The request will take a while to send: the server may answer it and close meanwhile."""
         with contextlib.suppress(OSError):  # no descriptor is left: then it goes without
             self._last_words = LastWords(self.transport)
+
+    def forget_last_words(self) -> None:
+        """All was written. Where the kernel took all of it, no write can fail any more."""
+        words, transport = self._last_words, self.transport
+        if words is not None and not (transport.is_closing() or transport.get_write_buffer_size()):
+            words.close()
+            self._last_words = None
 
     def wake_at(self, when: float) -> None:
         """Call the exchange's `on_time` at *when* (monotonic seconds) instead of when it was to be.
@@ -244,7 +252,8 @@ class UpstreamConnection(asyncio.Protocol):
             self.exchange.on_writable(True)
 
     def _hear(self, last_words: LastWords) -> None:
-        """Take what the server said before a write of ours failed."""
+        """Take what the server said before a write of ours failed. No other call gets this one."""
+        self._stray = True
         data = last_words.read()
         if data:
             self.data_received(data)

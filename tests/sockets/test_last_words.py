@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.sockets.peers import CHUNKED, OK, Peer, Server, chunk, post
+from sidecar.proxy.upload import Upload
+from tests.sockets.peers import CHUNKED, OK, Peer, Server, chunk, post, until
 from tests.sockets.stage import Stage
 
 REFUSED = (
@@ -104,6 +105,30 @@ async def test_its_answer_arrives_over_tls(tmp_path: Path) -> None:
         await refused(stage, client)
 
 
+@pytest.mark.parametrize("size", [100_000, 2**20, 7 * 2**20])
+@pytest.mark.parametrize("goes_on", [b"close", b"keep-alive"])
+async def test_the_answer_to_a_held_body(
+    size: int, goes_on: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Stage() as stage:
+        client, server = await stage.call(post(0))
+        await server.sends(OK)
+        assert (await client.reply()).status == 200
+
+        def after_its_answer(upload: Upload) -> bool:
+            server.sock.send(REFUSED.replace(b"close", goes_on))
+            server.resets()
+            monkeypatch.undo()
+            return upload.go()
+
+        monkeypatch.setattr(Upload, "go", after_its_answer)
+        await client.sends(post(size) + bytes(size))
+        reply = await client.reply()
+        assert (reply.status, reply.body) == (401, b"n" * 2**14)
+        assert stage.endpoint.errors == {}
+        assert stage.endpoint.attempts == {200: 1, 401: 1}
+
+
 async def test_a_held_body_that_is_not_taken_at_once_is_watched_too() -> None:
     async with Stage(servers=[Server(window=4096)]) as stage:
         size = 7 * 2**20
@@ -113,6 +138,17 @@ async def test_a_held_body_that_is_not_taken_at_once_is_watched_too() -> None:
         await server.sends(OK)
         assert (await client.reply()).status == 200
         assert len(os.listdir("/proc/self/fd")) == before - 1
+
+
+async def test_a_held_body_that_is_taken_at_once_keeps_no_descriptor() -> None:
+    async with Stage() as stage:
+        before = len(os.listdir("/proc/self/fd"))
+        client, server = await stage.call(post(100_000) + bytes(100_000))
+        ends = 4  # the client's and the server's, and the sidecar's two
+        await until(lambda: len(os.listdir("/proc/self/fd")) == before + ends)
+        await server.drains(100_000)
+        await server.sends(OK)
+        assert (await client.reply()).status == 200
 
 
 async def test_half_an_answer_is_none() -> None:
