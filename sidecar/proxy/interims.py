@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import BadReply
+from sidecar.http.limits import REPLY_LIMITS
 
 if TYPE_CHECKING:
     from sidecar.http.message import ResponseHead
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 
 _MOST: Final = 100
 """How many a reply may have before its head: they are passed on without back-pressure."""
-_HELD: Final = 10
-"""How many are kept for later."""
+_ROOM: Final = REPLY_LIMITS.headers
+"""Bytes that their header lines may have: all of them as much as one head."""
 
 
 class Interims:
@@ -24,17 +25,19 @@ class Interims:
         self._holds = holds
         self._held: list[ResponseHead] = []
         self._count = 0
+        self._size = 0
 
     def take(self, head: ResponseHead) -> None:
         """Take one. A 100 is dropped: we answered that ourselves. Raise BadReply for too many."""
         self._count += 1
-        if self._count > _MOST:
+        self._size += len(head.fields.block)
+        if self._count > _MOST or self._size > _ROOM:
             raise BadReply("too many interim replies")
         if head.status == 100:
             return
         if not self._holds:
             self._sink.interim(head)
-        elif len(self._held) < _HELD:
+        else:
             self._held.append(head)
 
     def release(self, sink: Sink) -> None:

@@ -61,6 +61,23 @@ async def test_without_a_second_attempt_interim_replies_do_not_wait() -> None:
         assert (await client.reply()).body == b"ok"
 
 
+@pytest.mark.parametrize("policy", [HEDGED, {"retry": {"max": 0}}])
+@pytest.mark.parametrize(("count", "size"), [(101, 10), (5, 60_000)])
+async def test_endless_interim_replies_are_no_reply(
+    policy: dict[str, Any], count: int, size: int
+) -> None:
+    interim = LINK % (b"x" * size)
+    async with Stage(servers=two() if policy is HEDGED else (), policy=policy) as stage:
+        client = await stage.client()
+        await client.sends(GET)
+        for server in stage.servers:
+            end = await server.accepts()
+            await end.head()
+            for _ in range(count):
+                await end.sends(interim)
+        assert b"bad_reply" in await client.until(b"bad_reply")
+
+
 async def test_a_mirrors_interim_reply_goes_nowhere() -> None:
     one, shadow = Scripted("one"), Scripted("shadow", always=LINK % b"x" + status(200))
     upstreams = {s.name: {"endpoints": [{"url": s.url}]} for s in (one, shadow)}
