@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from sidecar.config.base import Section
 from sidecar.config.units import Duration, Share, Size
+from sidecar.policy.balance import BalanceSettings
 
 Method = Literal["round_robin", "least_conn", "ip_hash", "dynamic", "prefix"]
 
@@ -49,3 +50,13 @@ class Balance(Section, frozen=True):
         Duration,
         Meta(description="`dynamic`: how soon what was measured counts for little (1/e)."),
     ] = Duration("10s")
+
+    def settings(self, stale: float) -> BalanceSettings:
+        """Make what a balancer goes by. *stale*: seconds after which a load report is too old."""
+        return BalanceSettings(
+            method=self.method,
+            overload=float(self.overload),
+            slow_start=float(self.slow_start),
+            decay=float(self.decay),
+            stale=stale,
+        )

@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from sidecar.config.base import Section
 from sidecar.config.units import Duration, Share, Size
+from sidecar.policy.admission import AdmissionSettings
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 
@@ -99,3 +100,13 @@ class Admission(Section, frozen=True):
             "in it makes room for the others."
         ),
     ] = Clients()
+
+    def settings(self) -> AdmissionSettings:
+        """Make what admission goes by."""
+        return AdmissionSettings(
+            max_in_flight=self.max_in_flight,
+            max_queued=self.max_queued,
+            max_queued_bytes=int(self.max_queued_bytes),
+            shed_at=float(self.shed_at),
+            max_wait=float(self.max_wait),
+        )

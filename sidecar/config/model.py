@@ -28,6 +28,7 @@ from sidecar.config.upstream import (
     Tls,
     Upstream,
 )
+from sidecar.http.limits import HeadLimits
 
 __all__ = [
     "AccessLog",
@@ -84,6 +85,12 @@ class Limits(Section, frozen=True):
     body: Annotated[
         Size | None, Meta(description="Request body; more is 413. `null`: any size.")
     ] = None
+
+    def settings(self) -> HeadLimits:
+        """Make what a parser of requests goes by."""
+        body = None if self.body is None else int(self.body)
+        sizes = int(self.request_line), int(self.header), int(self.headers)
+        return HeadLimits(*sizes, self.header_count, body)
 
 
 class Trust(Section, frozen=True):

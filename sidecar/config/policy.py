@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -11,8 +11,13 @@ from sidecar.config.base import Section
 from sidecar.config.limits import CallLimits
 from sidecar.config.retries import Hedge, Retry
 from sidecar.config.units import Duration, Share, Size
+from sidecar.policy.breaker_settings import BreakerSettings
+from sidecar.policy.ejection import EjectionSettings
+from sidecar.policy.timeouts import Timers
 
 Priority = Literal["high", "normal", "low"]
+PRIORITIES: Final[dict[Priority, int]] = {"high": 0, "normal": 1, "low": 2}
+"""The lower number goes first."""
 
 
 class Timeouts(Section, frozen=True):
@@ -33,6 +38,12 @@ class Timeouts(Section, frozen=True):
         Duration | None,
         Meta(description="The whole call, all its attempts and waits. `null`: no end."),
     ] = None
+
+    def settings(self) -> Timers:
+        """Make what calls are timed by."""
+        first_byte = None if self.first_byte is UNSET else float(self.first_byte)
+        total = None if self.total is None else float(self.total)
+        return Timers(float(self.connect), first_byte, float(self.idle), total)
 
 
 class Breaker(Section, frozen=True):
@@ -80,6 +91,21 @@ class Breaker(Section, frozen=True):
         Meta(ge=1, le=1000, description="Calls let through after it; it closes if all succeed."),
     ] = 3
 
+    def settings(self) -> BreakerSettings:
+        """Make what a breaker goes by."""
+        return BreakerSettings(
+            failure_rate=float(self.failure_rate),
+            slow_rate=float(self.slow_rate),
+            slow_after=None if self.slow_after is None else float(self.slow_after),
+            min_calls=self.min_calls,
+            window=float(self.window),
+            window_calls=self.window_calls,
+            open=float(self.open),
+            open_max=float(self.open_max),
+            jitter=float(self.jitter),
+            trials=self.trials,
+        )
+
 
 class Ejection(Section, frozen=True):
     """How many endpoints of an upstream breakers and health checks may take out at once."""
@@ -95,6 +121,11 @@ class Ejection(Section, frozen=True):
             "Where a route has a `fallback` left, calls go there instead."
         ),
     ] = True
+
+    def settings(self) -> EjectionSettings:
+        """Make what ejection goes by."""
+        share = None if self.max_ejected is None else float(self.max_ejected)
+        return EjectionSettings(share, self.panic)
 
 
 class Policy(Section, frozen=True):

@@ -8,6 +8,8 @@ from msgspec import Meta
 
 from sidecar.config.base import Section
 from sidecar.config.units import Duration, Share
+from sidecar.policy.budget import BudgetSettings
+from sidecar.policy.retry import RetrySettings, parse_on
 
 RETRY_ON: Final = ("connect_failure", "reset", "timeout", "bad_reply", "408", "429", "5xx")
 """What the OpenAI and Anthropic SDKs repeat by themselves."""
@@ -24,6 +26,10 @@ class Budget(Section, frozen=True):
     window: Annotated[Duration, Meta(description="Calls are counted over this time.")] = Duration(
         "10s"
     )
+
+    def settings(self) -> BudgetSettings:
+        """Make what a budget goes by."""
+        return BudgetSettings(float(self.ratio), self.min_per_second, float(self.window))
 
 
 class HedgeBudget(Budget, frozen=True):
@@ -74,6 +80,19 @@ class Retry(Section, frozen=True):
         Meta(max_length=20, description="Methods that are tried again."),
     ] = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH")
     budget: Annotated[Budget, Meta(description="Bounds all retries of an upstream.")] = Budget()
+
+    def settings(self) -> RetrySettings:
+        """Make what retries go by."""
+        conditions, statuses = parse_on(self.on)
+        return RetrySettings(
+            max=self.max,
+            conditions=conditions,
+            statuses=statuses,
+            base=float(self.backoff.base),
+            cap=float(self.backoff.cap),
+            retry_after_cap=float(self.retry_after),
+            methods=frozenset(method.encode() for method in self.methods),
+        )
 
 
 class Hedge(Section, frozen=True):

@@ -205,3 +205,12 @@ class Upstream(Section, frozen=True):
             "the route's own wins. `null`: `default`."
         ),
     ] = None
+
+    def balance_under(self, policy: Policy) -> Balance:
+        """How endpoints are chosen for calls of *policy*: as it says, else as the upstream does."""
+        chosen = self.balance if policy.balance is None else policy.balance
+        return Balance(method=chosen) if isinstance(chosen, str) else chosen
+
+    def reports_live(self) -> float:
+        """How long a load report counts, in seconds."""
+        return float((self.load or LoadReport()).stale_after)

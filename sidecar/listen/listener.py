@@ -64,15 +64,7 @@ class Listener:
     @property
     def limits(self) -> HeadLimits:
         """Sizes for connections that open from now on."""
-        limits = self.config.limits
-        body = None if limits.body is None else int(limits.body)
-        return HeadLimits(
-            int(limits.request_line),
-            int(limits.header),
-            int(limits.headers),
-            limits.header_count,
-            body,
-        )
+        return self.config.limits.settings()
 
     @property
     def name(self) -> str:

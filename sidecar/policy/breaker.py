@@ -28,11 +28,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from aiobreaker import CircuitBreaker, CircuitBreakerState
 from aiobreaker.state import CircuitBreakerBaseState
 
+from sidecar.policy.breaker_settings import BreakerSettings
 from sidecar.policy.breaker_states import ANNOUNCER, STATES, Storage
 from sidecar.policy.breaker_states import Permit as Permit
 
@@ -41,24 +42,6 @@ OPEN: Final = "open"
 
 _MOST_DOUBLINGS = 64
 """Far beyond any `open_max`, and far from a float's end."""
-
-
-class BreakerSettings(NamedTuple):
-    """Rates and `jitter` are shares (0..1), times are seconds. But `jitter`, all are above 0."""
-
-    failure_rate: float
-    slow_rate: float
-    slow_after: float | None
-    """An attempt that took longer is slow. None: only one that another has outrun."""
-    min_calls: int
-    window: float
-    window_calls: int
-    """The last `window_calls` results, none older than `window`."""
-    open: float
-    """Doubles with each opening that follows a failed trial, up to `open_max`."""
-    open_max: float
-    jitter: float
-    trials: int
 
 
 class Breaker(CircuitBreaker):

@@ -17,7 +17,8 @@ from aiobreaker.storage.base import CircuitBreakerStorage
 from sidecar.policy.window import Window
 
 if TYPE_CHECKING:
-    from sidecar.policy.breaker import Breaker, BreakerSettings
+    from sidecar.policy.breaker import Breaker
+    from sidecar.policy.breaker_settings import BreakerSettings
 
 
 class Closed(CircuitClosedState):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from sidecar.config.policy import PRIORITIES
 from sidecar.observe.stats import RouteStats, Stats
-from sidecar.proxy import settings
 from sidecar.proxy.router import Route, Router, Rule
 from sidecar.proxy.stack import Parts, build
 
@@ -80,11 +80,11 @@ class _Compiler:
         return Route(
             name,
             self._upstreams[config.upstream],
-            settings.timers(policy.timeouts),
+            policy.timeouts.settings(),
             int(policy.hold),
             build(parts),
             counts,
-            settings.PRIORITIES[policy.priority],
+            PRIORITIES[policy.priority],
             *_renames(config),
             partial(self._under, index),
         )

@@ -14,7 +14,6 @@ from sidecar.policy.budget import Budget
 from sidecar.policy.outage import Outage
 from sidecar.policy.quantile import Quantile
 from sidecar.policy.retry import parse_on
-from sidecar.proxy import settings
 from sidecar.proxy.affinity import affinity, sticky_point
 from sidecar.proxy.layers.admission import Admission
 from sidecar.proxy.layers.attempt import Attempt
@@ -106,7 +105,7 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
     if policy.retry.max or parts.trusted:
         stack = Retry(
             stack,
-            settings.retry(policy.retry),
+            policy.retry.settings(),
             _budget(parts, "retry", upstream, policy.retry.budget),
             parts.draft.get(("outage", upstream), Outage),
             parts.stats,
@@ -145,22 +144,22 @@ def _attempt(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: b
     config = parts.configs[upstream]
     stats = parts.counts.upstream(upstream)
     # Panic is for calls that have nowhere else to go.
-    ejection = settings.ejection(found.policy.ejection)
+    ejection = found.policy.ejection.settings()
     if spare:
         ejection = ejection._replace(panic=False)
         parts.draft.changes.append(partial(stats.forget_panic, found.breaker_scope))
-    balance = settings.balance_of(found.policy, config)
+    balance = config.balance_under(found.policy)
     selection = Selection(
         found.breaker_scope,
-        settings.breaker(found.policy.breaker),
+        None if found.policy.breaker is None else found.policy.breaker.settings(),
         ejection,
-        settings.balance(balance, config),
+        balance.settings(config.reports_live()),
         labels,
         parts.route.labels_missing == "any",
     )
     rotation = Rotation(parts.upstreams[upstream], selection, stats)
     reads_reports = config.load is not None and config.load.orca
-    timers = settings.timers(found.policy.timeouts)
+    timers = found.policy.timeouts.settings()
     return Attempt(rotation, timers, affinity(balance), reads_reports)
 
 
@@ -173,7 +172,7 @@ def _hedge(
         None if config.after is None else float(config.after),
         float(config.quantile),
         config.min_calls,
-        settings.retry(policy.retry).statuses,
+        policy.retry.settings().statuses,
     )
     observed = parts.draft.get(("first bytes", parts.name, upstream), Quantile)
     budget = _budget(parts, "hedge", upstream, config.budget)
@@ -182,13 +181,13 @@ def _hedge(
 
 def _budget(parts: Parts, kind: str, upstream: str, config: BudgetConfig) -> Budget:
     """One for all routes that allow an upstream the same: the bound is on its load."""
-    wanted = settings.budget(config)
+    wanted = config.settings()
     return parts.draft.get((kind, upstream, wanted), lambda: Budget(wanted))
 
 
 def _places(parts: Parts, upstream: str, config: AdmissionConfig) -> AdmissionPolicy:
     """What bounds the calls in flight at an upstream, hedges among them."""
-    wanted = settings.admission(config)
+    wanted = config.settings()
     policy: AdmissionPolicy = parts.draft.get(
         ("admission", upstream),
         lambda: AdmissionPolicy(wanted),

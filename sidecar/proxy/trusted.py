@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from sidecar.config.policy import PRIORITIES
 from sidecar.config.units import Duration
 from sidecar.errors import BadOverride
 from sidecar.observe.trace import SAMPLED
-from sidecar.proxy.settings import PRIORITIES
 
 if TYPE_CHECKING:
     from sidecar.proxy.call import Call

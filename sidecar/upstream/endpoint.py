@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sidecar.config.model import Pool as PoolConfig
     from sidecar.observe.stats import EndpointStats
-    from sidecar.policy.breaker import BreakerSettings
+    from sidecar.policy.breaker_settings import BreakerSettings
     from sidecar.policy.load import Total
     from sidecar.upstream.resolve import Name
 

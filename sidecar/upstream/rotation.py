@@ -22,7 +22,8 @@ from sidecar.upstream.held import Held
 if TYPE_CHECKING:
     from sidecar.observe.stats import UpstreamStats
     from sidecar.policy.balance import BalanceSettings
-    from sidecar.policy.breaker import Breaker, BreakerSettings
+    from sidecar.policy.breaker import Breaker
+    from sidecar.policy.breaker_settings import BreakerSettings
     from sidecar.policy.load import Load
     from sidecar.upstream.endpoint import Endpoint
     from sidecar.upstream.upstream import Upstream

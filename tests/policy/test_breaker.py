@@ -6,7 +6,8 @@ import pytest
 from aiobreaker import CircuitBreakerListener, CircuitBreakerState
 from aiobreaker.state import CircuitClosedState, CircuitHalfOpenState, CircuitOpenState
 
-from sidecar.policy.breaker import Breaker, BreakerSettings, Permit
+from sidecar.policy.breaker import Breaker, Permit
+from sidecar.policy.breaker_settings import BreakerSettings
 
 SETTINGS = BreakerSettings(
     failure_rate=0.5,

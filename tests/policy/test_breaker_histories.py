@@ -7,7 +7,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sidecar.policy.breaker import Breaker, BreakerSettings, Permit
+from sidecar.policy.breaker import Breaker, Permit
+from sidecar.policy.breaker_settings import BreakerSettings
 
 
 class Result(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.policy.breaker import BreakerSettings
+from sidecar.policy.breaker_settings import BreakerSettings
 from sidecar.policy.timeouts import Patience
 from sidecar.upstream import dialer
 from sidecar.upstream import upstream as module

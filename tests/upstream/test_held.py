@@ -7,7 +7,7 @@ import time
 import pytest
 
 from sidecar.http.message import ResponseHead
-from sidecar.policy.breaker import BreakerSettings
+from sidecar.policy.breaker_settings import BreakerSettings
 from sidecar.policy.load import Total
 from sidecar.upstream.held import Held
 from tests.upstream.test_rotation import BREAKER, A, B, Clock, Fleet, clock

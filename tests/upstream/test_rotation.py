@@ -14,7 +14,7 @@ from sidecar.http.headers import REPLY_FIELDS
 from sidecar.http.message import ResponseHead
 from sidecar.observe.stats import Stats, UpstreamStats
 from sidecar.policy.balance import BalanceSettings, stable_hash
-from sidecar.policy.breaker import BreakerSettings
+from sidecar.policy.breaker_settings import BreakerSettings
 from sidecar.policy.ejection import EjectionSettings
 from sidecar.upstream.endpoint import Endpoint
 from sidecar.upstream.held import Held

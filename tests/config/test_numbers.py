@@ -1,4 +1,4 @@
-"""The configuration's sections as the settings that policies take: each number where it belongs."""
+"""The settings that policies take, made by the sections: each number where it belongs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 
 from sidecar.config import model
 from sidecar.config.load import load
+from sidecar.http.limits import HeadLimits
 from sidecar.policy.admission import AdmissionSettings
 from sidecar.policy.balance import BalanceSettings
-from sidecar.policy.breaker import BreakerSettings
+from sidecar.policy.breaker_settings import BreakerSettings
 from sidecar.policy.budget import BudgetSettings
 from sidecar.policy.ejection import EjectionSettings
 from sidecar.policy.retry import RetrySettings
 from sidecar.policy.timeouts import Timers
-from sidecar.proxy import settings
 
 
 def loaded(policy: dict[str, Any], **upstream: Any) -> tuple[model.Policy, model.Upstream]:
@@ -41,7 +41,7 @@ def loaded(policy: dict[str, Any], **upstream: Any) -> tuple[model.Policy, model
     ],
 )
 def test_timers(given: dict[str, str], timers: Timers) -> None:
-    assert settings.timers(loaded({"timeouts": given})[0].timeouts) == timers
+    assert loaded({"timeouts": given})[0].timeouts.settings() == timers
 
 
 def test_retry() -> None:
@@ -55,13 +55,13 @@ def test_retry() -> None:
     expected = RetrySettings(
         4, frozenset({"reset"}), frozenset({429}), 0.001, 0.002, 3.0, frozenset({b"GET"})
     )
-    assert settings.retry(loaded({"retry": given})[0].retry) == expected
+    assert loaded({"retry": given})[0].retry.settings() == expected
 
 
 def test_budget() -> None:
     given = {"budget": {"ratio": "30%", "min_per_second": 4, "window": "5s"}}
     expected = BudgetSettings(0.3, 4, 5.0)
-    assert settings.budget(loaded({"retry": given})[0].retry.budget) == expected
+    assert loaded({"retry": given})[0].retry.budget.settings() == expected
 
 
 BREAKER = {
@@ -79,7 +79,8 @@ BREAKER = {
     ],
 )
 def test_breaker(given: dict[str, Any] | None, expected: BreakerSettings | None) -> None:
-    assert settings.breaker(loaded({"breaker": given})[0].breaker) == expected
+    found = loaded({"breaker": given})[0].breaker
+    assert (None if found is None else found.settings()) == expected
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_breaker(given: dict[str, Any] | None, expected: BreakerSettings | None)
     ],
 )
 def test_ejection(given: dict[str, Any], expected: EjectionSettings) -> None:
-    assert settings.ejection(loaded({"ejection": given})[0].ejection) == expected
+    assert loaded({"ejection": given})[0].ejection.settings() == expected
 
 
 @pytest.mark.parametrize(
@@ -103,14 +104,15 @@ def test_ejection(given: dict[str, Any], expected: EjectionSettings) -> None:
     ],
 )
 def test_whose_balance(of_policy: Any, of_upstream: Any, method: str) -> None:
-    assert settings.balance_of(*loaded(of_policy, **of_upstream)).method == method
+    policy, upstream = loaded(of_policy, **of_upstream)
+    assert upstream.balance_under(policy).method == method
 
 
 @pytest.mark.parametrize(("load", "stale"), [({}, 10.0), ({"load": {"stale_after": "4s"}}, 4.0)])
 def test_balance(load: dict[str, Any], stale: float) -> None:
     given = {"method": "prefix", "overload": "150%", "slow_start": "2s", "decay": "3s"}
     policy, upstream = loaded({"balance": given}, **load)
-    found = settings.balance(settings.balance_of(policy, upstream), upstream)
+    found = upstream.balance_under(policy).settings(upstream.reports_live())
     assert found == BalanceSettings("prefix", 1.5, 2.0, 3.0, stale)
 
 
@@ -124,4 +126,17 @@ def test_admission() -> None:
     }
     upstream = loaded({}, admission=given)[1]
     assert upstream.admission is not None
-    assert settings.admission(upstream.admission) == AdmissionSettings(1, 2, 3072, 0.4, 5.0)
+    assert upstream.admission.settings() == AdmissionSettings(1, 2, 3072, 0.4, 5.0)
+
+
+@pytest.mark.parametrize(("body", "most"), [("5MB", 5_000_000), (None, None)])
+def test_limits(body: str | None, most: int | None) -> None:
+    given = {
+        "request_line": "1KiB",
+        "header": "2KiB",
+        "headers": "3KiB",
+        "header_count": 4,
+        "body": body,
+    }
+    limits = msgspec.convert(given, model.Limits, dec_hook=lambda kind, text: kind(text))
+    assert limits.settings() == HeadLimits(1024, 2048, 3072, 4, most)
