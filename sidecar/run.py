@@ -16,7 +16,7 @@ from sidecar.control import logs
 from sidecar.control.sources.file import FileSource
 from sidecar.control.sources.fixed import FixedSource
 from sidecar.signals import before_end, came
-from sidecar.upstream.descriptors import raise_limit
+from sidecar.upstream.connect.descriptors import raise_limit
 
 
 def run(file: Path | None, *, health_port: int | None, level: str | None) -> int:

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from hypothesis import settings
 
-from sidecar.upstream.lookup import Lookups
+from sidecar.upstream.connect.resolver import Lookups
 
 settings.register_profile("local", deadline=None, max_examples=200)
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, print_blob=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from sidecar.ca.place import default_folder
 from sidecar.control import logs
 from sidecar.control.pulse import Pulse
-from sidecar.upstream.overrides import Override
+from sidecar.upstream.endpoints.overrides import Override
 
 if TYPE_CHECKING:
     from sidecar.control.reload import Reloader
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from sidecar.listen.downstream import DownstreamConnection
     from sidecar.listen.tunnel import Tunnel
     from sidecar.observe.stats import Stats, UpstreamStats
-    from sidecar.upstream.endpoint import Endpoint
-    from sidecar.upstream.upstream import Upstream
+    from sidecar.upstream.endpoints.endpoint import Endpoint
+    from sidecar.upstream.endpoints.upstream import Upstream
 
 _log: Final = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -43,7 +43,7 @@ class Inspected(Protocol):
         """Show upstreams and the state of their endpoints."""
 
     def override(self, upstream: str, endpoint: str, **said: Any) -> dict[str, Any]:
-        """Say something of an endpoint (`upstream.overrides.Override`), and show it.
+        """Say something of an endpoint (`upstream.endpoints.overrides.Override`), and show it.
 
         Raise LookupError when there is no such endpoint, OverflowError for too many overrides.
         """

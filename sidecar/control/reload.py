@@ -13,8 +13,8 @@ from sidecar.config.load import ConfigErrors, Loaded, load
 from sidecar.config.overrides import Overrides
 from sidecar.control import logs
 from sidecar.control.watcher import FileWatch
+from sidecar.upstream.connect.tls import stamp, system_roots, uses_system_roots
 from sidecar.upstream.off_loop import off_loop
-from sidecar.upstream.tls import stamp, system_roots, uses_system_roots
 
 if TYPE_CHECKING:
     from sidecar.control.admin import AdminServer

@@ -20,9 +20,9 @@ from sidecar.proxy.body_memory import DEFAULT_SHARE, BodyMemory
 from sidecar.proxy.keeper import Keeper
 from sidecar.proxy.recorder import NO_ROUTE, Recorder
 from sidecar.proxy.snapshot import Snapshot, compile_snapshot
-from sidecar.upstream import descriptors
+from sidecar.upstream.connect import descriptors
+from sidecar.upstream.endpoints.registry import Registry
 from sidecar.upstream.off_loop import off_loop
-from sidecar.upstream.registry import Registry
 
 if TYPE_CHECKING:
     from sidecar.config.load import Loaded

@@ -9,11 +9,11 @@ from sidecar.listen.decide import Decision
 from sidecar.listen.gate import Peer
 from sidecar.listen.interceptor import Interceptor
 from sidecar.listen.original import original_target
-from sidecar.upstream.own import is_own
+from sidecar.upstream.connect.own_sockets import is_own
 
 if TYPE_CHECKING:
     from sidecar.listen.original import Target
-    from sidecar.upstream.lookup import AddrInfo
+    from sidecar.upstream.connect.resolver import AddrInfo
 
 
 class Capture(Interceptor):

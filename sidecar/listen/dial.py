@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import CallError, ConnectFailed, LocalFailure, TimedOut
 from sidecar.observe.shortage import note
-from sidecar.upstream.connect import connect, local_reason
-from sidecar.upstream.lookup import AddrInfo, literal, says_no, with_port
+from sidecar.upstream.connect.happy_eyeballs import connect, local_reason
+from sidecar.upstream.connect.resolver import AddrInfo, literal, says_no, with_port
 
 if TYPE_CHECKING:
     from sidecar.listen.original import Target

@@ -23,7 +23,7 @@ from sidecar.proxy.body import BODY_FULL, NO_MEMORY, UPSTREAM_FULL, RequestBody
 from sidecar.proxy.call import Call
 from sidecar.proxy.client_sink import ClientSink
 from sidecar.proxy.serve import drop, serve
-from sidecar.upstream.descriptors import FULL, may_accept
+from sidecar.upstream.connect.descriptors import FULL, may_accept
 
 if TYPE_CHECKING:
     from sidecar.config.model import Trust

@@ -24,7 +24,7 @@ from sidecar.listen.peek import peek
 from sidecar.listen.refusal import refusal
 
 if TYPE_CHECKING:
-    from sidecar.upstream.lookup import AddrInfo
+    from sidecar.upstream.connect.resolver import AddrInfo
 
 _ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _LAST_STOP: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

@@ -13,8 +13,8 @@ from sidecar.listen.intercepted import SHUTDOWN
 from sidecar.listen.listener import BACKLOG, Listener, split_address
 from sidecar.listen.tunnel import Tunnel
 from sidecar.observe.shortage import note
-from sidecar.upstream.descriptors import FULL, may_accept
-from sidecar.upstream.liveness import keep_alive
+from sidecar.upstream.connect.descriptors import FULL, may_accept
+from sidecar.upstream.connect.keepalive import keep_alive
 
 if TYPE_CHECKING:
     import ssl

@@ -20,7 +20,7 @@ from sidecar.listen.leaves import Leaves
 from sidecar.listen.peek import has_left, peek
 from sidecar.listen.rules import Rules
 from sidecar.listen.witness import Witness
-from sidecar.upstream.lookup import Lookups
+from sidecar.upstream.connect.resolver import Lookups
 
 if TYPE_CHECKING:
     import ssl
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sidecar.listen.original import Target
     from sidecar.observe.stats import ListenerStats
     from sidecar.proxy.recorder import Recorder
-    from sidecar.upstream.lookup import AddrInfo
+    from sidecar.upstream.connect.resolver import AddrInfo
 
 _log: Final = logging.getLogger(__name__)
 _QUIET: Final = 60.0

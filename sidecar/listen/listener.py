@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from sidecar.http.limits import HeadLimits
 from sidecar.listen.downstream import DownstreamConnection
 from sidecar.observe.stats import ListenerStats
-from sidecar.upstream.liveness import Tunable, is_gone, keep_alive
+from sidecar.upstream.connect.keepalive import Tunable, is_gone, keep_alive
 
 if TYPE_CHECKING:
     from sidecar.config.model import Listener as Config

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from sidecar.observe.stats import ListenerStats
-from sidecar.upstream import own
-from sidecar.upstream.liveness import is_gone, keep_alive
+from sidecar.upstream.connect import own_sockets as own
+from sidecar.upstream.connect.keepalive import is_gone, keep_alive
 
 _buffer: Final = memoryview(bytearray(256 * 1024))
 """Between a read and the write that follows it in the same step: one loop, so one buffer."""

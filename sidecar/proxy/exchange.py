@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from sidecar.proxy.record import AttemptRecord
     from sidecar.proxy.request import Request
     from sidecar.proxy.sink import Sink
-    from sidecar.upstream.connection import UpstreamConnection
-    from sidecar.upstream.held import Held
+    from sidecar.upstream.connect.connection import UpstreamConnection
+    from sidecar.upstream.lease import Held
 
 _PIECES: Final = 64
 """Reads of a reply that are held one by one: an object for each of many small ones would take many

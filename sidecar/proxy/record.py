@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from sidecar.upstream.endpoint import Endpoint
+    from sidecar.upstream.endpoints.endpoint import Endpoint
 
 FIRST: Final = "first"
 RETRY: Final = "retry"

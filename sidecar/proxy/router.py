@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sidecar.observe.stats import RouteStats
     from sidecar.policy.timeouts import Timers
     from sidecar.proxy.layer import Layer
-    from sidecar.upstream.upstream import Upstream
+    from sidecar.upstream.endpoints.upstream import Upstream
 
 LONGEST_SHOWN: Final = 256
 """Characters of a model's name in logs and errors: callers may send megabytes."""

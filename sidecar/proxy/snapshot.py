@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sidecar.config.model import Route as RouteConfig
     from sidecar.config.overlay import Effective
     from sidecar.proxy.keeper import Draft
-    from sidecar.upstream.upstream import Upstream
+    from sidecar.upstream.endpoints.upstream import Upstream
 
 
 class Snapshot(NamedTuple):

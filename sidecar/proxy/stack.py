@@ -23,7 +23,7 @@ from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
 from sidecar.proxy.layers.mirror import Mirror
 from sidecar.proxy.layers.retry import Others, Retry
 from sidecar.proxy.limiters import client_by, limited
-from sidecar.upstream.rotation import Rotation, Selection
+from sidecar.upstream.load_balancer import Rotation, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sidecar.config.overlay import Effective
     from sidecar.proxy.keeper import Draft
     from sidecar.proxy.layer import Layer
-    from sidecar.upstream.upstream import Upstream as UpstreamState
+    from sidecar.upstream.endpoints.upstream import Upstream as UpstreamState
 
 
 class Parts(NamedTuple):

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from sidecar.errors import CallError
     from sidecar.proxy.call import Call
     from sidecar.proxy.sink import Relay, Sink
-    from sidecar.upstream.connection import UpstreamConnection
-    from sidecar.upstream.endpoint import Endpoint
+    from sidecar.upstream.connect.connection import UpstreamConnection
+    from sidecar.upstream.endpoints.endpoint import Endpoint
 
 
 class Timed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from sidecar.upstream.connection import UpstreamConnection
+    from sidecar.upstream.connect.connection import UpstreamConnection
 
 AT_ONCE: Final = 64 * 1024
 """Bytes. A body up to this is joined to its head: one write costs less than the copy saves."""

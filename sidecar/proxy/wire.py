@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sidecar.http.message import Header
     from sidecar.proxy.call import Call
     from sidecar.proxy.request import Request
-    from sidecar.upstream.endpoint import Place
+    from sidecar.upstream.endpoints.endpoint import Place
 
 
 _OF_THE_BODY: Final = frozenset(

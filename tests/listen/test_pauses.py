@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from sidecar.errors import TimedOut
 from sidecar.listen.downstream import DownstreamConnection
 from sidecar.policy.timeouts import Due
-from sidecar.upstream.connection import UpstreamConnection
-from sidecar.upstream.pool import Pool
+from sidecar.upstream.connect.connection import UpstreamConnection
+from sidecar.upstream.connect.pool import Pool
 from tests.listen.transports import HIGH, Transport
 from tests.sockets.peers import CHUNKED_OK, GET, OK, Server, chunk, post
 from tests.sockets.stage import Stage

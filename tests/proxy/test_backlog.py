@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.listen.downstream import DownstreamConnection
 from sidecar.proxy.backlog import unsent
-from sidecar.upstream.last_words import LastWords
+from sidecar.upstream.connect.early_reply import LastWords
 
 
 class Lost(asyncio.Transport):

@@ -15,8 +15,8 @@ from sidecar.proxy.layers.attempt import Attempt
 from sidecar.proxy.layers.fallback import Fallback, Split, Target
 from sidecar.proxy.layers.mirror import Mirror
 from sidecar.proxy.snapshot import Snapshot, compile_snapshot
-from sidecar.upstream.registry import Registry
-from sidecar.upstream.upstream import Upstream
+from sidecar.upstream.endpoints.registry import Registry
+from sidecar.upstream.endpoints.upstream import Upstream
 
 NONE: dict[str, Any] = {"retry": {"max": 0}}
 CREDENTIALS = {"credentials": {"header": "authorization", "value": "Bearer x"}}

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 from unittest import mock
 
-from sidecar.upstream import rotation
+from sidecar.upstream import load_balancer as rotation
 
 T = TypeVar("T")
 

@@ -20,10 +20,10 @@ from sidecar.policy.timeouts import Due
 from sidecar.proxy.keeper import Keeper
 from sidecar.proxy.recorder import Recorder
 from sidecar.proxy.snapshot import compile_snapshot
-from sidecar.upstream.connection import UpstreamConnection
-from sidecar.upstream.endpoint import Endpoint
-from sidecar.upstream.pool import Pool
-from sidecar.upstream.registry import Registry
+from sidecar.upstream.connect.connection import UpstreamConnection
+from sidecar.upstream.connect.pool import Pool
+from sidecar.upstream.endpoints.endpoint import Endpoint
+from sidecar.upstream.endpoints.registry import Registry
 from tests.simulated.callers import Outcome, call, sdk
 from tests.simulated.servers import Server, dial
 

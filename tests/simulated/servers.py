@@ -10,8 +10,8 @@ from math import log
 from typing import Any
 
 from sidecar.errors import ConnectFailed
-from sidecar.upstream.connection import UpstreamConnection
-from sidecar.upstream.pool import Pool
+from sidecar.upstream.connect.connection import UpstreamConnection
+from sidecar.upstream.connect.pool import Pool
 
 Sample = Callable[[random.Random], float]
 

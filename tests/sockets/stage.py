@@ -26,8 +26,8 @@ from sidecar.observe.stats import EndpointStats, RouteStats, Stats
 from sidecar.proxy.body import RequestBody
 from sidecar.proxy.call import Call
 from sidecar.proxy.exchange import Exchange
-from sidecar.upstream.connection import UpstreamConnection
-from sidecar.upstream.endpoint import Endpoint
+from sidecar.upstream.connect.connection import UpstreamConnection
+from sidecar.upstream.endpoints.endpoint import Endpoint
 from tests.sockets.peers import GET, OK, WAIT, Peer, Server
 
 FREED: Final = (

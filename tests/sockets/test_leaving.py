@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.listen.downstream import DownstreamConnection
 from sidecar.proxy.exchange import Exchange
-from sidecar.upstream.connection import UpstreamConnection
+from sidecar.upstream.connect.connection import UpstreamConnection
 from tests.sockets.peers import EVENTS, GET, OK, Peer, Server, chunk, post, until
 from tests.sockets.stage import Stage
 

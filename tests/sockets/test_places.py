@@ -162,7 +162,7 @@ async def test_a_url_whose_name_is_not_known() -> None:
 
 async def test_a_name_that_has_no_address_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its addresses may be other servers' by now: nothing goes there, busy connections end."""
-    monkeypatch.setattr("sidecar.upstream.resolve._CONFIRM", 0.001)
+    monkeypatch.setattr("sidecar.upstream.connect.name._CONFIRM", 0.001)
     names = Names(glm=["127.0.0.1"])
     server = Server()
     upstream = {"endpoints": [{"url": f"http://glm:{server.port}"}], "dns_refresh": "20ms"}

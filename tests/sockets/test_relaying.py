@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.http.sse import Boundary
 from sidecar.proxy.relay import Relay
-from sidecar.upstream.connection import UpstreamConnection
+from sidecar.upstream.connect.connection import UpstreamConnection
 from tests.sockets.peers import CHUNKED_OK, EVENTS, Peer, chunk, until
 from tests.sockets.stage import Stage
 

@@ -169,7 +169,7 @@ async def test_a_servers_hint_is_heeded() -> None:
 
 
 async def test_no_more_than_some_rest_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sidecar.upstream.pool._UNNEEDED", 0.02)
+    monkeypatch.setattr("sidecar.upstream.connect.pool._UNNEEDED", 0.02)
     async with Stage(pool={"max_idle": 1}) as stage:
         calls = [await stage.call() for _ in range(3)]
         for client, server in calls:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from sidecar.config.load import load
-from sidecar.upstream.endpoint import Endpoint
+from sidecar.upstream.endpoints.endpoint import Endpoint
 from tests.sockets.scripted import Fleet, Scripted, chat, status
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "services.yaml"

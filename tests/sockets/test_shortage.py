@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sidecar.observe import shortage
-from sidecar.upstream import descriptors
-from sidecar.upstream.descriptors import Ceilings
+from sidecar.upstream.connect import descriptors
+from sidecar.upstream.connect.descriptors import Ceilings
 from tests.sockets.peers import CHUNKED_OK, GET, OK, chunk, until
 from tests.sockets.stage import Stage
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from sidecar.upstream.lookup import AddrInfo, Lookups
+from sidecar.upstream.connect.resolver import AddrInfo, Lookups
 from tests.sockets.peers import until
 
 

@@ -13,9 +13,9 @@ import trustme
 
 from sidecar.config.model import Pool
 from sidecar.observe.stats import EndpointStats
-from sidecar.upstream.endpoint import Endpoint, Place
-from sidecar.upstream.lookup import Lookups
-from sidecar.upstream.resolve import Name
+from sidecar.upstream.connect.name import Name
+from sidecar.upstream.connect.resolver import Lookups
+from sidecar.upstream.endpoints.endpoint import Endpoint, Place
 from tests.sockets.peers import OK, Server, until
 
 CA = trustme.CA()

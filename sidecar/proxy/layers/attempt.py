@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     from sidecar.proxy.call import Call
     from sidecar.proxy.request import Request
-    from sidecar.upstream.connection import UpstreamConnection
-    from sidecar.upstream.held import Held
-    from sidecar.upstream.rotation import Rotation
-    from sidecar.upstream.upstream import Upstream
+    from sidecar.upstream.connect.connection import UpstreamConnection
+    from sidecar.upstream.endpoints.upstream import Upstream
+    from sidecar.upstream.lease import Held
+    from sidecar.upstream.load_balancer import Rotation
 
 _REPORT: Final = b"endpoint-load-metrics"
 """What an endpoint says of its load in a reply (ORCA)."""

@@ -9,8 +9,8 @@ import pytest
 from sidecar.http.message import ResponseHead
 from sidecar.policy.breaker_settings import BreakerSettings
 from sidecar.policy.load import Total
-from sidecar.upstream.held import Held
-from tests.upstream.test_rotation import BREAKER, A, B, Clock, Fleet, clock
+from sidecar.upstream.lease import Held
+from tests.upstream.test_load_balancer import BREAKER, A, B, Clock, Fleet, clock
 
 __all__ = ["clock"]
 

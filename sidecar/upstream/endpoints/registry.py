@@ -11,13 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecar.observe.stats import EndpointStats, Stats
-from sidecar.upstream.attendance import Attendance
-from sidecar.upstream.endpoint import Endpoint, Place
-from sidecar.upstream.lookup import Lookups
-from sidecar.upstream.overrides import Override, Overrides
-from sidecar.upstream.resolve import Name
-from sidecar.upstream.tls import PLAIN, Secured, secured
-from sidecar.upstream.upstream import DnsGroup, Template, Upstream, Version
+from sidecar.upstream.connect.name import Name
+from sidecar.upstream.connect.resolver import Lookups
+from sidecar.upstream.connect.tls import PLAIN, Secured, secured
+from sidecar.upstream.endpoints.endpoint import Endpoint, Place
+from sidecar.upstream.endpoints.overrides import Override, Overrides
+from sidecar.upstream.endpoints.upstream import DnsGroup, Template, Upstream, Version
+from sidecar.upstream.health.monitors import Attendance
 
 if TYPE_CHECKING:
     from sidecar.config.model import Endpoint as EndpointConfig

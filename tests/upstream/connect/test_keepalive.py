@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.upstream import liveness
-from sidecar.upstream.liveness import give_up_unanswered, is_gone, keep_alive
+from sidecar.upstream.connect import keepalive as liveness
+from sidecar.upstream.connect.keepalive import give_up_unanswered, is_gone, keep_alive
 
 
 class Told:

@@ -17,16 +17,16 @@ from sidecar.errors import (
     TimedOut,
 )
 from sidecar.observe.shortage import note
-from sidecar.upstream.connect import connect, local_reason
-from sidecar.upstream.connection import UpstreamConnection
-from sidecar.upstream.liveness import GONE_AFTER, give_up_unanswered, keep_alive
-from sidecar.upstream.tls import refusal_of_ours
+from sidecar.upstream.connect.connection import UpstreamConnection
+from sidecar.upstream.connect.happy_eyeballs import connect, local_reason
+from sidecar.upstream.connect.keepalive import GONE_AFTER, give_up_unanswered, keep_alive
+from sidecar.upstream.connect.tls import refusal_of_ours
 
 if TYPE_CHECKING:
     from sidecar.policy.timeouts import Due
-    from sidecar.upstream.lookup import AddrInfo
-    from sidecar.upstream.pool import Pool
-    from sidecar.upstream.resolve import Name
+    from sidecar.upstream.connect.name import Name
+    from sidecar.upstream.connect.pool import Pool
+    from sidecar.upstream.connect.resolver import AddrInfo
 
 
 class Dialer:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from sidecar.config.model import Credentials
 from sidecar.policy.health import HealthSettings
-from sidecar.upstream.watch import HealthChecks, HealthWatch, LoadChecks, LoadWatch
+from sidecar.upstream.health.checker import HealthChecks, HealthWatch, LoadChecks, LoadWatch
 
 if TYPE_CHECKING:
     from sidecar.config.model import Health, LoadReport
     from sidecar.config.model import Upstream as UpstreamConfig
     from sidecar.policy.load import Report
-    from sidecar.upstream.endpoint import Endpoint
+    from sidecar.upstream.endpoints.endpoint import Endpoint
 
 _random: Final = random.Random().random
 

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, zip_longest
 from typing import Final
 
-from sidecar.upstream.descriptors import FULL
-from sidecar.upstream.lookup import AddrInfo
-from sidecar.upstream.own import own_socket
+from sidecar.upstream.connect.descriptors import FULL
+from sidecar.upstream.connect.own_sockets import own_socket
+from sidecar.upstream.connect.resolver import AddrInfo
 
 NEXT_ADDRESS_AFTER: Final = 0.25
 """Seconds until the next address is tried beside those before (RFC 8305, section 8)."""

@@ -11,10 +11,10 @@ import socket
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
-from sidecar.upstream.descriptors import may_dial
+from sidecar.upstream.connect.descriptors import may_dial
 
 if TYPE_CHECKING:
-    from sidecar.upstream.lookup import AddrInfo
+    from sidecar.upstream.connect.resolver import AddrInfo
 
 _sockets: Final[WeakSet[socket.socket]] = WeakSet()
 """Those that connect, and those in pools: few. Of a socket that is closed nothing is left here."""

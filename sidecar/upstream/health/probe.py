@@ -15,14 +15,14 @@ from sidecar.errors import CallError, Reset
 from sidecar.http.headers import CLOSE_LINE
 from sidecar.observe.stats import EndpointStats
 from sidecar.policy.timeouts import Patience
-from sidecar.upstream.pool import Pool
+from sidecar.upstream.connect.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sidecar.http.message import Header, ResponseHead
-    from sidecar.upstream.connection import UpstreamConnection
-    from sidecar.upstream.endpoint import Endpoint
+    from sidecar.upstream.connect.connection import UpstreamConnection
+    from sidecar.upstream.endpoints.endpoint import Endpoint
 
 MAX_BODY: Final = 2**20
 """Bytes of an answer that are read; the connection is closed where more come."""

@@ -10,9 +10,9 @@ import pytest
 
 from sidecar.errors import BadReply, CallError, ConnectFailed, Reset, Truncated
 from sidecar.http.message import ResponseHead
-from sidecar.upstream.connection import Exchange
-from sidecar.upstream.endpoint import Endpoint
-from sidecar.upstream.probe import MAX_BODY, Answer, Probe, ProbeFailed
+from sidecar.upstream.connect.connection import Exchange
+from sidecar.upstream.endpoints.endpoint import Endpoint
+from sidecar.upstream.health.probe import MAX_BODY, Answer, Probe, ProbeFailed
 from tests.sockets.peers import CHUNKED_OK, OK, Server, chunk, ok
 from tests.upstream.served import answers, endpoint, nothing_runs, refusing, secure
 

@@ -21,10 +21,10 @@ from sidecar.llm.report import parse_metrics
 from sidecar.observe.stats import EndpointStats
 from sidecar.policy.health import Health, HealthSettings
 from sidecar.policy.load import Report
-from sidecar.upstream.endpoint import Endpoint, Place
+from sidecar.upstream.connect.tls import client_context
+from sidecar.upstream.endpoints.endpoint import Endpoint, Place
+from sidecar.upstream.health.probe import Answer, Probe, ProbeFailed
 from sidecar.upstream.off_loop import off_loop
-from sidecar.upstream.probe import Answer, Probe, ProbeFailed
-from sidecar.upstream.tls import client_context
 
 if TYPE_CHECKING:
     import ssl

@@ -14,9 +14,9 @@ import pytest
 from sidecar.http.message import ResponseHead
 from sidecar.policy.health import HealthSettings
 from sidecar.policy.load import Report
-from sidecar.upstream import watch
-from sidecar.upstream.endpoint import Place
-from sidecar.upstream.watch import (
+from sidecar.upstream.endpoints.endpoint import Place
+from sidecar.upstream.health import checker as watch
+from sidecar.upstream.health.checker import (
     HealthChecks,
     HealthWatch,
     LoadChecks,

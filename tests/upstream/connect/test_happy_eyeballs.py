@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from sidecar.upstream import connect as connecting
-from sidecar.upstream import own
-from sidecar.upstream.connect import connect, interleaved, local_reason
-from sidecar.upstream.lookup import AddrInfo
+from sidecar.upstream.connect import happy_eyeballs as connecting
+from sidecar.upstream.connect import own_sockets as own
+from sidecar.upstream.connect.happy_eyeballs import connect, interleaved, local_reason
+from sidecar.upstream.connect.resolver import AddrInfo
 from tests.sockets.peers import Server, until
 
 

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from sidecar.upstream import descriptors
-from sidecar.upstream.descriptors import Ceilings, ceilings_for, may_accept, may_dial
-from sidecar.upstream.own import own_socket
+from sidecar.upstream.connect import descriptors
+from sidecar.upstream.connect.descriptors import Ceilings, ceilings_for, may_accept, may_dial
+from sidecar.upstream.connect.own_sockets import own_socket
 
 V4 = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1))
 
@@ -42,7 +42,7 @@ def test_who_dials_is_told_before_the_system_says_so(monkeypatch: pytest.MonkeyP
 def test_the_soft_limit_is_raised(soft: int, hard: int) -> None:
     program = (
         f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
-        "from sidecar.upstream import descriptors as d\n"
+        "from sidecar.upstream.connect import descriptors as d\n"
         "print(d.raise_limit(), resource.getrlimit(resource.RLIMIT_NOFILE)[0], *d.ceilings)"
     )
     done = subprocess.run(

@@ -9,7 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from sidecar.upstream.lookup import AddrInfo, Lookups, ask_system, literal, says_no, with_port
+from sidecar.upstream.connect.resolver import (
+    AddrInfo,
+    Lookups,
+    ask_system,
+    literal,
+    says_no,
+    with_port,
+)
 from tests.sockets.peers import until
 
 
@@ -123,7 +130,7 @@ async def test_a_name_that_is_fast_again_is_forgiven(resolver: Resolver) -> None
 async def test_only_so_many_names_are_remembered_as_slow(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sidecar.upstream.lookup._SLOW", 3)
+    monkeypatch.setattr("sidecar.upstream.connect.resolver._SLOW", 3)
     lookups = Lookups(2, resolver, slow=0.0)
     for host in "abcde":
         await lookups.find(host)

@@ -16,12 +16,12 @@ from sidecar.observe.stats import Stats, UpstreamStats
 from sidecar.policy.balance import BalanceSettings, stable_hash
 from sidecar.policy.breaker_settings import BreakerSettings
 from sidecar.policy.ejection import EjectionSettings
-from sidecar.upstream.endpoint import Endpoint
-from sidecar.upstream.held import Held
-from sidecar.upstream.overrides import MAX_OVERRIDES, Override, Overrides
-from sidecar.upstream.registry import Registry
-from sidecar.upstream.rotation import Rotation, Selection
-from tests.upstream.test_registry import configs
+from sidecar.upstream.endpoints.endpoint import Endpoint
+from sidecar.upstream.endpoints.overrides import MAX_OVERRIDES, Override, Overrides
+from sidecar.upstream.endpoints.registry import Registry
+from sidecar.upstream.lease import Held
+from sidecar.upstream.load_balancer import Rotation, Selection
+from tests.upstream.endpoints.test_registry import configs
 
 BREAKER = BreakerSettings(0.5, 0.8, None, 2, 30.0, 10, 1.0, 60.0, 0.0, 2)
 A, B, C = "http://a", "http://b", "http://c"

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from sidecar.policy.breaker import Breaker
 from sidecar.policy.load import Load
-from sidecar.upstream.dialer import Dialer
-from sidecar.upstream.overrides import Override
-from sidecar.upstream.pool import Pool
+from sidecar.upstream.connect.dialer import Dialer
+from sidecar.upstream.connect.pool import Pool
+from sidecar.upstream.endpoints.overrides import Override
 
 if TYPE_CHECKING:
     import ssl
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sidecar.observe.stats import EndpointStats
     from sidecar.policy.breaker_settings import BreakerSettings
     from sidecar.policy.load import Total
-    from sidecar.upstream.resolve import Name
+    from sidecar.upstream.connect.name import Name
 
 _log: Final = logging.getLogger("sidecar.upstream")
 

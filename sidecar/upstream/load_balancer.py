@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from sidecar.errors import AttemptError
 from sidecar.policy import balance
 from sidecar.policy.ejection import EjectionSettings, rotation
-from sidecar.upstream.held import Held
+from sidecar.upstream.lease import Held
 
 if TYPE_CHECKING:
     from sidecar.observe.stats import UpstreamStats
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from sidecar.policy.breaker import Breaker
     from sidecar.policy.breaker_settings import BreakerSettings
     from sidecar.policy.load import Load
-    from sidecar.upstream.endpoint import Endpoint
-    from sidecar.upstream.upstream import Upstream
+    from sidecar.upstream.endpoints.endpoint import Endpoint
+    from sidecar.upstream.endpoints.upstream import Upstream
 
 _log: Final = logging.getLogger("sidecar.upstream")
 _NARROWED: Final = 64

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sidecar.errors import AttemptError, ConnectFailed, LocalFailure
-from sidecar.upstream import resolve
-from sidecar.upstream.resolve import Name
+from sidecar.upstream.connect import name as resolve
+from sidecar.upstream.connect.name import Name
 from tests.sockets.peers import until
 from tests.upstream.names import Names, turns
 

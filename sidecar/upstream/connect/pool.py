@@ -24,8 +24,8 @@ from sidecar.policy.timeouts import Due, Patience, within
 if TYPE_CHECKING:
     from sidecar.config.model import Pool as PoolConfig
     from sidecar.observe.stats import EndpointStats
-    from sidecar.upstream.connection import UpstreamConnection
-    from sidecar.upstream.resolve import Name
+    from sidecar.upstream.connect.connection import UpstreamConnection
+    from sidecar.upstream.connect.name import Name
 
 Dial = Callable[["Pool", Due], Awaitable["UpstreamConnection"]]
 

@@ -13,18 +13,18 @@ import pytest
 
 from sidecar.policy.breaker_settings import BreakerSettings
 from sidecar.policy.timeouts import Patience
-from sidecar.upstream import dialer
-from sidecar.upstream import upstream as module
-from sidecar.upstream.connection import UpstreamConnection
-from sidecar.upstream.endpoint import Endpoint
-from sidecar.upstream.pool import Pool
-from sidecar.upstream.upstream import Template, Upstream
+from sidecar.upstream.connect import dialer
+from sidecar.upstream.connect.connection import UpstreamConnection
+from sidecar.upstream.connect.pool import Pool
+from sidecar.upstream.endpoints import upstream as module
+from sidecar.upstream.endpoints.endpoint import Endpoint
+from sidecar.upstream.endpoints.upstream import Template, Upstream
 from tests.listen.transports import Transport
 from tests.sockets.peers import GET, OK, Server, until
 from tests.sockets.stage import Stage
+from tests.upstream.connect.test_pool import Dialling
+from tests.upstream.endpoints.test_registry import Serving, urls
 from tests.upstream.names import Names, turns
-from tests.upstream.test_pool import Dialling
-from tests.upstream.test_registry import Serving, urls
 
 BREAKER = BreakerSettings(0.5, 0.8, None, 1, 30.0, 100, 1.0, 60.0, 0.0, 3)
 

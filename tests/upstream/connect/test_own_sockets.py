@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sidecar.upstream import own
+from sidecar.upstream.connect import own_sockets as own
 
 
 @pytest.fixture

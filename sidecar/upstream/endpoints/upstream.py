@@ -13,8 +13,8 @@ from sidecar.policy.load import Total
 
 if TYPE_CHECKING:
     from sidecar.llm.dialects import Dialect
-    from sidecar.upstream.endpoint import Endpoint
-    from sidecar.upstream.resolve import Name
+    from sidecar.upstream.connect.name import Name
+    from sidecar.upstream.endpoints.endpoint import Endpoint
 
 _MAX_RENDERED: Final = 256
 """Endpoints that one template keeps; the least used goes first."""

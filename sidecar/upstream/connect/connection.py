@@ -19,14 +19,14 @@ from sidecar.errors import (
 )
 from sidecar.http.message import ResponseSink
 from sidecar.http.response_parser import ResponseParser
-from sidecar.upstream.last_words import LastWords
-from sidecar.upstream.liveness import give_up_unanswered
-from sidecar.upstream.tls import refusal_of_ours
+from sidecar.upstream.connect.early_reply import LastWords
+from sidecar.upstream.connect.keepalive import give_up_unanswered
+from sidecar.upstream.connect.tls import refusal_of_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sidecar.upstream.pool import Pool
+    from sidecar.upstream.connect.pool import Pool
 
 
 class Exchange(ResponseSink, Protocol):

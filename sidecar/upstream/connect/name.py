@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from sidecar.errors import AttemptError, ConnectFailed, LocalFailure
-from sidecar.upstream.lookup import SILENT, AddrInfo, literal, says_no, with_port
+from sidecar.upstream.connect.resolver import SILENT, AddrInfo, literal, says_no, with_port
 
 Find = Callable[[str], Awaitable[list[AddrInfo]]]
 """Asks a resolver, as `Lookups.find` does."""

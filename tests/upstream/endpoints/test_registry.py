@@ -16,10 +16,10 @@ from sidecar.errors import AttemptError
 from sidecar.observe.stats import Stats, UpstreamStats
 from sidecar.policy.balance import BalanceSettings
 from sidecar.policy.ejection import EjectionSettings
-from sidecar.upstream.endpoint import Endpoint
-from sidecar.upstream.registry import Registry
-from sidecar.upstream.rotation import Rotation, Selection
-from sidecar.upstream.upstream import DnsGroup, Upstream
+from sidecar.upstream.endpoints.endpoint import Endpoint
+from sidecar.upstream.endpoints.registry import Registry
+from sidecar.upstream.endpoints.upstream import DnsGroup, Upstream
+from sidecar.upstream.load_balancer import Rotation, Selection
 from tests.upstream.names import Names, turns
 
 SELECTION = Selection(

@@ -10,7 +10,7 @@ from sidecar.policy.outcome import RATE_LIMITED, cooldown, endpoint_failed
 if TYPE_CHECKING:
     from sidecar.http.message import ResponseHead
     from sidecar.policy.breaker import Breaker, Permit
-    from sidecar.upstream.endpoint import Endpoint
+    from sidecar.upstream.endpoints.endpoint import Endpoint
 
 _LEFT: Final = 3.0
 """Times what is usual, after which an attempt has failed whose caller leaves."""

@@ -13,9 +13,9 @@ from sidecar.config.units import Duration
 from sidecar.errors import ConnectFailed, DeadlineExceeded, LocalFailure, Overloaded
 from sidecar.observe.stats import EndpointStats
 from sidecar.policy.timeouts import Due, Patience
-from sidecar.upstream.connection import UpstreamConnection
-from sidecar.upstream.pool import Pool
-from sidecar.upstream.resolve import Name
+from sidecar.upstream.connect.connection import UpstreamConnection
+from sidecar.upstream.connect.name import Name
+from sidecar.upstream.connect.pool import Pool
 from tests.sockets.peers import until
 
 PATIENCE = Patience(connect=60.0, queue=60.0)
@@ -477,7 +477,7 @@ async def test_those_who_find_nothing_at_once_all_fail() -> None:
 
 
 async def test_they_try_again_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sidecar.upstream.pool._TRY_AGAIN", 0.001)
+    monkeypatch.setattr("sidecar.upstream.connect.pool._TRY_AGAIN", 0.001)
     it = Dialling()
     await it.pool.acquire(PATIENCE)
     it.failure = LocalFailure("out of descriptors")
@@ -491,7 +491,7 @@ async def test_they_try_again_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_trying_again_is_no_way_to_wait_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sidecar.upstream.pool._TRY_AGAIN", 0.001)
+    monkeypatch.setattr("sidecar.upstream.connect.pool._TRY_AGAIN", 0.001)
     it = Dialling()
     await it.pool.acquire(PATIENCE)
     it.failure = LocalFailure("out of descriptors")

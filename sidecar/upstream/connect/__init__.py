@@ -1,0 +1,1 @@
+"""Connections to endpoints: names, TCP, TLS, and the pool that keeps them."""

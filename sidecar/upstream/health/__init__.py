@@ -1,0 +1,1 @@
+"""Monitors of endpoints: active health checks and load reports."""
