@@ -20,6 +20,8 @@ _SIZE_LINE: Final = re.compile(
 ).match
 _BEGINNING: Final = re.compile(rb"(?:[0-9A-Fa-f]{1,16}+(?:;[^\r\n]*+)?+\r?+)?+").fullmatch
 """May become a size line."""
+_SHORT: Final = 32
+"""Bytes of a size line that are looked at before its end: an extension may be long."""
 _END: Final = b"\r\n\r\n"
 _ALLOWANCE: Final = 16 * 1024
 """Bytes of size lines, extensions and trailers beyond 16 a chunk (as Go's net/http counts)."""
@@ -53,7 +55,7 @@ class Chunked:
         """A chunk has begun, and the CR LF behind its data has not come."""
         self._last = False
         """The last chunk's size line came: what comes are trailers."""
-        self._held = b""
+        self._held = bytearray()
         """The beginning of a size line, a chunk's CR LF, or trailers."""
         self._excess = 0
 
@@ -67,30 +69,54 @@ class Chunked:
 
         Raise BadChunks. What the sink raises passes through.
         """
-        held = self._held
+        held, shift = self._held, 0
         if held:
-            data, at, shift = held + data[at:], 0, at - len(held)
-            self._held = b""
-        else:
-            shift = 0
+            before = len(held)
+            held += data[at:]
+            if not self._goes_on(before):
+                self._bound(0, len(held))
+                return len(data)
+            data, at, shift = bytes(held), 0, at - before
+            self._held = bytearray()
         found: list[bytes] = []
         try:
             end = self._read(data, at, found)
         finally:
             if found:
                 self._sink.on_body(found[0] if len(found) == 1 else b"".join(found))
-        excess = self._excess + end - at - sum(map(len, found)) - 16 * len(found)
-        self._excess = max(0, excess)
-        if excess > _ALLOWANCE or (len(data) - end > _ALLOWANCE and not self.ended):
-            raise BadChunks("chunked framing carries too much besides data")
-        if self.ended:
-            return end + shift
-        self._held = data[end:]
-        return len(data) + shift
+        unread = 0 if self.ended else len(data) - end
+        self._bound(end - at - sum(map(len, found)) - 16 * len(found), unread)
+        if unread:
+            self._held += data[end:]
+        return end + unread + shift
 
     def close(self) -> None:
         """Let go of the sink, which refers back to this."""
         self._sink = cast("Any", None)
+
+    def _goes_on(self, before: int) -> bool:
+        """Whether what is held can be read, of which *before* bytes could not.
+
+        Only what is new is looked at: what comes byte by byte must not be read again and again.
+        """
+        held = self._held
+        if self._last:
+            if held.startswith(b"\r\n") or held.find(_END, max(0, before - 3)) >= 0:
+                return True
+            if bare_lf(held, before):
+                raise BadChunks("malformed chunks: a trailer ends without CR")
+            return False
+        if not self._open and held.find(b"\n", before) < 0:
+            if len(held) < _SHORT and _BEGINNING(held) is None:
+                raise BadChunks("malformed chunks: a size line is none")
+            return False
+        return True
+
+    def _bound(self, excess: int, unread: int) -> None:
+        """Count *excess* bytes of framing, and *unread* ones that are held."""
+        self._excess = max(0, self._excess + excess)
+        if self._excess > _ALLOWANCE or unread > _ALLOWANCE:
+            raise BadChunks("chunked framing carries too much besides data")
 
     def _read(self, data: bytes, at: int, found: list[bytes]) -> int:
         """Read as much as is complete, add the data to *found*, and return the position behind."""
