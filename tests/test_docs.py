@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar import cli, errors
 from sidecar.config.load import load
-from sidecar.config.references import Kind
+from sidecar.config.read.references import Kind
 from sidecar.control.exporter import Exporter
 from sidecar.control.pages import admin_pages
 from sidecar.observe.access_log import CallRecord

@@ -14,15 +14,16 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from sidecar.config import overlay, references, tree
-from sidecar.config.decode import convert
+from sidecar.config import overlay
+from sidecar.config.check.parts import broken_rules, children
+from sidecar.config.check.relations import Parts, broken_relations
+from sidecar.config.check.warnings import Whole, doubtful
 from sidecar.config.model import Config, Policy, Route, Upstream
 from sidecar.config.overlay import DEFAULT, Effective, Overlay
 from sidecar.config.problems import MAX_SHOWN, ConfigErrors, Located, Problem, locate
-from sidecar.config.references import Expanded, Resolve
-from sidecar.config.relations import Parts, broken_relations
-from sidecar.config.rules import broken_rules, children
-from sidecar.config.warnings import Whole, doubtful
+from sidecar.config.read import references, tree
+from sidecar.config.read.decode import convert
+from sidecar.config.read.references import Expanded, Resolve
 
 __all__ = ["ConfigErrors", "Effective", "Loaded", "Located", "load"]
 
@@ -85,7 +86,7 @@ def _decode(root: object) -> tuple[Config | None, list[Problem]]:
         return convert(root, Config), []
     except msgspec.ValidationError:  # names the first error only, and quotes values
         # Late: jsonschema takes more memory than all the rest of this package.
-        from sidecar.config.explain import explain
+        from sidecar.config.check.schema_errors import explain
 
         return None, explain(root) or [Problem((), "does not fit the schema")]
 

@@ -13,10 +13,10 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
-from sidecar.config.decode import convert
-from sidecar.config.policy import Policy
+from sidecar.config.model.policy import Policy
+from sidecar.config.model.route import Route
 from sidecar.config.problems import Path
-from sidecar.config.route import Route
+from sidecar.config.read.decode import convert
 
 Tree = Mapping[str, Any]
 

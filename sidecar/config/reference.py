@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sidecar.config.defaults import default_text, packaged
 from sidecar.config.load import ConfigErrors, load
-from sidecar.config.references import Kind
+from sidecar.config.read.references import Kind
 from sidecar.config.schema import schema
 
 BASE: Final = "http://127.0.0.1:14001"

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import NODEFAULT, Struct, structs
 
 from sidecar.config.model import Config, Secret
-from sidecar.config.units import (
+from sidecar.config.model.units import (
     DURATION_PATTERN,
     SHARE_PATTERN,
     SIZE_PATTERN,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sidecar.control.reload import Reloader
     from sidecar.control.serving import Serving
     from sidecar.listen.downstream import DownstreamConnection
-    from sidecar.listen.tunnel import Tunnel
+    from sidecar.listen.intercept.tunnel import Tunnel
     from sidecar.observe.stats import Stats, UpstreamStats
     from sidecar.upstream.endpoints.endpoint import Endpoint
     from sidecar.upstream.endpoints.upstream import Upstream

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sidecar.config.model import AccessLog as AccessLogConfig
     from sidecar.config.model import Buffers, Config, Intercept
     from sidecar.config.model import Listener as ListenerConfig
-    from sidecar.listen.gates import Gates
+    from sidecar.listen.intercept.modes import Gates
 
 _log: Final = logging.getLogger(__name__)
 _POLL: Final = 0.05
@@ -154,7 +154,7 @@ class Serving:
             return Listener(entry, self, self.recorder, stats)
         # Late: what intercepts nothing need not know how.
         if self._gates is None:
-            from sidecar.listen.gates import Gates
+            from sidecar.listen.intercept.modes import Gates
 
             self._gates = Gates()
         return self._gates.listener(entry, self, self.recorder, stats)

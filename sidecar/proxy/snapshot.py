@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from sidecar.config.policy import PRIORITIES
+from sidecar.config.model.policy import PRIORITIES
 from sidecar.observe.stats import RouteStats, Stats
 from sidecar.proxy.router import Route, Router, Rule
 from sidecar.proxy.stack import Parts, build

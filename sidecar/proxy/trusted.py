@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from sidecar.config.policy import PRIORITIES
-from sidecar.config.units import Duration
+from sidecar.config.model.policy import PRIORITIES
+from sidecar.config.model.units import Duration
 from sidecar.errors import BadOverride
 from sidecar.observe.trace import SAMPLED
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sidecar.config.defaults import packaged
 from sidecar.config.load import ConfigErrors, load
 from sidecar.config.problems import Path
-from sidecar.config.references import Kind
+from sidecar.config.read.references import Kind
 
 SECRET = "s3cr3t-Value"
 EXAMPLE = packaged("example.yaml")

@@ -5,9 +5,9 @@ import pytest
 
 from sidecar.config.load import ConfigErrors, Loaded, load
 from sidecar.config.model import Config, Credentials
+from sidecar.config.model.units import Duration
 from sidecar.config.problems import MAX_SHOWN
-from sidecar.config.references import Kind
-from sidecar.config.units import Duration
+from sidecar.config.read.references import Kind
 
 GOOD = """\
 listeners: [{address: "127.0.0.1:14001"}]

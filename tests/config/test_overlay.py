@@ -8,9 +8,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.config.decode import convert
 from sidecar.config.load import Loaded, load
 from sidecar.config.model import Balance, Policy
+from sidecar.config.read.decode import convert
 
 Tree = dict[str, Any]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from sidecar.config.defaults import packaged
 from sidecar.config.load import load
 from sidecar.config.model import Config
+from sidecar.config.read.references import Kind
 from sidecar.config.reference import reference
-from sidecar.config.references import Kind
 from sidecar.config.schema import schema
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -7,8 +7,8 @@ from jsonschema import Draft202012Validator
 from sidecar.config.defaults import default_text, packaged
 from sidecar.config.load import load
 from sidecar.config.model import Config
+from sidecar.config.model.units import Duration, Share, Size
 from sidecar.config.schema import schema
-from sidecar.config.units import Duration, Share, Size
 
 SECTIONS: dict[str, Any] = schema()["$defs"]
 FIELDS = [

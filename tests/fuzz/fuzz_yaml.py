@@ -13,7 +13,7 @@ import yaml
 
 from sidecar.config.defaults import packaged
 from sidecar.config.load import ConfigErrors, load
-from sidecar.config.references import Kind
+from sidecar.config.read.references import Kind
 from tests.fuzz.cases import Case, Fault, Fuzzer
 from tests.fuzz.mutate import mutated
 

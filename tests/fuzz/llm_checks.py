@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Hashable
 from typing import Any, Final, get_args
 
-from sidecar.config.units import Duration, Share, Size
+from sidecar.config.model.units import Duration, Share, Size
 from sidecar.errors import ModelUnknown
 from sidecar.llm.dialects import Dialect, error_body, error_event, of_request
 from sidecar.llm.models import lists

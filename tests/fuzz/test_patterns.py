@@ -15,7 +15,7 @@ from tests.fuzz.regex_steps import Matcher, TooMany
 
 TRUSTED: Final = {
     "sidecar.ca.bundle._BLOCK": "the machine's own certificates",
-    "sidecar.config.grammar:ADDRESS": "an address in the operator's file",
+    "sidecar.config.check.grammar:ADDRESS": "an address in the operator's file",
     "sidecar.kube.manifests._FLOAT": "PyYAML only matches it, at the beginning of a scalar",
     "sidecar.launch.summary._LABEL": "the sidecar's own metrics",
 }
@@ -63,7 +63,7 @@ def test_all_kinds_of_uses_are_found() -> None:
         "sidecar.http.sniff._HOST search",
         "sidecar.http.fields._NAMES fullmatch",  # kept as a bound method
         "sidecar.http.proxied._CONNECT match",
-        "sidecar.config.grammar._CAPTURE search",
+        "sidecar.config.check.grammar._CAPTURE search",
     } <= found
     assert any(re.fullmatch(r"sidecar\.config\.tree:\d+ fullmatch", each) for each in found)
     assert len(found) > 50

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sidecar.http.sniff import Protocol, Sniffed, sniff
-from sidecar.listen import forward, interceptor
+from sidecar.listen.intercept import forward, interceptor
 from sidecar.proxy import wire
 from tests.fuzz import fuzz_proxied, world
 from tests.fuzz.cases import Case, Fault

@@ -13,7 +13,7 @@ import yaml
 from charts.generate import CHART, PAGE, readme, values_schema, with_settings
 from sidecar import __version__
 from sidecar.config.load import load
-from sidecar.config.references import Kind
+from sidecar.config.read.references import Kind
 from sidecar.kube.patch import inject
 from sidecar.kube.rotation import Files
 from sidecar.kube.settings import Settings, changed

@@ -20,8 +20,8 @@ from sidecar.control.serving import Serving
 from sidecar.http.request_parser import RequestParser
 from sidecar.http.response_parser import ResponseParser
 from sidecar.listen.downstream import DownstreamConnection
+from sidecar.listen.intercept.tunnel import Tunnel
 from sidecar.listen.listener import Listener
-from sidecar.listen.tunnel import Tunnel
 from sidecar.observe.stats import EndpointStats, RouteStats, Stats
 from sidecar.proxy.body import RequestBody
 from sidecar.proxy.call import Call

@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from sidecar.listen import listener, tunnel
+from sidecar.listen import listener
+from sidecar.listen.intercept import tunnel
 from sidecar.proxy.exchange import Exchange
 from sidecar.upstream.connect.keepalive import GONE_AFTER, Tunable
 from tests.sockets.peers import EVENTS, GET, OK, Peer, chunk, post

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecar.config.model import Pool as PoolConfig
-from sidecar.config.units import Duration
+from sidecar.config.model.units import Duration
 from sidecar.errors import CallError, Reset
 from sidecar.http.headers import CLOSE_LINE
 from sidecar.observe.stats import EndpointStats

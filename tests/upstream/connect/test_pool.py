@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from sidecar.config.model import Pool as PoolConfig
-from sidecar.config.units import Duration
+from sidecar.config.model.units import Duration
 from sidecar.errors import ConnectFailed, DeadlineExceeded, LocalFailure, Overloaded
 from sidecar.observe.stats import EndpointStats
 from sidecar.policy.timeouts import Due, Patience

@@ -1,0 +1,142 @@
+"""What each part of a configuration gets wrong by itself.
+
+Works on the tree, so that texts are checked even when another part of the file does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Final
+
+from sidecar.config.check import grammar
+from sidecar.config.check.fields import POLICIES, RULES
+from sidecar.config.model import Admin, Endpoint, Listener, Section
+from sidecar.config.problems import Path, Problem, dotted
+
+_KEYS: Final = "(keys)"
+_ONE_OF: Final[tuple[tuple[str, type[Section], str, str], ...]] = (
+    ("listeners.*", Listener, "address", "path"),
+    ("upstreams.*.endpoints.*", Endpoint, "url", "dns"),
+)
+_NAMES: Final[tuple[tuple[str, str, str, tuple[str, ...]], ...]] = (
+    ("routes.*.upstream", "upstreams", "no such upstream", ()),
+    ("routes.*.split.*.upstream", "upstreams", "no such upstream", ()),
+    ("routes.*.fallback.*.upstream", "upstreams", "no such upstream", ()),
+    ("routes.*.mirror.upstream", "upstreams", "no such upstream", ()),
+    ("routes.*.policy", "policies", "no such policy", ("default",)),
+    ("upstreams.*.policy", "policies", "no such policy", ("default",)),
+)
+_CONDITIONS: Final = ("connect_failure", "reset", "timeout", "bad_reply", "429", "5xx")
+_FAILED_ON: Final = (*(f"{policy}.retry.on.*" for policy in POLICIES), "routes.*.fallback_on.*")
+
+
+def broken_rules(root: object) -> Iterator[Problem]:
+    """What each part of *root* gets wrong by itself, and names of what is not there."""
+    for steps, rule in RULES:
+        for path, text in _texts(root, steps):
+            if wrong := rule(text):
+                yield Problem(path, wrong)
+    for steps, section, first, second in _ONE_OF:
+        yield from _one_of(root, steps, section, (first, second))
+    yield from _names(root)
+    yield from _conditions(root)
+    yield from _probes(root)
+    yield from _sockets_of_other_modes(root)
+    yield from _twice(_texts(root, "routes.*.name"))
+    yield from _twice(_places(root))
+
+
+def _names(root: object) -> Iterator[Problem]:
+    for steps, group, wrong, builtin in _NAMES:
+        known = tuple(dict.fromkeys((*builtin, *(str(n) for n, _ in children(root, group)))))
+        there = frozenset(known)
+        for path, name in _texts(root, steps):
+            if name not in there:
+                yield Problem(path, wrong, name, known)
+
+
+def _conditions(root: object) -> Iterator[Problem]:
+    """Words for failures: conditions and statuses from 400 on."""
+    for steps in _FAILED_ON:
+        for path, word in _texts(root, steps):
+            if word not in _CONDITIONS and (word[:1] not in ("4", "5") or grammar.status(word)):
+                yield Problem(path, "no condition and no status of an error", word, _CONDITIONS)
+
+
+def _sockets_of_other_modes(root: object) -> Iterator[Problem]:
+    """No client uses a proxy behind a Unix socket, and the kernel redirects to none."""
+    for path, value in select(root, "listeners.*"):
+        if isinstance(value, dict) and value.get("path") is not None:
+            mode = value.get("mode")
+            if mode in ("forward", "capture"):
+                yield Problem((*path, "path"), f"mode {mode} needs an `address`")
+
+
+def _one_of(
+    root: object, steps: str, section: type[Section], keys: tuple[str, str]
+) -> Iterator[Problem]:
+    for path, value in select(root, steps):
+        # An unknown key is probably one of the two, misspelt: that error is enough.
+        if isinstance(value, dict) and value.keys() <= set(section.__struct_fields__):
+            given = [key for key in keys if value.get(key) is not None]
+            if len(given) != 1:
+                yield Problem(path, f"expected exactly one of {', '.join(keys)}")
+
+
+def _probes(root: object) -> Iterator[Problem]:
+    """A check that only connects asks for no path."""
+    for path, value in select(root, "upstreams.*.health"):
+        if isinstance(value, dict) and value.get("tcp") is True and value.get("path") is not None:
+            yield Problem((*path, "path"), "not read with `tcp: true`")
+
+
+def _places(root: object) -> Iterator[tuple[Path, Hashable]]:
+    """Where something listens; port 0 is another place each time."""
+    if not list(select(root, "admin.address")):
+        yield ("admin", "address"), grammar.parse_address(Admin().address or "")
+    for steps in ("admin.address", "admin.health", "listeners.*.address"):
+        for path, text in _texts(root, steps):
+            address = grammar.parse_address(text)
+            if address is not None and address.port:
+                yield path, address
+    yield from _texts(root, "listeners.*.path")
+
+
+def _twice(places: Iterator[tuple[Path, Hashable]]) -> Iterator[Problem]:
+    first: dict[Hashable, Path] = {}
+    for path, place in places:
+        if place in first:
+            yield Problem(path, f"the same as {dotted(first[place])}")
+        first.setdefault(place, path)
+
+
+def _texts(root: object, steps: str) -> Iterator[tuple[Path, str]]:
+    """All strings that *steps* lead to; what has another type is another error."""
+    return ((path, value) for path, value in select(root, steps) if isinstance(value, str))
+
+
+def select(root: object, steps: str) -> Iterator[tuple[Path, object]]:
+    """All values in *root* that the dotted *steps* lead to; `*` stands for every item or key."""
+    found: list[tuple[Path, object]] = [((), root)]
+    for step in steps.split("."):
+        found = [
+            ((*path, key), item) for path, value in found for key, item in _children(value, step)
+        ]
+    yield from found
+
+
+def children(root: object, key: str) -> Iterator[tuple[str | int, object]]:
+    """The items or entries of what stands under *key*."""
+    return ((path[1], value) for path, value in select(root, f"{key}.*"))
+
+
+def _children(value: object, step: str) -> Iterable[tuple[str | int, object]]:
+    if isinstance(value, list):
+        return enumerate(value) if step == "*" else ()
+    if not isinstance(value, dict):
+        return ()
+    if step == "*":
+        return value.items()
+    if step == _KEYS:
+        return [(key, key) for key in value]
+    return [(step, value[step])] if step in value else ()

@@ -1,0 +1,162 @@
+"""What the parts of a configuration must be to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from sidecar.config.check import sections as consistency
+from sidecar.config.check.grammar import captures
+from sidecar.config.check.shadowing import covers
+from sidecar.config.model import Route, Upstream
+from sidecar.config.model.policy import Policy
+from sidecar.config.model.retries import RETRY_ON
+from sidecar.config.model.route import Target
+from sidecar.config.overlay import DEFAULT, Layer, Overlay, Tree, targets
+from sidecar.config.problems import Path, Problem, dotted
+
+
+class Parts(Struct):
+    """The parts that could be decoded, each at its place."""
+
+    upstreams: dict[str, Upstream]
+    routes: dict[int, Route]
+    policies: dict[str, Policy]
+    trees: Mapping[int, Tree]
+    """The routes as they are written."""
+    overlay: Overlay | None
+    """None: `policies.default` is not fit, on which all others rest."""
+
+
+def broken_relations(parts: Parts, lines: Mapping[Path, int]) -> Iterator[Problem]:
+    """Everything that only shows when several values are looked at together."""
+    for name, upstream in parts.upstreams.items():
+        yield from _upstream(("upstreams", name), upstream)
+    for index, route in parts.routes.items():
+        yield from _route(("routes", index), route)
+        yield from _captured(("routes", index, "match"), route, parts.upstreams)
+        yield from _targets(("routes", index), route, parts.upstreams)
+    yield from _dead_routes(parts.routes, lines)
+    if parts.overlay is not None:
+        yield from _policies(parts, parts.overlay)
+
+
+def _upstream(path: Path, upstream: Upstream) -> Iterator[Problem]:
+    seen: set[tuple[str | None, str | None]] = set()
+    for index, endpoint in enumerate(upstream.endpoints):
+        place = endpoint.url, endpoint.dns
+        if place in seen:
+            yield Problem((*path, "endpoints", index), "the same endpoint a second time")
+        seen.add(place)
+    for where, wrong in consistency.upstream_wrongs(upstream):
+        yield Problem((*path, *where), wrong)
+
+
+def _route(path: Path, route: Route) -> Iterator[Problem]:
+    if route.rewrite is not None and route.match.path is None:
+        yield Problem((*path, "rewrite"), "replaces match.path, which is not given")
+    lowered = [name.lower() for name in route.match.headers]
+    if len(set(lowered)) < len(lowered):
+        yield Problem((*path, "match", "headers"), "a header stands twice")
+    if round(sum(split.share for split in route.split), 5) >= 1:
+        yield Problem((*path, "split"), "shares of 100% or more leave `upstream` no call")
+    if route.sticky is not None:
+        if not route.split:
+            yield Problem((*path, "sticky"), "only read with `split`")
+        for where, wrong in consistency.name_wrongs(route.sticky.by, route.sticky.name):
+            yield Problem((*path, "sticky", *where), wrong)
+    if route.fallback_on != RETRY_ON and not route.fallback:
+        yield Problem((*path, "fallback_on"), "only read with `fallback`")
+
+
+def _captured(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Iterator[Problem]:
+    """What a route captures is what its upstreams' URLs need."""
+    captured = captures(route.match.host, route.match.path)
+    for name in sorted({name for name in captured if captured.count(name) > 1}):
+        yield Problem(path, f"captures {{{name}}} twice")
+    for target in targets(route):
+        upstream = upstreams.get(target)
+        needed = captures(*(each.url for each in upstream.endpoints)) if upstream else []
+        for name in sorted(set(needed) - set(captured)):
+            yield Problem(
+                path,
+                f"host or path must capture {{{name}}}: a URL of upstream {target} needs it",
+            )
+
+
+def _targets(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Iterator[Problem]:
+    """The other upstreams of a route speak its upstream's API, and are others."""
+    own = upstreams.get(route.upstream)
+    if own is not None:
+        yield from _labels(path, route, own)
+    groups: tuple[tuple[str, tuple[Target, ...]], ...]
+    groups = ("split", route.split), ("fallback", route.fallback)
+    for key, others in groups:
+        # After a split, the route's own upstream may be where a canary's failures go.
+        primary_again = key == "fallback" and bool(route.split)
+        seen = set() if primary_again else {(route.upstream, route.model)}
+        for index, other in enumerate(others):
+            if (other.upstream, other.model) in seen:
+                again = "the same upstream and model a second time"
+                yield Problem((*path, key, index), again)
+            seen.add((other.upstream, other.model))
+            yield from _dialect((*path, key, index), own, upstreams.get(other.upstream))
+    if route.mirror is not None:
+        yield from _dialect((*path, "mirror"), own, upstreams.get(route.mirror.upstream))
+
+
+def _dialect(path: Path, own: Upstream | None, other: Upstream | None) -> Iterator[Problem]:
+    if own is not None and other is not None and own.dialect != other.dialect:
+        wrong = f"speaks {other.dialect}, but the route's own upstream {own.dialect}"
+        yield Problem((*path, "upstream"), wrong)
+
+
+def _labels(path: Path, route: Route, upstream: Upstream) -> Iterator[Problem]:
+    wanted = route.labels.items()
+    if route.labels_missing == "error" and not any(
+        wanted <= endpoint.labels.items() for endpoint in upstream.endpoints
+    ):
+        yield Problem((*path, "labels"), f"no endpoint of upstream {route.upstream} has them all")
+
+
+def _policies(parts: Parts, overlay: Overlay) -> Iterator[Problem]:
+    """Each policy by itself, and as it comes to be for each route at each upstream."""
+    fit = {DEFAULT, *parts.policies}
+    piles = [overlay.of_policy(name) for name in sorted(fit)]
+    for index, route in parts.routes.items():
+        for name in targets(route):
+            upstream = parts.upstreams.get(name)
+            if upstream and _fits(route.policy, fit) and _fits(upstream.policy, fit):
+                piles.append(overlay.of_route(index, route, parts.trees[index], name))
+    for layers in piles:
+        for where, wrong in consistency.policy_wrongs(overlay.effective(layers).policy):
+            yield Problem(_written(layers, where), wrong)
+
+
+def _fits(policy: str | Policy | None, fit: set[str]) -> bool:
+    return policy in fit if isinstance(policy, str) else True
+
+
+def _written(layers: list[Layer], where: Path) -> Path:
+    """The place of the key *where* in the most specific layer that has its section."""
+    for layer in reversed(layers):
+        value: Any = layer.tree
+        for step in where[:-1]:
+            value = value.get(step) if isinstance(value, Mapping) else None
+        if isinstance(value, Mapping):
+            return (*layer.path, *where)
+    return where
+
+
+def _dead_routes(routes: Mapping[int, Route], lines: Mapping[Path, int]) -> Iterator[Problem]:
+    """Routes that an earlier one leaves no call for."""
+    alive: list[tuple[int, Route]] = []
+    for index, route in routes.items():
+        taker = next((i for i, earlier in alive if covers(earlier.match, route.match)), None)
+        if taker is None:
+            alive.append((index, route))
+            continue
+        where = f"{dotted(('routes', taker))} on line {lines[('routes', taker)]}"
+        yield Problem(("routes", index), f"never matches: {where} takes all its calls")

@@ -1,0 +1,98 @@
+"""What the settings of one section must be to each other.
+
+Each function yields the path of a key within the section, and what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from sidecar.config.model.balance import Balance
+from sidecar.config.model.limits import ClientLimits, Clients
+from sidecar.config.model.policy import Breaker, Policy
+from sidecar.config.model.upstream import Health, LoadReport, Upstream
+from sidecar.config.problems import Path
+
+Wrong = tuple[Path, str]
+
+_NEEDS_NAME: Final = "needs the name of the header or cookie, `name`"
+_IDLE_NAME: Final = "only read for a header or cookie"
+
+
+def policy_wrongs(policy: Policy) -> Iterator[Wrong]:
+    """Of a policy, with everything that it inherits."""
+    if policy.retry.backoff.base > policy.retry.backoff.cap:
+        yield ("retry", "backoff", "base"), "longer than `cap`"
+    if policy.breaker is not None:
+        yield from _within("breaker", _breaker(policy.breaker))
+    if isinstance(policy.balance, Balance):
+        yield from _within("balance", _balance(policy.balance))
+    if policy.limits.client is not None:
+        for path, wrong in _client(policy.limits.client):
+            yield ("limits", "client", *path), wrong
+
+
+def upstream_wrongs(upstream: Upstream) -> Iterator[Wrong]:
+    """Of an upstream, but for its policy."""
+    if upstream.tls.key is not None and upstream.tls.cert is None:
+        yield ("tls", "key"), "needs the certificate that it belongs to, `cert`"
+    if isinstance(upstream.balance, Balance):
+        yield from _within("balance", _balance(upstream.balance))
+    if upstream.admission is not None:
+        for path, wrong in _told_apart(upstream.admission.clients):
+            yield ("admission", "clients", *path), wrong
+    if upstream.health is not None:
+        yield from _within("health", _health(upstream.health))
+    if upstream.load is not None:
+        yield from _within("load", _load(upstream.load))
+
+
+def name_wrongs(by: Literal["client", "header", "cookie"], name: str | None) -> Iterator[Wrong]:
+    """A header or cookie has a name, the client's address has none."""
+    if by == "client" and name is not None:
+        yield ("name",), _IDLE_NAME
+    if by != "client" and name is None:
+        yield (), _NEEDS_NAME
+
+
+def _within(key: str, wrongs: Iterator[Wrong]) -> Iterator[Wrong]:
+    return (((key, *path), wrong) for path, wrong in wrongs)
+
+
+def _breaker(breaker: Breaker) -> Iterator[Wrong]:
+    if breaker.min_calls > breaker.window_calls:
+        yield ("min_calls",), "more than `window_calls`: it could never open"
+    if breaker.open > breaker.open_max:
+        yield ("open",), "longer than `open_max`"
+
+
+def _balance(balance: Balance) -> Iterator[Wrong]:
+    if balance.hash_on != "client" and balance.method != "ip_hash":
+        yield ("hash_on",), "only read with `method: ip_hash`"
+    yield from name_wrongs(balance.hash_on, balance.name)
+
+
+def _client(limits: ClientLimits) -> Iterator[Wrong]:
+    if limits.rate is None and limits.concurrency is None:
+        yield (), "limits nothing: give `rate` or `concurrency`"
+    yield from _told_apart(limits)
+
+
+def _told_apart(clients: Clients) -> Iterator[Wrong]:
+    if clients.by == "header" and clients.header is None:
+        yield (), "needs the name of the header, `header`"
+    if clients.by != "header" and clients.header is not None:
+        yield ("header",), "only read with `by: header`"
+
+
+def _health(health: Health) -> Iterator[Wrong]:
+    if health.path is None and not health.tcp and health.model is None:
+        yield (), "checks nothing: give `path`, `tcp` or `model`"
+
+
+def _load(load: LoadReport) -> Iterator[Wrong]:
+    if load.path is None and load.gpu is None and not load.orca:
+        yield (), "reports nothing: give `path`, `gpu` or `orca`"
+    if load.stale_after < load.interval:
+        yield ("stale_after",), "shorter than `interval`: every report would be stale"

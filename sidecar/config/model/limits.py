@@ -1,0 +1,112 @@
+"""How much may come in: rates, concurrency, and a queue before an upstream."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from sidecar.config.model.base import Section
+from sidecar.config.model.units import Duration, Share, Size
+from sidecar.policy.admission import AdmissionSettings
+
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class Rate(Section, frozen=True):
+    """So many calls a second; more get 429 with `retry-after`."""
+
+    per_second: Annotated[
+        float, Meta(ge=0.001, le=1_000_000, description="Calls a second, on average.")
+    ]
+    burst: Annotated[
+        Count | None,
+        Meta(description="Calls at once. `null`: one second's worth."),
+    ] = None
+
+
+class Clients(Section, frozen=True):
+    """What tells clients apart."""
+
+    by: Annotated[
+        Literal["address", "header"],
+        Meta(description="What tells clients apart: their IP address, or a header's value."),
+    ] = "address"
+    header: Annotated[str | None, Meta(description="Name of the header, with `by: header`.")] = None
+
+
+class ClientLimits(Clients, frozen=True):
+    """The same limits for each client by itself."""
+
+    rate: Annotated[Rate | None, Meta(description="Calls a second. `null`: any number.")] = None
+    concurrency: Annotated[
+        Count | None,
+        Meta(description="Calls at once; more get 429. `null`: any number."),
+    ] = None
+    max_clients: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Clients that are remembered; beyond, the one that called least recently "
+            "is forgotten.",
+        ),
+    ] = 10_000
+
+
+class CallLimits(Section, frozen=True):
+    """How many calls may come. Each route counts for itself."""
+
+    rate: Annotated[Rate | None, Meta(description="Calls a second. `null`: any number.")] = None
+    concurrency: Annotated[
+        Count | None,
+        Meta(description="Calls at once; more get 429. `null`: any number."),
+    ] = None
+    client: Annotated[ClientLimits | None, Meta(description="Limits for each client.")] = None
+
+
+class Admission(Section, frozen=True):
+    """A bound on calls in flight to an upstream, and a queue for those that wait."""
+
+    max_in_flight: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Calls at once, hedges among them; more calls wait in the queue.",
+        ),
+    ]
+    max_queued: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Calls in the queue; more get 503. 0: no queue.")
+    ] = 100
+    max_queued_bytes: Annotated[
+        Size, Meta(description="Bodies of queued calls together; more get 503.")
+    ] = Size("64MiB")
+    shed_at: Annotated[
+        Share,
+        Meta(description="When the queue is this full, it takes only calls of high priority."),
+    ] = Share("80%")
+    max_wait: Annotated[
+        Duration,
+        Meta(
+            description="A call that would wait longer gets 503 at once; so does one that would "
+            "wait so long that it can't be served before its deadline."
+        ),
+    ] = Duration("30s")
+    clients: Annotated[
+        Clients,
+        Meta(
+            description="Clients take turns in the queue; when it is full, the one that has most "
+            "in it makes room for the others."
+        ),
+    ] = Clients()
+
+    def settings(self) -> AdmissionSettings:
+        """Make what admission goes by."""
+        return AdmissionSettings(
+            max_in_flight=self.max_in_flight,
+            max_queued=self.max_queued,
+            max_queued_bytes=int(self.max_queued_bytes),
+            shed_at=float(self.shed_at),
+            max_wait=float(self.max_wait),
+        )

@@ -1,0 +1,157 @@
+"""How calls are treated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from msgspec import UNSET, Meta, UnsetType
+
+from sidecar.config.model.balance import Balance, Method
+from sidecar.config.model.base import Section
+from sidecar.config.model.limits import CallLimits
+from sidecar.config.model.retries import Hedge, Retry
+from sidecar.config.model.units import Duration, Share, Size
+from sidecar.policy.breaker_settings import BreakerSettings
+from sidecar.policy.ejection import EjectionSettings
+from sidecar.policy.timeouts import Timers
+
+Priority = Literal["high", "normal", "low"]
+PRIORITIES: Final[dict[Priority, int]] = {"high": 0, "normal": 1, "low": 2}
+"""The lower number goes first."""
+
+
+class Timeouts(Section, frozen=True):
+    """The four timers. Each names itself in the error that it causes."""
+
+    connect: Annotated[Duration, Meta(description="To connect: name, TCP and TLS.")] = Duration(
+        "5s"
+    )
+    first_byte: Annotated[
+        Duration | UnsetType,
+        Meta(
+            description="From the request sent to the first byte of the reply's body. Absent: "
+            "600s, and a call that waited so long is not tried again."
+        ),
+    ] = UNSET
+    idle: Annotated[Duration, Meta(description="Between two chunks of a body.")] = Duration("120s")
+    total: Annotated[
+        Duration | None,
+        Meta(description="The whole call, all its attempts and waits. `null`: no end."),
+    ] = None
+
+    def settings(self) -> Timers:
+        """Make what calls are timed by."""
+        first_byte = None if self.first_byte is UNSET else float(self.first_byte)
+        total = None if self.total is None else float(self.total)
+        return Timers(float(self.connect), first_byte, float(self.idle), total)
+
+
+class Breaker(Section, frozen=True):
+    """Takes an endpoint out of rotation while too many of its calls fail or are slow.
+
+    Failures are what the endpoint causes: no connection, no or a broken reply, 408 and 5xx; and no
+    reply after several times what is usual, when the caller leaves or a hedge is faster.
+    """
+
+    failure_rate: Annotated[
+        Share, Meta(description="It opens when this share of the calls failed.")
+    ] = Share("50%")
+    slow_after: Annotated[
+        Duration | None,
+        Meta(description="A call whose first byte takes longer is slow. `null`: none is."),
+    ] = None
+    slow_rate: Annotated[
+        Share,
+        Meta(
+            description="It opens when this share of the calls were slow, or slower than a hedge."
+        ),
+    ] = Share("80%")
+    min_calls: Annotated[
+        int, Meta(ge=1, le=100_000, description="No share is looked at for fewer calls.")
+    ] = 10
+    window: Annotated[Duration, Meta(description="Calls older than this do not count.")] = Duration(
+        "30s"
+    )
+    window_calls: Annotated[
+        int, Meta(ge=1, le=100_000, description="Only so many of the last calls count.")
+    ] = 100
+    open: Annotated[
+        Duration,
+        Meta(description="How long it stays open; twice as long each time that its trials fail."),
+    ] = Duration("1s")
+    open_max: Annotated[Duration, Meta(description="The longest that it stays open.")] = Duration(
+        "60s"
+    )
+    jitter: Annotated[
+        Share,
+        Meta(description="That time is changed at random by up to this share, either way."),
+    ] = Share("20%")
+    trials: Annotated[
+        int,
+        Meta(ge=1, le=1000, description="Calls let through after it; it closes if all succeed."),
+    ] = 3
+
+    def settings(self) -> BreakerSettings:
+        """Make what a breaker goes by."""
+        return BreakerSettings(
+            failure_rate=float(self.failure_rate),
+            slow_rate=float(self.slow_rate),
+            slow_after=None if self.slow_after is None else float(self.slow_after),
+            min_calls=self.min_calls,
+            window=float(self.window),
+            window_calls=self.window_calls,
+            open=float(self.open),
+            open_max=float(self.open_max),
+            jitter=float(self.jitter),
+            trials=self.trials,
+        )
+
+
+class Ejection(Section, frozen=True):
+    """How many endpoints of an upstream breakers and health checks may take out at once."""
+
+    max_ejected: Annotated[
+        Share | None,
+        Meta(description="Share of the endpoints. `null`: all but one."),
+    ] = None
+    panic: Annotated[
+        bool,
+        Meta(
+            description="When all are out, use all (`true`), or refuse calls with 503 (`false`). "
+            "Where a route has a `fallback` left, calls go there instead."
+        ),
+    ] = True
+
+    def settings(self) -> EjectionSettings:
+        """Make what ejection goes by."""
+        share = None if self.max_ejected is None else float(self.max_ejected)
+        return EjectionSettings(share, self.panic)
+
+
+class Policy(Section, frozen=True):
+    """How calls are treated. Every field has a default that breaks no call that would succeed."""
+
+    timeouts: Annotated[Timeouts, Meta(description="The timers.")] = Timeouts()
+    hold: Annotated[
+        Size,
+        Meta(
+            description="Request bodies up to this are held, so that they can be sent again; "
+            "larger ones stream. `0B`: none is held."
+        ),
+    ] = Size("8MiB")
+    retry: Annotated[Retry, Meta(description="Another attempt after one that failed.")] = Retry()
+    hedge: Annotated[
+        Hedge | None, Meta(description="A second attempt beside a slow one. `null`: none.")
+    ] = None
+    breaker: Annotated[
+        Breaker | None, Meta(description="Takes failing endpoints out. `null`: none.")
+    ] = Breaker()
+    ejection: Annotated[Ejection, Meta(description="How many may be out at once.")] = Ejection()
+    limits: Annotated[CallLimits, Meta(description="How many calls may come.")] = CallLimits()
+    priority: Annotated[
+        Priority, Meta(description="Who goes first in an upstream's `admission` queue.")
+    ] = "normal"
+    balance: Annotated[
+        Method | Balance | None,
+        Meta(description="How an endpoint is chosen. `null`: as the upstream says."),
+    ] = None

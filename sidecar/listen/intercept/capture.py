@@ -1,0 +1,39 @@
+"""Mode `capture`: the kernel redirects connections here that were going elsewhere."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from sidecar.listen.intercept.decision import Decision
+from sidecar.listen.intercept.interceptor import Interceptor
+from sidecar.listen.intercept.original_destination import original_target
+from sidecar.listen.intercept.raw_listener import Peer
+from sidecar.upstream.connect.own_sockets import is_own
+
+if TYPE_CHECKING:
+    from sidecar.listen.intercept.original_destination import Target
+    from sidecar.upstream.connect.resolver import AddrInfo
+
+
+class Capture(Interceptor):
+    """Who is passed on goes exactly where it was going, wherever that is: it could go by itself."""
+
+    async def carry(self, sock: socket.socket, peer: Peer) -> None:
+        """Find out where it was going; then look at it."""
+        target = original_target(sock)
+        if target is None:
+            self.count(Decision.NOT_REDIRECTED)
+            self.refuse(sock)
+        elif is_own(peer) or self.rules.is_ourselves(target, self.port):
+            self.count(Decision.LOOP)
+            self.warn(Decision.LOOP, "our own connections are captured: exclude our user")
+            self.refuse(sock)
+        else:
+            await self.consider(sock, peer, target)
+
+    async def addresses(self, target: Target) -> list[AddrInfo]:
+        """The one that the kernel told."""
+        if ":" in target.host:
+            return [(socket.AF_INET6, socket.SOCK_STREAM, 0, "", (target.host, target.port, 0, 0))]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (target.host, target.port))]

@@ -1,0 +1,82 @@
+"""Whether a connection is intercepted or passed through, and why. Decided at its first bytes.
+
+In doubt it is passed through: a call that goes its old way is better than one that breaks.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from sidecar.http.client_hello import ClientHello
+from sidecar.http.sniff import Protocol, Sniffed
+from sidecar.listen.intercept.distrust import Client, Doubts
+from sidecar.policy.remember import Remembered
+
+if TYPE_CHECKING:
+    from sidecar.listen.intercept.hosts import Hosts
+    from sidecar.listen.intercept.original_destination import Target
+
+_REMEMBERED: Final = 4096
+"""Servers."""
+
+
+class Decision(StrEnum):
+    """What becomes of a connection; the label of a metric."""
+
+    TLS = "intercepted_tls"
+    HTTP = "intercepted_http"
+    NOT_ROUTED = "not_routed"
+    """No route names its host."""
+    NOT_HTTP = "not_http"
+    """It speaks neither TLS nor HTTP/1."""
+    ONLY_H2 = "only_h2"
+    """Its client offers no HTTP/1.1 over TLS."""
+    UNTRUSTING = "untrusting"
+    """Its client does not trust our certificate, by what it said or did before."""
+    SILENT = "silent"
+    """Its client said nothing in time: the server speaks first, or nobody."""
+    SERVER_FIRST = "server_first"
+    """Its server has spoken first before, so that nobody waited."""
+    NO_CA = "no_ca"
+    """The local CA can't be used; the log says why."""
+    REFUSED = "certificate_refused"
+    """It was to be intercepted; its client's next ones are passed through."""
+    LEFT = "left_early"
+    """It was to be intercepted, but its client left without a request, and did not say why."""
+    NOT_REDIRECTED = "not_redirected"
+    """It came to a capture listener of its own accord, and was closed."""
+    LOOP = "loop"
+    """It came from this sidecar, or would have gone to it, and was closed."""
+
+
+class Memory:
+    """What was learned of clients and servers. One for all listeners."""
+
+    def __init__(self) -> None:
+        self.doubts = Doubts()
+        self.server_first: Remembered[Target] = Remembered(_REMEMBERED)
+
+
+def decide(
+    seen: Sniffed | None, host: str, peer: str, hosts: Hosts, memory: Memory, now: float
+) -> Decision:
+    """What becomes of a connection of *peer* for *host* whose first bytes were *seen*."""
+    if seen is None:
+        return Decision.SILENT
+    if seen.protocol is Protocol.OTHER:
+        return Decision.NOT_HTTP
+    if not hosts.have(host) or (seen.protocol is Protocol.HTTP and seen.host is None):
+        return Decision.NOT_ROUTED
+    if seen.hello is None:
+        return Decision.HTTP
+    if seen.hello.alpn and b"http/1.1" not in seen.hello.alpn:
+        return Decision.ONLY_H2
+    if memory.doubts.has(client_of(peer, host, seen.hello), now):
+        return Decision.UNTRUSTING
+    return Decision.TLS
+
+
+def client_of(peer: str, host: str, hello: ClientHello) -> Client:
+    """How *peer* is remembered. By its TLS stack, too: programs of one machine share an address."""
+    return Client(peer, host, hello.fingerprint)

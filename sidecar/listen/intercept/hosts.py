@@ -1,0 +1,37 @@
+"""Which hosts routes name: their connections are intercepted, all others passed through."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sidecar.config.model.route import Route
+
+_CAPTURE: Final = re.compile(r"\\\{\w+\\\}")
+_REMEMBERED: Final = 1024
+
+
+class Hosts:
+    """Of one configuration. A route without a host takes calls, but makes nobody's intercepted."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        patterns = {_pattern(route.match.host) for route in routes if route.match.host}
+        self._named = re.compile("|".join(sorted(patterns)) or r"(?!)")
+        self._known: dict[str, bool] = {}
+
+    def have(self, host: str) -> bool:
+        """Whether *host*, in lower case and without brackets, is one of them."""
+        found = self._known.get(host)
+        if found is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            found = self._known[host] = self._named.fullmatch(host) is not None
+        return found
+
+
+def _pattern(host: str) -> str:
+    """As the router has it, but for what is captured."""
+    escaped = re.escape(host.lower().strip("[]")).replace(r"\*", r"[^/]+")
+    return _CAPTURE.sub("[A-Za-z0-9-]{1,63}", escaped)

@@ -1,0 +1,160 @@
+"""Intercept a connection or pass it on: what captured and CONNECTed ones have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sidecar.errors import CallError
+from sidecar.http.sniff import MAX_SNIFFED, Sniffed, sniff
+from sidecar.listen.downstream import DownstreamConnection
+from sidecar.listen.intercept.connections import TlsConnection
+from sidecar.listen.intercept.decision import Decision, Memory, client_of, decide
+from sidecar.listen.intercept.dial import dial
+from sidecar.listen.intercept.leaves import Leaves
+from sidecar.listen.intercept.peek import has_left, peek
+from sidecar.listen.intercept.raw_listener import Gate, Peer
+from sidecar.listen.intercept.rules import Rules
+from sidecar.listen.intercept.trust_observer import Witness
+from sidecar.upstream.connect.resolver import Lookups
+
+if TYPE_CHECKING:
+    import ssl
+
+    from sidecar.config.model import Listener as Config
+    from sidecar.listen.intercept.original_destination import Target
+    from sidecar.listen.listener import Current
+    from sidecar.observe.stats import ListenerStats
+    from sidecar.proxy.recorder import Recorder
+    from sidecar.upstream.connect.resolver import AddrInfo
+
+_log: Final = logging.getLogger(__name__)
+_QUIET: Final = 60.0
+"""Seconds between two warnings of one kind."""
+_LOOKUPS: Final = 32
+"""Threads for the names that clients ask for, whichever they are: none of them is one that looks up
+names of endpoints, so that a client's names hold up other clients' at most."""
+
+
+class Shared:
+    """What all gates of a process have together."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+        self.leaves = Leaves()
+        self.warned: dict[Decision, float] = {}
+        self.lookups = Lookups(_LOOKUPS)
+
+
+class Interceptor(Gate):
+    """A gate with the means for both."""
+
+    def __init__(
+        self,
+        config: Config,
+        current: Current,
+        recorder: Recorder,
+        stats: ListenerStats,
+        shared: Shared,
+    ) -> None:
+        super().__init__(config, current, recorder, stats)
+        self.shared = shared
+        self._rules: Rules | None = None
+
+    @property
+    def rules(self) -> Rules:
+        """Of the configuration that serves now."""
+        config = self.current.snapshot.config
+        if self._rules is None or self._rules.config is not config:
+            self._rules = Rules(config)
+        return self._rules
+
+    async def consider(self, sock: socket.socket, peer: Peer, target: Target) -> None:
+        """Look at what *sock*, which goes to *target*, begins with. Then do what it asks for."""
+        rules, memory, now = self.rules, self.shared.memory, time.monotonic()
+        if memory.server_first.has(target, now):
+            await self._pass_on(sock, peer, target, Decision.SERVER_FIRST)
+            return
+        seen = await peek(sock, sniff, MAX_SNIFFED, rules.sniff)
+        host = (seen.host if seen else None) or target.host
+        decision = decide(seen, host, peer.host, rules.hosts, memory, now)
+        if decision is Decision.HTTP:
+            self.count(decision)
+            await self.serve(sock, DownstreamConnection(self))
+        elif decision is Decision.TLS and seen is not None:
+            await self._terminate(sock, peer, target, host, seen)
+        else:
+            await self._pass_on(sock, peer, target, decision)
+
+    def count(self, decision: Decision) -> None:
+        """What became of a connection."""
+        self.stats.decisions[decision.value] += 1
+
+    async def addresses(self, target: Target) -> list[AddrInfo]:
+        """Where connections to *target* may be passed on to. Raise CallError if nowhere."""
+        raise NotImplementedError
+
+    async def _terminate(
+        self, sock: socket.socket, peer: Peer, target: Target, host: str, seen: Sniffed
+    ) -> None:
+        context = await self._context(host)
+        if context is None or seen.hello is None:
+            await self._pass_on(sock, peer, target, Decision.NO_CA)
+            return
+        self.count(Decision.TLS)
+        if has_left(sock):  # before it saw our certificate, which may take a while to make
+            self.count(Decision.LEFT)
+            self.close(sock)
+            return
+        client = client_of(peer.host, host, seen.hello)
+        witness = Witness(client, self.shared.memory.doubts, self.rules.remember, self._left_early)
+        try:
+            await self.serve(sock, TlsConnection(self, witness, seen.host), context)
+        except OSError as error:  # an alert, or an end in the middle
+            witness.left(error)
+
+    def _left_early(self, refused: bool) -> None:
+        self.count(Decision.REFUSED if refused else Decision.LEFT)
+
+    async def _context(self, host: str) -> ssl.SSLContext | None:
+        try:
+            return await self.shared.leaves.context(self.rules.ca, host)
+        except (OSError, ValueError) as error:
+            self.warn(Decision.NO_CA, f"can't intercept: {error}")
+            return None
+
+    async def _pass_on(
+        self, sock: socket.socket, peer: Peer, target: Target, decision: Decision
+    ) -> None:
+        """Let *sock* go where it was going. Whoever can't get there finds nobody."""
+        self.count(decision)
+        try:
+            far = await dial(target, await self.addresses(target))
+        except CallError:
+            self.refuse(sock)
+            return
+        learns = decision is Decision.SERVER_FIRST or (
+            decision is Decision.SILENT and not has_left(sock)
+        )
+        tunnel = self.tunnel(sock, peer, far, str(target))
+        if learns:
+            tunnel.on_first = partial(self._spoke_first, target)
+
+    def _spoke_first(self, target: Target, server: bool) -> None:
+        """Where the client did, the next one is looked at, whatever was learned before."""
+        known = self.shared.memory.server_first
+        if server:
+            known.add(target, time.monotonic() + self.rules.remember)
+        else:
+            known.forget(target)
+
+    def warn(self, kind: Decision, text: str) -> None:
+        """Say *text*, but not once a connection."""
+        now = asyncio.get_running_loop().time()
+        if now - self.shared.warned.get(kind, -_QUIET) >= _QUIET:
+            self.shared.warned[kind] = now
+            _log.warning(text)

@@ -1,0 +1,62 @@
+"""What one intercepted connection tells of its client's trust in the local CA."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from sidecar.listen.intercept.distrust import IN_A_ROW, refusal
+
+if TYPE_CHECKING:
+    from sidecar.listen.intercept.distrust import Client, Doubts
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Witness:
+    """Of a connection of *client*. What it says is remembered for *remember* seconds.
+
+    *counts* is told of each end before a request: whether it makes us pass the client through.
+    """
+
+    def __init__(
+        self, client: Client, doubts: Doubts, remember: float, counts: Callable[[bool], None]
+    ) -> None:
+        self._client = client
+        self._doubts = doubts
+        self._remember = remember
+        self._counts = counts
+        self._began = time.monotonic()
+
+    def called(self) -> None:
+        """The client has sent a request through our TLS."""
+        self._doubts.called(self._client, time.monotonic() + self._remember)
+
+    def left(self, error: BaseException | None) -> None:
+        """The connection ended before a request: with *error*, or in order."""
+        if isinstance(error, ConnectionAbortedError):
+            return  # uvloop's, when we have waited long enough
+        now = time.monotonic()
+        until = now + self._remember
+        said = refusal(error)
+        if said is not None:
+            self._doubts.refused(self._client, until)
+            self._passes_through(f"it says: {said}")
+        elif self._doubts.left(self._client, self._began, now, until):
+            self._passes_through(f"it left {IN_A_ROW} times in a row without a request")
+        else:
+            self._counts(False)
+
+    def _passes_through(self, why: str) -> None:
+        self._counts(True)
+        _log.warning(
+            "passing through a client that does not trust the local CA",
+            extra={
+                "host": self._client.host,
+                "client": self._client.peer,
+                "why": why,
+                "seconds": self._remember,
+            },
+        )

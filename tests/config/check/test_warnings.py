@@ -1,0 +1,133 @@
+"""What a configuration may say, but hardly means."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sidecar.config.load import load
+from sidecar.config.read.references import Kind
+
+ROOT = Path(__file__).parents[3]
+TWO = """listeners: [{address: "127.0.0.1:0"}]
+upstreams:
+  a: {endpoints: [{url: http://a}]}
+  b: {endpoints: [{url: http://b}], credentials: %s}
+routes:
+  - upstream: a
+    %s
+"""
+
+
+def told(text: str) -> list[str]:
+    found = load(text, file="f.yaml", resolve=lambda kind, name: "text").warnings
+    assert not any(warning.suggestion for warning in found)
+    return [str(warning) for warning in found]
+
+
+@pytest.mark.parametrize(
+    ("extra", "key"),
+    [
+        ("fallback: [{upstream: b}]", "fallback[0]"),
+        ("fallback: [{upstream: a, model: x}, {upstream: b}]", "fallback[1]"),
+        ("split: [{upstream: b, share: 5%}]", "split[0]"),
+        ("mirror: {upstream: b}", "mirror"),
+    ],
+)
+def test_another_upstream_without_keys(extra: str, key: str) -> None:
+    (warning,) = told(TWO % ("null", extra))
+    assert warning.startswith(f"f.yaml:7: routes[0].{key}.upstream: b gets no keys")
+    for said in ("forward", "drop", "{header: x-api-key, value: x}"):
+        assert told(TWO % (said, extra)) == []
+
+
+ONE = """listeners: [{address: "127.0.0.1:0"}]
+upstreams:
+  a: {endpoints: [{url: "http://a/v1"}]}
+routes:
+  - {upstream: a}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("{upstream: a}", "{upstream: a, match: {path: '/v2/*'}}",
+         "5: routes[0].match.path: `*` stands for itself"),
+        ("{upstream: a}", "{upstream: a, match: {path: /v1/chat}}",
+         "5: routes[0].match.path: calls are sent to /v1/v1/...: an endpoint of a has"),
+        ("{upstream: a}", "{upstream: a, match: {model: '^o[13].*'}}",
+         "5: routes[0].match.model: is a glob"),
+        ("{upstream: a}", "{upstream: a, match: {headers: {x-a: 'a|b'}}}",
+         "5: routes[0].match.headers.x-a: is a glob"),
+        ("{upstream: a}", "{upstream: a, policy: {timeouts: {first_byte: 5s, total: 2s}}}",
+         "5: routes[0]: `first_byte` never runs out at a: `total` is shorter"),
+        ("/v1\"}]", "/v1\"}], tls: {server_name: x}", "3: upstreams.a.tls: not used"),
+        ("/v1\"}]", "/v1\"}], credentials: {header: x, value: 'Bearer $OPENAI_KEY'}",
+         "3: upstreams.a.credentials.value: `$` stands for itself"),
+        ("  a:", "  b: {endpoints: [{url: http://b}]}\n  a:", "3: upstreams.b: no route goes"),
+        ("routes:", "policies: {p: {}}\nroutes:", "4: policies.p: nothing uses it"),
+    ],
+)  # fmt: skip
+def test_what_is_hardly_meant(old: str, new: str, expected: str) -> None:
+    assert told(ONE) == []
+    (warning,) = told(ONE.replace(old, new, 1))
+    assert warning.startswith(f"f.yaml:{expected}")
+    assert "OPENAI_KEY" not in warning
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("{upstream: a}", "{upstream: a, match: {path: /v1/}, rewrite: /}"),
+        ("{upstream: a}", "{upstream: a, match: {path: /v2/}}"),
+        ("{upstream: a}", "{upstream: a, match: {model: 'gpt-4.*'}}"),
+        ("{upstream: a}", "{upstream: a, policy: {timeouts: {first_byte: 2s, total: 2s}}}"),
+        ('http://a/v1"}]', 'https://a/v1"}], tls: {server_name: x}'),
+        ('/v1"}]', "/v1\"}], credentials: {header: x, value: 'Bearer ${env:KEY}'}"),
+        ("{upstream: a}", "{upstream: a, policy: p}\npolicies: {p: {}}"),
+        ('0"}]', '0", trust: {headers: true}}]\npolicies: {p: {}}'),
+    ],
+)
+def test_what_is_meant(old: str, new: str) -> None:
+    assert old in ONE
+    assert told(ONE.replace(old, new, 1)) == []
+
+
+def test_the_routes_own_upstream_is_not_another() -> None:
+    for extra in ("fallback: [{upstream: a, model: x}]", "mirror: {upstream: a}"):
+        assert told(TWO % ("null", extra)) == ["f.yaml:4: upstreams.b: no route goes there"]
+
+
+def shown() -> list[str]:
+    """Every configuration in the documents, the chart's examples included."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    blocks = [
+        block
+        for page in pages
+        for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+        if re.search("^listeners:", block, re.MULTILINE) and "opnai" not in block
+    ]
+    charts = sorted((ROOT / "charts/llm-sidecar/examples").glob("*.yaml"))
+    values = [each for path in charts for each in yaml.safe_load_all(path.read_text("utf-8"))]
+    policies = [each["policy"] for each in values if each.get("policy")]
+    texts = [each if isinstance(each, str) else yaml.safe_dump(each) for each in policies]
+    files = [path.read_text(encoding="utf-8") for path in (ROOT / "docs/examples").glob("*.yaml")]
+    return [*blocks, *texts, *files]
+
+
+def of_system(kind: Kind, name: str) -> str:
+    return "text"
+
+
+@pytest.mark.parametrize("text", shown(), ids=range(len(shown())))
+def test_no_example_needs_one(text: str) -> None:
+    assert load(text, file="f.yaml", resolve=of_system).warnings == ()
+
+
+def test_without_a_file_there_is_none() -> None:
+    text = (ROOT / "sidecar/config/providers.yaml").read_text(encoding="utf-8")
+    assert load(text, file="f.yaml", resolve=of_system).warnings == ()
