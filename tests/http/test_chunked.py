@@ -74,6 +74,17 @@ def test_what_a_read_brought_comes_in_one_piece_whatever_it_is(data: bytes, coun
     assert pieces == [data * count]
 
 
+@pytest.mark.parametrize("last", [b"0\r\n\r\n", b"0;a=b\r\nA: b\r\nC: d\r\n\r\n"])
+@pytest.mark.parametrize("behind", [b"", b"\n", b"\r\n\nGET", b"\x7f\r\n\n: \r\n\r\n"])
+def test_a_body_ends_where_it_ends_however_it_is_split(last: bytes, behind: bytes) -> None:
+    data = b"2\r\nok\r\n" + last
+    for cut in range(len(data)):
+        chunked = Chunked(Pieces())
+        assert chunked.feed(data[:cut], 0) == cut
+        assert chunked.feed(data + behind, cut) == len(data)
+        assert chunked.ended
+
+
 BAD = [
     b"",
     b" 5",
