@@ -2,8 +2,8 @@
 
 RFC 3986 calls paths equivalent that differ in needless percent-encoding (6.2.2.2) or in dot
 segments (6.2.2.3). Many servers go further: they decode `%2F`, merge slashes, take `\\` for `/` or
-cut parameters (`;v=1`) off a segment before they look for a resource. So `/v1/chat/..%2Ffiles` and
-`/v1/files;v=1` may be `/v1/files` there.
+cut parameters (`;v=1`) off a segment before they look for a resource; what is written in C may end
+the path at `%00`. So `/v1/chat/..%2Ffiles` and `/v1/files;v=1` may be `/v1/files` there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from urllib.parse import unquote
 _PLAIN: Final = re.compile(r"(?:/[^/%\\;.][^/%\\;]*+)*+/?|\*")
 """A path that has one reading: whole segments that do not begin with a dot, nothing encoded."""
 _PARAMETERS: Final = re.compile(r";[^/]*+")
+_SEPARATORS: Final = str.maketrans("\\\0", "//")
 _SLASHES: Final = re.compile(r"/{2,}")
 
 
@@ -27,9 +28,9 @@ def as_read(path: str) -> str:
     """*path* as the freest server reads it.
 
     Decoded (once, as RFC 3986, section 2.4 demands), with backslashes as slashes, without
-    parameters, and slashes merged. Dot segments stay: see `has_dot_segment`.
+    parameters, and slashes merged; a NUL ends a segment. Dot segments stay: see `has_dot_segment`.
     """
-    decoded = unquote(path, encoding="latin-1").replace("\\", "/")
+    decoded = unquote(path, encoding="latin-1").translate(_SEPARATORS)
     return _SLASHES.sub("/", _PARAMETERS.sub("", decoded))
 
 
