@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from sidecar.ca.place import (
+from sidecar.ca.folder import (
     CERTIFICATE_FILE,
     KEY_FILE,
     Unusable,

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import (
     serialize_java_truststore,
 )
 
-from sidecar.ca.place import PASSWORD
+from sidecar.ca.folder import PASSWORD
 
 _VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 """Where a user may have said already what is to be trusted, such as a company's own root."""

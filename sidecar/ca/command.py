@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from sidecar.ca.place import (
+from sidecar.ca.folder import (
     BUNDLE_FILE,
     CERTIFICATE_FILE,
     KEY_FILE,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sidecar.ca.authority import open_authority
 from sidecar.ca.bundle import bundle, roots, trust_store
-from sidecar.ca.place import BUNDLE_FILE, CERTIFICATE_FILE, TRUST_STORE_FILE, make_private, write
+from sidecar.ca.folder import BUNDLE_FILE, CERTIFICATE_FILE, TRUST_STORE_FILE, make_private, write
 
 
 class Trust(NamedTuple):

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sidecar.ca.place import default_folder
+from sidecar.ca.folder import default_folder
 from sidecar.control import logs
 from sidecar.control.pulse import Pulse
 from sidecar.upstream.endpoints.overrides import Override

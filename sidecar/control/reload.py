@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sidecar.ca.place import KEY_FILE, default_folder
+from sidecar.ca.folder import KEY_FILE, default_folder
 from sidecar.config.load import ConfigErrors, Loaded, load
 from sidecar.config.overrides import Overrides
 from sidecar.control import logs

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sidecar.ca.place import default_folder
+from sidecar.ca.folder import default_folder
 from sidecar.control.memory import available_memory
 from sidecar.listen.listener import Listener, name_of
 from sidecar.observe.access_log import AccessLog

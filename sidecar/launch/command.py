@@ -133,7 +133,7 @@ def _trust(sidecar: Running, folder: Path) -> Trust | None:
 
 def _kept_folder() -> Path:
     """For files that outlive us: `trust`, beside this user's CA."""
-    from sidecar.ca.place import default_folder, make_private
+    from sidecar.ca.folder import default_folder, make_private
 
     folder = default_folder().parent / "trust"
     make_private(folder)

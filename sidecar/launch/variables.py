@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
-from sidecar.ca.place import PASSWORD
+from sidecar.ca.folder import PASSWORD
 
 if TYPE_CHECKING:
     from sidecar.ca.trust import Trust

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sidecar.proxy.request import Request
     from sidecar.proxy.sink import Sink
     from sidecar.upstream.connect.connection import UpstreamConnection
-    from sidecar.upstream.lease import Held
+    from sidecar.upstream.lease import Lease
 
 _PIECES: Final = 64
 """Reads of a reply that are held one by one: an object for each of many small ones would take many
@@ -70,7 +70,7 @@ class Exchange(Timed):
         self,
         call: Call,
         request: Request,
-        held: Held,
+        held: Lease,
         connection: UpstreamConnection,
         timers: Timers,
         attempt: AttemptRecord,
@@ -81,7 +81,7 @@ class Exchange(Timed):
         self.endpoint = held.endpoint
         self.connection = connection
         self._timers = timers
-        self._place = held
+        self._lease = held
         self._held: list[bytes] = []
         self._size = 0
         """Bytes of the reply's body that are held."""
@@ -92,7 +92,7 @@ class Exchange(Timed):
         self.endpoint.stats.in_flight += 1
         self.connection.begin(self, request.method, call.head.upgrade)
         self.attempt.span_id = call.trace.child()
-        head = request_head(call, request, self.endpoint.place, self.attempt.span_id)
+        head = request_head(call, request, self.endpoint.origin, self.attempt.span_id)
         if body.complete:
             content = body.content() if request.content is None else request.content
             self.endpoint.stats.bytes_out += len(content)
@@ -102,7 +102,7 @@ class Exchange(Timed):
             self._all_sent()
         else:
             self.connection.be_patient()
-            self.connection.keep_last_words()
+            self.connection.keep_early_reply()
             self.connection.transport.write(head)
             self._last = time.monotonic()
             self._arm(self._timers.idle, "idle")
@@ -124,13 +124,13 @@ class Exchange(Timed):
         self._last = time.monotonic()
         patience = min(self._timers.idle, first_byte(self._timers))
         self._arm(patience, "upload")
-        self.connection.keep_last_words()
+        self.connection.keep_early_reply()
         self._go_on_uploading(self._upload)
 
     def _go_on_uploading(self, upload: Upload) -> None:
         if upload.go():
             self._upload = None
-            self.connection.forget_last_words()
+            self.connection.forget_early_reply()
             self._all_sent()
             if self._answered:
                 self._arm(self._timers.idle, "idle")
@@ -269,7 +269,7 @@ class Exchange(Timed):
         now = time.monotonic()
         self._judged = True
         self.attempt.status, self.attempt.head = self.head.status, now
-        self._place.answered(self.head, now)
+        self._lease.answered(self.head, now)
 
     def on_body(self, data: bytes) -> None:
         """Take some of the body."""
@@ -420,8 +420,8 @@ class Exchange(Timed):
             self._sink.feeder = None
         if self._judged:
             if self.error is not None and self.error.endpoint_failed:
-                self._place.broke(time.monotonic())
-            self._place.release()
+                self._lease.report_broken(time.monotonic())
+            self._lease.release()
         releases, self._releases = self._releases, ()  # what they hold may refer to this
         for release in releases:
             release()

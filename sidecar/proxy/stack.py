@@ -23,7 +23,7 @@ from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
 from sidecar.proxy.layers.mirror import Mirror
 from sidecar.proxy.layers.retry import Others, Retry
 from sidecar.proxy.limiters import client_by, limited
-from sidecar.upstream.load_balancer import Rotation, Selection
+from sidecar.upstream.load_balancer import LoadBalancer, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -157,7 +157,7 @@ def _attempt(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: b
         labels,
         parts.route.labels_missing == "any",
     )
-    rotation = Rotation(parts.upstreams[upstream], selection, stats)
+    rotation = LoadBalancer(parts.upstreams[upstream], selection, stats)
     reads_reports = config.load is not None and config.load.orca
     timers = found.policy.timeouts.settings()
     return Attempt(rotation, timers, affinity(balance), reads_reports)

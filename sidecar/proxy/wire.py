@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sidecar.http.message import Header
     from sidecar.proxy.call import Call
     from sidecar.proxy.request import Request
-    from sidecar.upstream.endpoints.endpoint import Place
+    from sidecar.upstream.endpoints.endpoint import Origin
 
 
 _OF_THE_BODY: Final = frozenset(
@@ -25,7 +25,7 @@ _OF_THE_BODY: Final = frozenset(
 """What no longer holds of a body that was replaced: it is sent without a coding."""
 
 
-def request_head(call: Call, request: Request, place: Place, span_id: bytes) -> bytes:
+def request_head(call: Call, request: Request, place: Origin, span_id: bytes) -> bytes:
     """The head for *place*: the caller's lines and ours, in the span *span_id* of its trace."""
     return b"%b %b%b HTTP/1.1\r\nHost: %b%b\r\ntraceparent: %b\r\n\r\n" % (
         request.method,

@@ -1,4 +1,4 @@
-"""A place that an attempt has taken at an endpoint: how it went is told once, then it ends."""
+"""An attempt's lease of an endpoint: its result is reported once, then it is released."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ _OUTRUN: Final = 2.0
 """Times what is usual, after which an attempt has failed that is outrun as well."""
 
 
-class Held:
-    """Counts in the endpoint's load until `release`; `tell` feeds its breaker and its averages."""
+class Lease:
+    """An attempt counts in the endpoint's load until `release`.
+
+    `report` feeds the endpoint's breaker and averages.
+    """
 
     __slots__ = (
-        "_asked",
         "_decay",
         "_failed",
         "_permit",
         "_released",
+        "_sent",
         "began",
         "breaker",
         "endpoint",
@@ -46,7 +49,7 @@ class Held:
         self.breaker = breaker
         self.began = now
         """Monotonic seconds. Connecting counts; waiting for a place in the pool, ours, does not."""
-        self._asked = False
+        self._sent = False
         """Whether the request was sent."""
         self._permit = permit
         self._decay = decay
@@ -55,22 +58,22 @@ class Held:
         self._released = False
         endpoint.load.begin()
 
-    def ask(self, now: float) -> None:
+    def sent(self, now: float) -> None:
         """The request was sent; once more, where its connection had died."""
-        if not self._asked:
-            self._asked = True
+        if not self._sent:
+            self._sent = True
             self.endpoint.load.ask(now)
 
     def answered(self, head: ResponseHead, now: float) -> None:
         """The endpoint has answered."""
         status = head.status
         if status < 400:
-            self.tell(False, now)
+            self.report(False, now)
             return
         if status == RATE_LIMITED:
             self._limited(now)
         else:
-            self.tell(endpoint_failed(status), now)
+            self.report(endpoint_failed(status), now)
         if status >= RATE_LIMITED:
             seconds = cooldown(status, head.fields, time.time())
             if seconds:
@@ -85,10 +88,10 @@ class Held:
 
     def _learn(self, failed: bool, now: float) -> None:
         self._failed = failed
-        if self._asked:
+        if self._sent:
             self.endpoint.load.answer(now)
 
-    def tell(self, failed: bool, now: float) -> None:
+    def report(self, failed: bool, now: float) -> None:
         """How the attempt went, as far as the endpoint is to be judged by it."""
         if self._failed is not None:
             return
@@ -104,12 +107,12 @@ class Held:
         All that is known is how long it has taken already. If that is several times what is usual,
         a timer has run out, as far as the endpoint goes: the caller's own, or the hedge's.
         """
-        if self._failed is not None or self._released or not self._asked:
+        if self._failed is not None or self._released or not self._sent:
             return
         load, seconds = self.endpoint.load, now - self.began
         usual = load.total.usual
         if usual and seconds >= (_OUTRUN * usual if outrun else max(_LEAST, _LEFT * usual)):
-            self.tell(True, now)
+            self.report(True, now)
             return
         load.at_least(seconds)
         if outrun:
@@ -118,7 +121,7 @@ class Held:
             if self._permit is not None and self.breaker is not None:
                 self.breaker.outrun(self._permit, now)
 
-    def broke(self, now: float) -> None:
+    def report_broken(self, now: float) -> None:
         """Its reply broke after its head: what was told as a success was none.
 
         How long the head took was told already; how long the rest took depends on what was asked.
@@ -138,7 +141,7 @@ class Held:
         self.endpoint.load.end()
         if self._failed is None:
             self._cancel()
-            if self._asked:
+            if self._sent:
                 self.endpoint.load.answer(time.monotonic())
 
     def _cancel(self) -> None:

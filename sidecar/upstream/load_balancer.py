@@ -1,9 +1,9 @@
-"""The endpoints that calls of one kind may go to: who is in, who is out, and who is next.
+"""The load balancer of one kind of calls: which endpoints are in rotation, and which is next.
 
-State: `_ready` (who is in, by load), worked out anew when something has changed (`version`) or when
-an endpoint that is out may be tried again (`_recheck`). Between changes a pick looks at nobody but
-those that the balancer compares. It belongs to a snapshot; what it goes by (loads, breakers,
-health) belongs to the endpoints and outlives reloads.
+State: `_ready` (the endpoints in rotation, by load) is worked out anew when something has changed
+(`membership.generation`) or when an ejected endpoint may be tried again (`_recheck`). Between these
+a pick looks only at the endpoints that the balancer compares. A load balancer belongs to a
+snapshot; what it goes by (loads, breakers, health) belongs to the endpoints and outlives reloads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from sidecar.errors import AttemptError
 from sidecar.policy import balance
 from sidecar.policy.ejection import EjectionSettings, rotation
-from sidecar.upstream.lease import Held
+from sidecar.upstream.lease import Lease
 
 if TYPE_CHECKING:
     from sidecar.observe.stats import UpstreamStats
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sidecar.upstream.endpoints.upstream import Upstream
 
 _log: Final = logging.getLogger("sidecar.upstream")
-_NARROWED: Final = 64
+_MAX_SUBSETS: Final = 64
 """Selections of labels that callers asked for and that are kept."""
 _random: Final = random.Random().random
 
@@ -60,7 +60,7 @@ class Selection:
         """Whether any endpoint will do where none has the labels."""
 
 
-class Rotation:
+class LoadBalancer:
     """Picks endpoints of *upstream* as *selection* says."""
 
     def __init__(self, upstream: Upstream, selection: Selection, stats: UpstreamStats) -> None:
@@ -69,7 +69,7 @@ class Rotation:
         self.panic = False
         """Every endpoint is out: all of them are tried, since none is better than another."""
         self._stats = stats
-        self._total = upstream.version.total
+        self._total = upstream.membership.total
         self._balancer = balance.make(selection.balance)
         self._ready: dict[Load, Endpoint] = {}
         self._only: Endpoint | None = None
@@ -77,15 +77,15 @@ class Rotation:
         self._recheck = float("inf")
         self._matching = 0
         self._turn = 0
-        self._narrowed: dict[tuple[tuple[str, str], ...], Rotation] = {}
+        self._subsets: dict[tuple[tuple[str, str], ...], LoadBalancer] = {}
 
-    def narrowed(self, labels: Labels) -> Rotation:
+    def subset(self, labels: Labels) -> LoadBalancer:
         """The rotation of those endpoints that have *labels* too."""
         key = tuple(sorted(labels.items()))
-        found = self._narrowed.get(key)
+        found = self._subsets.get(key)
         if found is None:
-            if len(self._narrowed) >= _NARROWED:
-                self._narrowed.clear()
+            if len(self._subsets) >= _MAX_SUBSETS:
+                self._subsets.clear()
             wanted = self.selection
             selection = Selection(
                 wanted.scope,
@@ -95,15 +95,15 @@ class Rotation:
                 {**wanted.labels, **labels},
                 wanted.missing_is_any,
             )
-            found = self._narrowed[key] = Rotation(self.upstream, selection, self._stats)
+            found = self._subsets[key] = LoadBalancer(self.upstream, selection, self._stats)
         return found
 
-    def reserve(
+    def pick(
         self,
         key: int = 0,
         avoid: Collection[Load] = (),
         captured: Mapping[str, str] = {},
-    ) -> Held:
+    ) -> Lease:
         """Choose an endpoint and take a place there, in one step.
 
         *key* chooses where the balance is by affinity; *avoid* were tried before. Raise
@@ -111,16 +111,16 @@ class Rotation:
         """
         now = time.monotonic()
         if self.upstream.templated:
-            return self._hold_only(self._rendered(captured, avoid, now), now)
-        if self._seen != self.upstream.version.value or now >= self._recheck:
+            return self._lease_only(self._rendered(captured, avoid, now), now)
+        if self._seen != self.upstream.membership.generation or now >= self._recheck:
             self._rebuild(now)
         if self._only is not None:
-            return self._hold_only(self._only, now)
+            return self._lease_only(self._only, now)
         if not self._ready:
             raise self._empty()
         if now < self._total.cool_until:
             avoid = self._without_cooling(avoid, now)
-        return self._pick(key, now, avoid)
+        return self._balanced(key, now, avoid)
 
     def elsewhere(self, tried: Sequence[Load], captured: Mapping[str, str] = {}) -> bool:
         """Whether there is another endpoint than the last *tried* that wants calls now."""
@@ -128,7 +128,7 @@ class Rotation:
         if self.upstream.templated:
             loads = [each.load for each in self.upstream.rendered(captured) if each.usable]
         else:
-            if self._seen != self.upstream.version.value or now >= self._recheck:
+            if self._seen != self.upstream.membership.generation or now >= self._recheck:
                 self._rebuild(now)
             loads = list(self._ready)
         return any(load.cool_until <= now and load not in tried[-1:] for load in loads)
@@ -142,7 +142,7 @@ class Rotation:
         both = cooling.union(avoid)
         return cooling if both >= ready.keys() else both
 
-    def _pick(self, key: int, now: float, avoid: Collection[Load]) -> Held:
+    def _balanced(self, key: int, now: float, avoid: Collection[Load]) -> Lease:
         """The balancer's choice; another one, where a half-open breaker lets no more in."""
         ready = self._ready
         full: set[Load] = set()
@@ -150,29 +150,29 @@ class Rotation:
             load = self._balancer.pick(key, now, _random, {*avoid, *full} if full else avoid)
             if load in full:  # of the others, each was tried before
                 load = self._balancer.pick(key, now, _random, full)
-            held = self._hold(ready[load], now)
-            if held is not None:
-                return held
+            lease = self._lease_at(ready[load], now)
+            if lease is not None:
+                return lease
             full.add(load)
             if len(full) == len(ready):
-                return self._hold_only(ready[load], now)
+                return self._lease_only(ready[load], now)
 
-    def _hold(self, endpoint: Endpoint, now: float) -> Held | None:
+    def _lease_at(self, endpoint: Endpoint, now: float) -> Lease | None:
         """A place at *endpoint*; None where its half-open breaker lets no more in."""
         breaker = self._breaker(endpoint)
         permit = None if breaker is None else breaker.acquire(now)
         if permit is None and breaker is not None and breaker.status == "half_open":
             return None
-        return Held(endpoint, breaker, permit, now, self.selection.balance.decay)
+        return Lease(endpoint, breaker, permit, now, self.selection.balance.decay)
 
-    def _hold_only(self, endpoint: Endpoint, now: float) -> Held:
+    def _lease_only(self, endpoint: Endpoint, now: float) -> Lease:
         """A place at *endpoint*, since there is no other: its breaker decides without panic."""
-        held = self._hold(endpoint, now)
-        if held is not None:
-            return held
+        lease = self._lease_at(endpoint, now)
+        if lease is not None:
+            return lease
         if not self.selection.ejection.panic:
             raise self._empty()
-        return Held(endpoint, None, None, now, self.selection.balance.decay)
+        return Lease(endpoint, None, None, now, self.selection.balance.decay)
 
     def _breaker(self, endpoint: Endpoint) -> Breaker | None:
         """What judges *endpoint* for these calls, new if it is."""
@@ -185,7 +185,7 @@ class Rotation:
     # -- who is in --
 
     def _rebuild(self, now: float) -> None:
-        self._seen = self.upstream.version.value
+        self._seen = self.upstream.membership.generation
         members = self._members(self.upstream.endpoints())
         usable = [endpoint for endpoint in members if endpoint.usable]
         # Where no address is known yet, a call would wait for the resolver.

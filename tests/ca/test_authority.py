@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from sidecar.ca.authority import Authority, open_authority, read_authority
-from sidecar.ca.place import Unusable, default_folder
+from sidecar.ca.folder import Unusable, default_folder
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from sidecar import cli
 from sidecar.ca.authority import open_authority
 from sidecar.ca.bundle import roots
-from sidecar.ca.place import PASSWORD
+from sidecar.ca.folder import PASSWORD
 
 
 @pytest.fixture

@@ -205,9 +205,9 @@ async def test_it_waits_for_an_address_that_is_away() -> None:
         await stage.says("drain", f"{url}@127.0.0.1")
         assert (await stage.gets(chat()))[2].code == "no_healthy_endpoint"
         names.answers["llm"] = ["127.0.0.2"]
-        await until(lambda: [e.place.host for e in stage.endpoints] == ["127.0.0.2"])
+        await until(lambda: [e.origin.host for e in stage.endpoints] == ["127.0.0.2"])
         names.answers["llm"] = ["127.0.0.1"]
-        await until(lambda: [e.place.host for e in stage.endpoints] == ["127.0.0.1"])
+        await until(lambda: [e.origin.host for e in stage.endpoints] == ["127.0.0.1"])
         assert (await stage.gets(chat()))[2].code == "no_healthy_endpoint"
         await stage.says("undrain", f"{url}@127.0.0.1")
         assert (await stage.gets(chat()))[0] == 200

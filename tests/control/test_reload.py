@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from sidecar.ca.authority import open_authority
-from sidecar.ca.place import KEY_FILE
+from sidecar.ca.folder import KEY_FILE
 from sidecar.config.load import ConfigErrors
 from sidecar.control import watcher
 from sidecar.control.inspection import Inspection

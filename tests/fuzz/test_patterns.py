@@ -65,7 +65,7 @@ def test_all_kinds_of_uses_are_found() -> None:
         "sidecar.http.proxied._CONNECT match",
         "sidecar.config.check.grammar._CAPTURE search",
     } <= found
-    assert any(re.fullmatch(r"sidecar\.config\.tree:\d+ fullmatch", each) for each in found)
+    assert any(re.fullmatch(r"sidecar\.config\.read\.tree:\d+ fullmatch", each) for each in found)
     assert len(found) > 50
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.listen.downstream import DownstreamConnection
 from sidecar.proxy.backlog import unsent
-from sidecar.upstream.connect.early_reply import LastWords
+from sidecar.upstream.connect.early_reply import EarlyReply
 
 
 class Lost(asyncio.Transport):
@@ -26,7 +26,7 @@ def test_a_lost_connection_has_nothing_unsent() -> None:
 
 def test_a_lost_connection_has_no_last_words() -> None:
     with pytest.raises(OSError, match="not connected"):
-        LastWords(Lost())
+        EarlyReply(Lost())
 
 
 def test_a_lost_connection_is_not_looked_at() -> None:

@@ -116,7 +116,7 @@ def panics(layer: Any) -> bool:
     """Whether the attempts inside *layer* go to an upstream all of whose endpoints are out."""
     while not isinstance(layer, Attempt):
         layer = layer._inner
-    return layer._rotation.selection.ejection.panic
+    return layer._balancer.selection.ejection.panic
 
 
 async def test_panic_is_for_calls_that_have_nowhere_else_to_go() -> None:

@@ -182,7 +182,7 @@ async def test_addresses_come_and_go_and_leave_others_alone() -> None:
     async with Fleet(one, upstreams=known) as stage:
 
         def hosts() -> list[str]:
-            return sorted(endpoint.place.host for endpoint in stage.endpoints)
+            return sorted(endpoint.origin.host for endpoint in stage.endpoints)
 
         call = stage.begins(stage.gets(chat()))
         await until(lambda: one.calls)

@@ -15,7 +15,7 @@ from sidecar.config.model import Pool
 from sidecar.observe.stats import EndpointStats
 from sidecar.upstream.connect.name import Name
 from sidecar.upstream.connect.resolver import Lookups
-from sidecar.upstream.endpoints.endpoint import Endpoint, Place
+from sidecar.upstream.endpoints.endpoint import Endpoint, Origin
 from tests.sockets.peers import OK, Server, until
 
 CA = trustme.CA()
@@ -28,7 +28,7 @@ def endpoint(url: str) -> Endpoint:
     if url.startswith("https"):
         context = ssl.create_default_context()
         CA.configure_trust(context)
-    place = Place.of(url)
+    place = Origin.of(url)
     name = Name(place.host, place.port, 30.0, Lookups(2).find)
     return Endpoint("u", url, place, Pool(), EndpointStats(), name, context)
 

@@ -9,7 +9,7 @@ import pytest
 from sidecar.http.message import ResponseHead
 from sidecar.policy.breaker_settings import BreakerSettings
 from sidecar.policy.load import Total
-from sidecar.upstream.lease import Held
+from sidecar.upstream.lease import Lease
 from tests.upstream.test_load_balancer import BREAKER, A, B, Clock, Fleet, clock
 
 __all__ = ["clock"]
@@ -17,14 +17,14 @@ __all__ = ["clock"]
 PATIENT: BreakerSettings = BREAKER._replace(min_calls=100)
 
 
-def place(usual: float, asked: bool = True) -> tuple[Held, Fleet]:
+def granted(usual: float, asked: bool = True) -> tuple[Lease, Fleet]:
     fleet = Fleet(A, B, breaker=PATIENT)
-    held = fleet.hold(A)
+    lease = fleet.hold(A)
     if asked:
-        held.ask(time.monotonic())
-    held.endpoint.load.total.usual = usual
-    held.endpoint.load.latency = usual
-    return held, fleet
+        lease.sent(time.monotonic())
+    lease.endpoint.load.total.usual = usual
+    lease.endpoint.load.latency = usual
+    return lease, fleet
 
 
 def seen(fleet: Fleet) -> tuple[int, int, int]:
@@ -49,10 +49,10 @@ def seen(fleet: Fleet) -> tuple[int, int, int]:
 async def test_what_is_told(
     clock: Clock, usual: float, seconds: float, outrun: bool, expected: tuple[int, int, int]
 ) -> None:
-    held, fleet = place(usual)
+    lease, fleet = granted(usual)
     clock.now += seconds
-    held.give_up(clock.now, outrun=outrun)
-    held.release()
+    lease.give_up(clock.now, outrun=outrun)
+    lease.release()
     assert seen(fleet) == expected
     load = fleet.endpoint(A).load
     assert load.latency == pytest.approx(usual + max(0, (seconds - usual) / 2) * (usual > 0))
@@ -63,33 +63,33 @@ async def test_what_is_told(
 @pytest.mark.parametrize("outrun", [True, False])
 async def test_what_was_never_asked_can_not_be_slow(clock: Clock, outrun: bool) -> None:
     """It waited for a connection, which may have been our own line."""
-    held, fleet = place(0.1, asked=False)
+    lease, fleet = granted(0.1, asked=False)
     clock.now += 99.0
-    held.give_up(clock.now, outrun=outrun)
-    held.release()
+    lease.give_up(clock.now, outrun=outrun)
+    lease.release()
     assert seen(fleet) == (0, 0, 0)
     assert fleet.endpoint(A).load.latency == 0.1
 
 
 async def test_what_has_answered_is_judged_by_its_answer(clock: Clock) -> None:
-    held, fleet = place(0.1)
+    lease, fleet = granted(0.1)
     head = ResponseHead()
     head.status = 200
-    held.answered(head, clock.now)
+    lease.answered(head, clock.now)
     clock.now += 99.0
-    held.give_up(clock.now, outrun=False)
-    held.give_up(clock.now, outrun=True)
+    lease.give_up(clock.now, outrun=False)
+    lease.give_up(clock.now, outrun=True)
     assert seen(fleet) == (1, 0, 0)
 
 
 async def test_it_is_told_once(clock: Clock) -> None:
-    held, fleet = place(0.1)
-    held.ask(clock.now)
+    lease, fleet = granted(0.1)
+    lease.sent(clock.now)
     assert fleet.endpoint(A).load.unanswered == 1
     clock.now += 99.0
     for _ in range(2):
-        held.give_up(clock.now, outrun=False)
-        held.release()
+        lease.give_up(clock.now, outrun=False)
+        lease.release()
     assert seen(fleet) == (1, 1, 0)
 
 
@@ -98,26 +98,26 @@ async def test_a_trial_that_is_given_up_soon_gives_its_place_back(clock: Clock) 
     fleet.fail(A)
     clock.now += 1.0
     for _ in range(5):
-        held = fleet.hold(A)
-        held.ask(time.monotonic())
-        held.give_up(clock.now, outrun=False)
-        held.release()
+        lease = fleet.hold(A)
+        lease.sent(time.monotonic())
+        lease.give_up(clock.now, outrun=False)
+        lease.release()
     assert fleet.endpoint(A).breakers["default"].status == "half_open"
 
 
 @pytest.mark.parametrize("end", ["tell", "limited", "give_up", "outrun", "release"])
 async def test_an_answer_is_owed_until_it_is_known_or_not_wanted(clock: Clock, end: str) -> None:
-    held, fleet = place(0.1)
+    lease, fleet = granted(0.1)
     clock.now += 0.2
     if end == "tell":
-        held.tell(False, clock.now)
+        lease.report(False, clock.now)
     elif end == "limited":
         head = ResponseHead()
         head.status = 429
-        held.answered(head, clock.now)
+        lease.answered(head, clock.now)
     elif end != "release":
-        held.give_up(clock.now, outrun=end == "outrun")
-    held.release()
+        lease.give_up(clock.now, outrun=end == "outrun")
+    lease.release()
     load = fleet.endpoint(A).load
     assert (load.unanswered, load.silent_since) == (0, clock.now)
 

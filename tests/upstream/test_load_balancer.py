@@ -19,8 +19,8 @@ from sidecar.policy.ejection import EjectionSettings
 from sidecar.upstream.endpoints.endpoint import Endpoint
 from sidecar.upstream.endpoints.overrides import MAX_OVERRIDES, Override, Overrides
 from sidecar.upstream.endpoints.registry import Registry
-from sidecar.upstream.lease import Held
-from sidecar.upstream.load_balancer import Rotation, Selection
+from sidecar.upstream.lease import Lease
+from sidecar.upstream.load_balancer import LoadBalancer, Selection
 from tests.upstream.endpoints.test_registry import configs
 
 BREAKER = BreakerSettings(0.5, 0.8, None, 2, 30.0, 10, 1.0, 60.0, 0.0, 2)
@@ -45,13 +45,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class Fleet:
-    """Endpoints `a`, `b`, ... of one upstream, with a rotation over them."""
+    """Endpoints `a`, `b`, ... of one upstream, with a balancer over them."""
 
     def __init__(self, *endpoints: dict[str, Any] | str, **selection: Any) -> None:
         self.registry = Registry(Stats(0.0))
         self.stats = UpstreamStats()
         self.serve(*endpoints)
-        self.rotation = self.rotating(**selection)
+        self.balancer = self.rotating(**selection)
 
     def serve(self, *endpoints: dict[str, Any] | str) -> None:
         entries = [{"url": each} if isinstance(each, str) else each for each in endpoints]
@@ -69,11 +69,11 @@ class Fleet:
         labels: dict[str, str] | None = None,
         missing_is_any: bool = False,
         scope: str = "default",
-    ) -> Rotation:
+    ) -> LoadBalancer:
         ejection = EjectionSettings(max_ejected, panic)
         balance = BalanceSettings(method)
         selection = Selection(scope, breaker, ejection, balance, labels or {}, missing_is_any)
-        return Rotation(self.upstream, selection, self.stats)
+        return LoadBalancer(self.upstream, selection, self.stats)
 
     def endpoint(self, name: str) -> Endpoint:
         return next(each for each in self.upstream.endpoints() if each.name == name)
@@ -81,41 +81,43 @@ class Fleet:
     def say(self, name: str, **override: Any) -> None:
         self.registry.override("u", name, Override(**override))
 
-    def hold(self, name: str) -> Held:
+    def hold(self, name: str) -> Lease:
         """A place at this one, whoever else is asked before."""
         for _ in range(20):
-            held = self.rotation.reserve()
-            if held.endpoint.name == name:
-                return held
-            held.release()
+            lease = self.balancer.pick()
+            if lease.endpoint.name == name:
+                return lease
+            lease.release()
         raise AssertionError(f"{name} is not picked")
 
     def fail(self, *names: str) -> None:
         """Have their breakers open: two of two failures."""
         for name in names:
-            for held in [self.hold(name) for _ in range(2)]:
-                held.tell(True, time.monotonic())
-                held.release()
+            for lease in [self.hold(name) for _ in range(2)]:
+                lease.report(True, time.monotonic())
+                lease.release()
 
-    def picked(self, rotation: Rotation | None = None, picks: int = 12, **asked: Any) -> set[str]:
-        return set(counts(rotation or self.rotation, picks, **asked))
+    def picked(
+        self, balancer: LoadBalancer | None = None, picks: int = 12, **asked: Any
+    ) -> set[str]:
+        return set(counts(balancer or self.balancer, picks, **asked))
 
     def ejected(self) -> list[str]:
         return self.stats.ejected["default"]
 
 
-def counts(rotation: Rotation, picks: int, **asked: Any) -> Counter[str]:
+def counts(balancer: LoadBalancer, picks: int, **asked: Any) -> Counter[str]:
     found: Counter[str] = Counter()
     for _ in range(picks):
-        held = rotation.reserve(**asked)
-        held.release()
-        found[held.endpoint.name] += 1
+        lease = balancer.pick(**asked)
+        lease.release()
+        found[lease.endpoint.name] += 1
     return found
 
 
-def refusal(rotation: Rotation) -> tuple[str, int, str]:
+def refusal(balancer: LoadBalancer) -> tuple[str, int, str]:
     with pytest.raises(AttemptError) as caught:
-        rotation.reserve()
+        balancer.pick()
     return caught.value.code, caught.value.status, caught.value.message
 
 
@@ -123,16 +125,16 @@ def refusal(rotation: Rotation) -> tuple[str, int, str]:
 
 
 async def test_all_in_turn(clock: Clock) -> None:
-    assert counts(Fleet(A, B, C).rotation, 12) == {A: 4, B: 4, C: 4}
+    assert counts(Fleet(A, B, C).balancer, 12) == {A: 4, B: 4, C: 4}
 
 
 @pytest.mark.parametrize("urls", [(A, B), ("http://{name}-a", "http://{name}-b")])
 async def test_a_retry_does_not_keep_time_with_the_turns(urls: tuple[str, str]) -> None:
     """Each call's first attempt fails and is followed by one elsewhere."""
-    rotation, firsts = Fleet(*urls).rotation, set()
+    balancer, firsts = Fleet(*urls).balancer, set()
     for _ in range(4):
-        first = rotation.reserve(captured={"name": "x"})
-        second = rotation.reserve(avoid=(first.endpoint.load,), captured={"name": "x"})
+        first = balancer.pick(captured={"name": "x"})
+        second = balancer.pick(avoid=(first.endpoint.load,), captured={"name": "x"})
         assert first.endpoint is not second.endpoint
         firsts.add(first.endpoint.name)
     assert len(firsts) == 2
@@ -143,7 +145,7 @@ async def test_an_open_breaker_ejects(clock: Clock) -> None:
     fleet.fail(B)
     assert fleet.picked() == {A, C}
     assert fleet.ejected() == [B]
-    assert not fleet.rotation.panic
+    assert not fleet.balancer.panic
     fleet.fail(C)
     assert fleet.picked() == {A}
     assert fleet.ejected() == [B, C]
@@ -196,23 +198,23 @@ async def test_when_all_are_out_all_are_tried(clock: Clock) -> None:
     fleet = Fleet(A, B)
     fleet.fail(A, B)
     assert fleet.picked() == {A, B}
-    assert fleet.rotation.panic
+    assert fleet.balancer.panic
     assert fleet.stats.panic["default"]
-    held = fleet.rotation.reserve()
-    held.tell(False, clock.now)  # told to nobody: an open breaker gave no leave
-    held.release()
+    lease = fleet.balancer.pick()
+    lease.report(False, clock.now)  # told to nobody: an open breaker gave no leave
+    lease.release()
     assert {fleet.endpoint(name).breakers["default"].status for name in (A, B)} == {"open"}
     clock.now += 1.0
     fleet.hold(A)
     fleet.picked()
-    assert not fleet.rotation.panic
+    assert not fleet.balancer.panic
 
 
 async def test_without_panic_none_is(clock: Clock) -> None:
     fleet = Fleet(A, B, panic=False)
     fleet.fail(A)
     fleet.endpoint(B).set_health(False)
-    assert refusal(fleet.rotation) == (
+    assert refusal(fleet.balancer) == (
         "no_healthy_endpoint", 503, "every endpoint of upstream u is out of rotation",
     )  # fmt: skip
     clock.now += 1.0  # a breaker's time ends without anybody's word
@@ -224,10 +226,10 @@ async def test_without_panic_none_is(clock: Clock) -> None:
 
 def limited(fleet: Fleet, name: str, said: bytes = b"5") -> None:
     """Have it answer a call with 429."""
-    held, head = fleet.hold(name), ResponseHead()
+    lease, head = fleet.hold(name), ResponseHead()
     head.status, head.fields = 429, Fields(b"\r\nRetry-After: " + said, REPLY_FIELDS)
-    held.answered(head, time.monotonic())
-    held.release()
+    lease.answered(head, time.monotonic())
+    lease.release()
 
 
 @pytest.mark.parametrize("method", ["round_robin", "least_conn", "dynamic", "ip_hash", "prefix"])
@@ -237,13 +239,13 @@ async def test_who_asks_for_peace_gets_it_while_there_are_others(clock: Clock, m
     keys = [stable_hash(b"%d" % number) for number in range(40)]
     every[0].cool(clock.now + 5.0)
     every[1].cool(clock.now + 3.0)
-    assert {fleet.rotation.reserve(key).endpoint.name for key in keys} == {C}
+    assert {fleet.balancer.pick(key).endpoint.name for key in keys} == {C}
     clock.now += 3.0
-    assert {fleet.rotation.reserve(key).endpoint.name for key in keys} <= {B, C}
+    assert {fleet.balancer.pick(key).endpoint.name for key in keys} <= {B, C}
     clock.now += 2.0
     for load in every:
         load.in_flight = 0
-    assert A in {fleet.rotation.reserve(key).endpoint.name for key in keys}
+    assert A in {fleet.balancer.pick(key).endpoint.name for key in keys}
 
 
 async def test_when_all_ask_for_it_none_gets_it(clock: Clock) -> None:
@@ -251,7 +253,7 @@ async def test_when_all_ask_for_it_none_gets_it(clock: Clock) -> None:
     limited(fleet, A)
     limited(fleet, B)
     assert fleet.picked() == {A, B}
-    assert not fleet.rotation.panic
+    assert not fleet.balancer.panic
     assert not fleet.stats.panic["default"]
     assert fleet.ejected() == []
 
@@ -272,7 +274,7 @@ async def test_a_trial_that_meets_a_limit_gives_its_place_back(clock: Clock) -> 
     for _ in range(5):  # more than there are places for trials
         limited(fleet, A, b"0")
     assert fleet.endpoint(A).breakers["default"].status == "half_open"
-    fleet.hold(A).tell(False, clock.now)
+    fleet.hold(A).report(False, clock.now)
 
 
 async def test_what_was_tried_comes_before_who_asks_for_peace(clock: Clock) -> None:
@@ -285,23 +287,23 @@ async def test_what_was_tried_comes_before_who_asks_for_peace(clock: Clock) -> N
 
 @pytest.mark.parametrize("urls", [(A, B), ("http://{name}-a", "http://{name}-b")])
 async def test_whether_there_is_somebody_else(clock: Clock, urls: tuple[str, str]) -> None:
-    rotation, captured = Fleet(*urls).rotation, {"name": "x"}
-    one, two = (rotation.reserve(captured=captured).endpoint.load for _ in range(2))
-    assert rotation.elsewhere((), captured)
-    assert rotation.elsewhere((one,), captured)
-    assert rotation.elsewhere((one, two), captured)
+    balancer, captured = Fleet(*urls).balancer, {"name": "x"}
+    one, two = (balancer.pick(captured=captured).endpoint.load for _ in range(2))
+    assert balancer.elsewhere((), captured)
+    assert balancer.elsewhere((one,), captured)
+    assert balancer.elsewhere((one, two), captured)
     two.cool(clock.now + 5.0)
-    assert not rotation.elsewhere((one,), captured)
-    assert rotation.elsewhere((one, two), captured)
-    assert {rotation.reserve(captured=captured).endpoint.load for _ in range(4)} == {one}
+    assert not balancer.elsewhere((one,), captured)
+    assert balancer.elsewhere((one, two), captured)
+    assert {balancer.pick(captured=captured).endpoint.load for _ in range(4)} == {one}
     clock.now += 5.0
-    assert rotation.elsewhere((one,), captured)
+    assert balancer.elsewhere((one,), captured)
 
 
 async def test_nobody_else_is_there(clock: Clock) -> None:
     fleet = Fleet(A, B)
     fleet.fail(B)
-    assert not fleet.rotation.elsewhere((fleet.endpoint(A).load,))
+    assert not fleet.balancer.elsewhere((fleet.endpoint(A).load,))
 
 
 # -- back again --
@@ -315,9 +317,9 @@ async def test_tried_again_when_the_breakers_time_is_over(clock: Clock) -> None:
     clock.now += 0.001
     trials = [fleet.hold(A) for _ in range(2)]
     assert fleet.picked() == {B}  # all trials are under way: calls look elsewhere
-    for held in trials:
-        held.tell(False, clock.now)
-        held.release()
+    for lease in trials:
+        lease.report(False, clock.now)
+        lease.release()
     assert fleet.endpoint(A).breakers["default"].status == "closed"
     assert fleet.picked() == {A, B}
 
@@ -337,10 +339,10 @@ async def test_a_cancelled_trial_gives_its_place_back(clock: Clock) -> None:
     fleet = Fleet(A, B)
     fleet.fail(A)
     clock.now += 1.0
-    held = [fleet.hold(A) for _ in range(2)]
+    lease = [fleet.hold(A) for _ in range(2)]
     assert fleet.picked() == {B}
-    held[0].release()
-    held[0].release()  # once
+    lease[0].release()
+    lease[0].release()  # once
     fleet.hold(A)
     assert fleet.picked() == {B}
 
@@ -355,11 +357,11 @@ async def test_full_trials_everywhere_still_give_a_place_that_counts(
     for name in names:
         for _ in range(2):
             fleet.hold(name)
-    held = fleet.rotation.reserve()
-    total = held.endpoint.load.total
-    assert held.endpoint.load.in_flight == 3
+    lease = fleet.balancer.pick()
+    total = lease.endpoint.load.total
+    assert lease.endpoint.load.in_flight == 3
     assert total.in_flight == 2 * len(names) + 1
-    held.release()
+    lease.release()
     assert total.in_flight == 2 * len(names)
 
 
@@ -392,10 +394,10 @@ async def test_never_picked_even_in_panic(clock: Clock, said: dict[str, Any]) ->
     assert fleet.picked() == {B, C}
     fleet.fail(B, C)
     assert fleet.picked() == {B, C}
-    assert fleet.rotation.panic
+    assert fleet.balancer.panic
     for name in (B, C):
         fleet.say(name, **said)
-    assert refusal(fleet.rotation)[0] == "no_healthy_endpoint"
+    assert refusal(fleet.balancer)[0] == "no_healthy_endpoint"
     fleet.say(A)
     assert fleet.picked() == {A}
 
@@ -409,13 +411,13 @@ async def test_forced_closed_is_never_ejected(clock: Clock) -> None:
 
 async def test_weights_at_run_time(clock: Clock) -> None:
     fleet = Fleet({"url": A, "weight": 3}, B)
-    assert abs(counts(fleet.rotation, 40)[A] - 30) <= 1
+    assert abs(counts(fleet.balancer, 40)[A] - 30) <= 1
     fleet.say(B, weight=7.0)
-    assert abs(counts(fleet.rotation, 40)[A] - 12) <= 1
+    assert abs(counts(fleet.balancer, 40)[A] - 12) <= 1
     fleet.serve({"url": A, "weight": 3}, B)  # a reload changes nothing of it
-    assert abs(counts(fleet.rotation, 40)[A] - 12) <= 1
+    assert abs(counts(fleet.balancer, 40)[A] - 12) <= 1
     fleet.say(B)
-    assert abs(counts(fleet.rotation, 40)[A] - 30) <= 1
+    assert abs(counts(fleet.balancer, 40)[A] - 30) <= 1
 
 
 def test_overrides() -> None:
@@ -456,8 +458,8 @@ WEST: dict[str, Any] = {"url": B, "labels": {"zone": "west", "gpu": "a"}}
 async def test_labels(clock: Clock, labels: dict[str, str], expected: set[str]) -> None:
     fleet = Fleet(EAST, WEST, C)
     assert fleet.picked(fleet.rotating(labels=labels)) == expected
-    assert fleet.picked(fleet.rotation.narrowed(labels)) == expected
-    wanted = fleet.rotating(labels={"gpu": "a"}).narrowed(labels)
+    assert fleet.picked(fleet.balancer.subset(labels)) == expected
+    wanted = fleet.rotating(labels={"gpu": "a"}).subset(labels)
     assert fleet.picked(wanted) == expected - {C}
 
 
@@ -475,12 +477,12 @@ async def test_labels_that_nobody_has(clock: Clock) -> None:
 
 
 async def test_narrowed_rotations_are_kept_but_not_for_ever() -> None:
-    rotation = Fleet(EAST, WEST).rotation
-    east = rotation.narrowed({"zone": "east", "gpu": "a"})
-    assert rotation.narrowed({"gpu": "a", "zone": "east"}) is east
+    balancer = Fleet(EAST, WEST).balancer
+    east = balancer.subset({"zone": "east", "gpu": "a"})
+    assert balancer.subset({"gpu": "a", "zone": "east"}) is east
     for number in range(1000):
-        rotation.narrowed({"zone": str(number)})
-    assert len(rotation._narrowed) <= 64
+        balancer.subset({"zone": str(number)})
+    assert len(balancer._subsets) <= 64
 
 
 async def test_labels_that_change_are_seen_at_the_next_pick(clock: Clock) -> None:
@@ -500,28 +502,28 @@ async def test_a_template_leads_where_the_call_says(clock: Clock) -> None:
     assert fleet.picked(captured={"name": "y"}) == {"http://y.example"}
     fleet.say("http://x.example", drained=True)
     with pytest.raises(AttemptError) as caught:
-        fleet.rotation.reserve(captured={"name": "x"})
+        fleet.balancer.pick(captured={"name": "x"})
     assert caught.value.code == "no_healthy_endpoint"
     assert fleet.picked(captured={"name": "y"}) == {"http://y.example"}
 
 
 async def test_a_template_beside_others(clock: Clock) -> None:
     fleet = Fleet("http://{name}.example", B)
-    found = counts(fleet.rotation, 12, captured={"name": "x"})
+    found = counts(fleet.balancer, 12, captured={"name": "x"})
     assert found == {"http://x.example": 6, B: 6}
     tried = [fleet.endpoint(B).load]
     assert fleet.picked(captured={"name": "x"}, avoid=tried) == {"http://x.example"}
 
 
-# -- what is held --
+# -- what is lease --
 
 
 async def test_a_place_counts_until_it_is_released(clock: Clock) -> None:
     fleet = Fleet(A)
     load = fleet.endpoint(A).load
-    held = [fleet.rotation.reserve() for _ in range(3)]
+    lease = [fleet.balancer.pick() for _ in range(3)]
     assert (load.in_flight, load.total.in_flight) == (3, 3)
-    for each in held:
+    for each in lease:
         each.release()
         each.release()
     assert (load.in_flight, load.total.in_flight) == (0, 0)
@@ -529,11 +531,11 @@ async def test_a_place_counts_until_it_is_released(clock: Clock) -> None:
 
 async def test_it_tells_once(clock: Clock) -> None:
     fleet = Fleet(A, B)
-    held = fleet.hold(A)
+    lease = fleet.hold(A)
     clock.now += 0.25
-    held.tell(False, clock.now)
-    held.tell(True, clock.now + 9)
-    held.release()
+    lease.report(False, clock.now)
+    lease.report(True, clock.now + 9)
+    lease.release()
     load = fleet.endpoint(A).load
     assert (load.latency, load.errors) == (0.25, 0.0)
     shown = fleet.endpoint(A).breakers["default"].snapshot(clock.now)
@@ -542,7 +544,7 @@ async def test_it_tells_once(clock: Clock) -> None:
 
 async def test_what_was_not_told_is_nothing(clock: Clock) -> None:
     fleet = Fleet(A)
-    fleet.rotation.reserve().release()
+    fleet.balancer.pick().release()
     assert fleet.endpoint(A).breakers["default"].snapshot(clock.now)["calls"] == 0
     assert fleet.endpoint(A).load.latency == 0.0
 
@@ -550,13 +552,13 @@ async def test_what_was_not_told_is_nothing(clock: Clock) -> None:
 async def test_a_success_that_broke(clock: Clock) -> None:
     """It counts as a failure. How long the stream ran says nothing of the first byte."""
     fleet = Fleet(A)
-    held = fleet.rotation.reserve()
+    lease = fleet.balancer.pick()
     clock.now += 0.25
-    held.tell(False, clock.now)
+    lease.report(False, clock.now)
     clock.now += 60.0
     for _ in range(2):
-        held.broke(clock.now)
-    held.release()
+        lease.report_broken(clock.now)
+    lease.release()
     load = fleet.endpoint(A).load
     assert (load.latency, load.errors) == (0.25, 0.1)
     window = fleet.endpoint(A).breakers["default"].window
@@ -566,20 +568,20 @@ async def test_a_success_that_broke(clock: Clock) -> None:
 @pytest.mark.parametrize("told", [True, None])
 async def test_what_failed_or_never_answered_can_not_break(clock: Clock, told: bool | None) -> None:
     fleet = Fleet(A)
-    held = fleet.rotation.reserve()
+    lease = fleet.balancer.pick()
     if told is not None:
-        held.tell(told, clock.now)
-    held.broke(clock.now)
-    held.release()
+        lease.report(told, clock.now)
+    lease.report_broken(clock.now)
+    lease.release()
     assert fleet.endpoint(A).load.errors == (0.1 if told else 0.0)
     assert fleet.endpoint(A).breakers["default"].window.failures == (1 if told else 0)
 
 
 async def test_without_a_breaker_loads_are_fed(clock: Clock) -> None:
     fleet = Fleet(A, breaker=None)
-    held = fleet.rotation.reserve()
-    held.tell(True, clock.now)
-    held.release()
+    lease = fleet.balancer.pick()
+    lease.report(True, clock.now)
+    lease.release()
     assert fleet.endpoint(A).load.errors == 0.1
     assert fleet.endpoint(A).breakers == {}
 
@@ -598,19 +600,19 @@ async def test_members_that_come_and_go_are_seen_at_the_next_pick(clock: Clock) 
 async def test_a_pick_between_changes_looks_at_nothing_anew(clock: Clock) -> None:
     fleet = Fleet(A, B)
     fleet.picked()
-    ready = fleet.rotation._ready
+    ready = fleet.balancer._ready
     fleet.picked()
-    assert fleet.rotation._ready is ready
+    assert fleet.balancer._ready is ready
     fleet.endpoint(A).set_health(False)
     fleet.picked()
-    assert fleet.rotation._ready is not ready
+    assert fleet.balancer._ready is not ready
 
 
 async def test_breaker_settings_of_a_reload_reach_breakers_that_stay(clock: Clock) -> None:
     fleet = Fleet(A, B)
     fleet.picked()
     patient = BREAKER._replace(min_calls=5)
-    fleet.rotation = fleet.rotating(breaker=patient)
+    fleet.balancer = fleet.rotating(breaker=patient)
     fleet.fail(A)
     assert fleet.endpoint(A).breakers["default"].settings is patient
     assert fleet.picked() == {A, B}
@@ -621,6 +623,6 @@ async def test_every_method_keeps_away_from_who_is_out(clock: Clock, method: str
     fleet = Fleet(A, B, C, method=method)
     fleet.endpoint(B).set_health(False)
     for key in range(40):
-        held = fleet.rotation.reserve(key * 2**58)
-        held.release()
-        assert held.endpoint.name != B
+        lease = fleet.balancer.pick(key * 2**58)
+        lease.release()
+        assert lease.endpoint.name != B

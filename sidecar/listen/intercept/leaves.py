@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sidecar.ca.place import KEY_FILE, default_folder
+from sidecar.ca.folder import KEY_FILE, default_folder
 
 if TYPE_CHECKING:
     from sidecar.ca.authority import Authority

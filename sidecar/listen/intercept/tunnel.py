@@ -60,7 +60,7 @@ class Tunnel:
         self._loop = asyncio.get_running_loop()
         self._stats = stats
         self._on_end = on_end
-        self._end = own.keep(far)
+        self._end = own.remember(far)
         for sock in (near, far):
             _tune(sock)
         self.on_first: Callable[[bool], None] | None = None

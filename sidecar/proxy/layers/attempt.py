@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from sidecar.proxy.request import Request
     from sidecar.upstream.connect.connection import UpstreamConnection
     from sidecar.upstream.endpoints.upstream import Upstream
-    from sidecar.upstream.lease import Held
-    from sidecar.upstream.load_balancer import Rotation
+    from sidecar.upstream.lease import Lease
+    from sidecar.upstream.load_balancer import LoadBalancer
 
 _REPORT: Final = b"endpoint-load-metrics"
 """What an endpoint says of its load in a reply (ORCA)."""
@@ -54,63 +54,63 @@ class Attempt:
 
     def __init__(
         self,
-        rotation: Rotation,
+        balancer: LoadBalancer,
         timers: Timers,
         affinity: Callable[[Call, Request], int] | None = None,
         reads_reports: bool = False,
     ) -> None:
-        self._rotation = rotation
+        self._balancer = balancer
         self._timers = timers
         self._affinity = affinity
         self._reads_reports = reads_reports
 
     async def __call__(self, call: Call, request: Request) -> Exchange:
         """Return the exchange once what is needed of its reply is here; else close it."""
-        rotation = self._rotation_of(request)
-        upstream = rotation.upstream
+        balancer = self._balancer_of(request)
+        upstream = balancer.upstream
         if upstream.unresolved:
             await self._resolve(call, request, upstream)
         if self._reads_reports:
             request = request.edited(_ASKS)
         key = 0 if self._affinity is None else self._affinity(call, request)
-        held = rotation.reserve(key, call.tried(request.since), request.captured)
-        attempt = AttemptRecord(held.endpoint, request.why, request.reason, held.began)
+        lease = balancer.pick(key, call.tried(request.since), request.captured)
+        attempt = AttemptRecord(lease.endpoint, request.why, request.reason, lease.began)
         call.attempts.append(attempt)
         try:
-            exchange = await self._send(call, request, held, attempt)
+            exchange = await self._send(call, request, lease, attempt)
         except CallError as error:
             call.attempt = attempt
             now = attempt.ended = time.monotonic()
             attempt.error = error.code
             if error.endpoint_failed:
-                held.tell(True, now)
-            held.release()
+                lease.report(True, now)
+            lease.release()
             raise
         except BaseException as error:
             now = attempt.ended = time.monotonic()
             attempt.error = OUTRUN if OUTRUN in error.args else LEFT
-            held.give_up(now, outrun=OUTRUN in error.args)
-            held.release()
+            lease.give_up(now, outrun=OUTRUN in error.args)
+            lease.release()
             raise
         if self._reads_reports and _REPORT in exchange.head.fields:
-            self._read_report(exchange, held)
+            self._read_report(exchange, lease)
         return exchange
 
     def elsewhere(self, call: Call, request: Request) -> bool:
         """Whether another endpoint than the one that was tried last may take the call now."""
         tried = call.tried(request.since)
-        return self._rotation_of(request).elsewhere(tried, request.captured)
+        return self._balancer_of(request).elsewhere(tried, request.captured)
 
     def wanted(self, request: Request) -> bool:
         """Whether any endpoint wants calls now."""
-        return self._rotation_of(request).elsewhere((), request.captured)
+        return self._balancer_of(request).elsewhere((), request.captured)
 
-    def _rotation_of(self, request: Request) -> Rotation:
-        rotation, labels = self._rotation, request.labels
-        return rotation if labels is None else rotation.narrowed(labels)
+    def _balancer_of(self, request: Request) -> LoadBalancer:
+        balancer, labels = self._balancer, request.labels
+        return balancer if labels is None else balancer.subset(labels)
 
     async def _send(
-        self, call: Call, request: Request, held: Held, attempt: AttemptRecord
+        self, call: Call, request: Request, lease: Lease, attempt: AttemptRecord
     ) -> Exchange:
         """Send it; once more, on a new connection, where the one that was taken had died.
 
@@ -119,15 +119,15 @@ class Attempt:
         timers = request.timers or self._timers
         fresh = not (call.body.complete or call.head.upgrade)
         while True:
-            connection = None if fresh else held.endpoint.pool.take()
+            connection = None if fresh else lease.endpoint.pool.take()
             if connection is None:
-                connection = await self._connect(call, held, timers, fresh)
-                held.began = time.monotonic() if connection.uses else connection.born
-            exchange = Exchange(call, request, held, connection, timers, attempt)
+                connection = await self._connect(call, lease, timers, fresh)
+                lease.began = time.monotonic() if connection.uses else connection.created
+            exchange = Exchange(call, request, lease, connection, timers, attempt)
             exchange.send()
             attempt.reused = connection.uses > 1
             attempt.sent = now = time.monotonic()
-            held.ask(now)
+            lease.sent(now)
             try:
                 await exchange.arrival()
             except BaseException:  # the caller left, or another attempt was faster
@@ -139,12 +139,12 @@ class Attempt:
             if attempt.replayed or call.body.streamed or not isinstance(error, Stale):
                 raise error
             fresh = attempt.replayed = True
-            held.endpoint.stats.replays += 1
+            lease.endpoint.stats.replays += 1
 
     async def _connect(
-        self, call: Call, held: Held, timers: Timers, fresh: bool
+        self, call: Call, lease: Lease, timers: Timers, fresh: bool
     ) -> UpstreamConnection:
-        endpoint = held.endpoint
+        endpoint = lease.endpoint
         # A call waits for another's connection as long as it would wait for its reply, since the
         # server would have queued it as well.
         patience = Patience(timers.connect, first_byte(timers), call.deadline)
@@ -170,10 +170,10 @@ class Attempt:
                 code="resolver_failed",
             ) from None
 
-    def _read_report(self, exchange: Exchange, held: Held) -> None:
+    def _read_report(self, exchange: Exchange, lease: Lease) -> None:
         report = parse_orca(exchange.head.fields[_REPORT])
         if report is not None:
-            held.endpoint.load.report(report, time.monotonic())
+            lease.endpoint.load.report(report, time.monotonic())
 
 
 def _before_its_reply(error: CallError, uses: int) -> CallError:

@@ -19,7 +19,7 @@ from sidecar.errors import (
 )
 from sidecar.http.message import ResponseSink
 from sidecar.http.response_parser import ResponseParser
-from sidecar.upstream.connect.early_reply import LastWords
+from sidecar.upstream.connect.early_reply import EarlyReply
 from sidecar.upstream.connect.keepalive import give_up_unanswered
 from sidecar.upstream.connect.tls import refusal_of_ours
 
@@ -62,7 +62,7 @@ class UpstreamConnection(asyncio.Protocol):
         """What gets a read first, between two chunks: true if it took it, as a chunk."""
         self.parser = cast("ResponseParser", None)
         """There from the moment that the connection is made: many are never."""
-        self.born = time.monotonic()
+        self.created = time.monotonic()
         self.idle_since = 0.0
         self.idle_limit = float("inf")
         """Seconds after which the server said that it closes an idle connection."""
@@ -76,7 +76,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._poll: select.poll | None = None
         """Made when it is used again for the first time."""
         self._patient = False
-        self._last_words: LastWords | None = None
+        self._early_reply: EarlyReply | None = None
         """There while the request's body is sent piece by piece."""
         self.peer = ""
         self._wake_at = inf
@@ -121,17 +121,17 @@ class UpstreamConnection(asyncio.Protocol):
             if sock is not None:  # TLS that is lost has none
                 give_up_unanswered(sock, 0)
 
-    def keep_last_words(self) -> None:
+    def keep_early_reply(self) -> None:
         """The request will take a while to send: the server may answer it and close meanwhile."""
         with contextlib.suppress(OSError):  # no descriptor is left: then it goes without
-            self._last_words = LastWords(self.transport)
+            self._early_reply = EarlyReply(self.transport)
 
-    def forget_last_words(self) -> None:
+    def forget_early_reply(self) -> None:
         """All was written. Where the kernel took all of it, no write can fail any more."""
-        words, transport = self._last_words, self.transport
+        words, transport = self._early_reply, self.transport
         if words is not None and not (transport.is_closing() or transport.get_write_buffer_size()):
             words.close()
-            self._last_words = None
+            self._early_reply = None
 
     def wake_at(self, when: float) -> None:
         """Call the exchange's `on_time` at *when* (monotonic seconds) instead of when it was to be.
@@ -176,7 +176,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport.write_eof()
         return True
 
-    def orphan(self) -> None:
+    def discard_unused(self) -> None:
         """Nobody waits for it any more: close it, if it came so far, without a word to the pool."""
         self.closed = True
         if self.transport is not None:
@@ -194,7 +194,7 @@ class UpstreamConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else str(peer)
         if self.closed:  # orphaned while it was being made
-            self.orphan()
+            self.discard_unused()
 
     def data_received(self, data: bytes) -> None:
         """Parse into the exchange; then let it act once on all that came."""
@@ -228,8 +228,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the exchange that was not complete."""
-        if self._last_words is not None and exc is not None:
-            self._hear(self._last_words)
+        if self._early_reply is not None and exc is not None:
+            self._hear(self._early_reply)
         reason = f": {exc}" if exc else ""
         refused = refusal_of_ours(exc)
         if refused is not None:
@@ -251,7 +251,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self.exchange is not None:
             self.exchange.on_writable(True)
 
-    def _hear(self, last_words: LastWords) -> None:
+    def _hear(self, last_words: EarlyReply) -> None:
         """Take what the server said before a write of ours failed. No other call gets this one."""
         self._stray = True
         data = last_words.read()
@@ -288,9 +288,9 @@ class UpstreamConnection(asyncio.Protocol):
         """An idle connection must not keep the exchange, with its call and body, alive."""
         self.exchange = self.parser.sink = cast("Exchange", None)
         self.take_chunk = None
-        if self._last_words is not None:
-            self._last_words.close()
-            self._last_words = None
+        if self._early_reply is not None:
+            self._early_reply.close()
+            self._early_reply = None
 
     def _gone(self) -> None:
         self.closed = True

@@ -60,11 +60,11 @@ class Dialer:
             async with timer:
                 await self._connect(connection, infos)
         except asyncio.CancelledError:
-            connection.orphan()
+            connection.discard_unused()
             raise
         except OSError as error:
             if timer.expired():
-                connection.orphan()
+                connection.discard_unused()
                 raise self._too_slow(due) from None
             raise self._failed(error) from error
         return connection

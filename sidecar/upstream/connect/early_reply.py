@@ -22,7 +22,7 @@ _MOST: Final = 2**20
 _PIECE: Final = 65536
 
 
-class LastWords:
+class EarlyReply:
     """Of the server at the other end of *transport*. It must be closed."""
 
     ended = False

@@ -36,7 +36,7 @@ def own_socket(info: AddrInfo) -> socket.socket:
     return sock
 
 
-def keep(sock: socket.socket) -> tuple[str, int]:
+def remember(sock: socket.socket) -> tuple[str, int]:
     """Know *sock*, connected now, by its end until that is forgotten: for those that are many."""
     end: tuple[str, int] = sock.getsockname()[:2]
     _kept.add(end)
@@ -45,7 +45,7 @@ def keep(sock: socket.socket) -> tuple[str, int]:
 
 
 def forget(end: tuple[str, int]) -> None:
-    """The socket that `keep` was called with is closed."""
+    """The socket that `remember` was called with is closed."""
     _kept.discard(end)
 
 

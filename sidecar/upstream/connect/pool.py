@@ -103,7 +103,7 @@ class Pool:
         config, idle = self.config, self._idle
         if (
             self.retired
-            or now - connection.born > config.lifetime
+            or now - connection.created > config.lifetime
             or (self._name is not None and connection.peer not in self._name.addresses)
         ):
             connection.abort()
@@ -155,7 +155,7 @@ class Pool:
         return (
             rested <= config.idle_timeout
             and rested <= connection.idle_limit
-            and now - connection.born <= config.lifetime
+            and now - connection.created <= config.lifetime
             and not connection.closed
         )
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("sidecar.upstream")
 
 
-class Place(NamedTuple):
+class Origin(NamedTuple):
     """What of a URL names a server."""
 
     secure: bool
@@ -37,7 +37,7 @@ class Place(NamedTuple):
     authority: bytes
 
     @classmethod
-    def of(cls, url: str, address: str | None = None) -> Place:
+    def of(cls, url: str, address: str | None = None) -> Origin:
         """Of *url*; connections go to *address* where one is given."""
         parts = urlsplit(url)
         secure = parts.scheme == "https"
@@ -53,7 +53,7 @@ class Endpoint:
         self,
         upstream: str,
         name: str,
-        place: Place,
+        origin: Origin,
         pool: PoolConfig,
         stats: EndpointStats,
         resolved: Name,
@@ -65,10 +65,10 @@ class Endpoint:
         self.upstream = upstream
         self.name = name
         """How logs and metrics call it: its URL, or URL and address."""
-        self.place = place
+        self.origin = origin
         self.stats = stats
-        server_name = server_name or urlsplit(f"//{place.authority.decode()}").hostname
-        self.dial = Dialer(name, resolved, context if place.secure else None, server_name)
+        server_name = server_name or urlsplit(f"//{origin.authority.decode()}").hostname
+        self.dial = Dialer(name, resolved, context if origin.secure else None, server_name)
         self.pool = Pool(pool, stats, self.dial, resolved)
         self.resolved = resolved
         """Its name, or its address."""

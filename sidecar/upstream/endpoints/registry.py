@@ -14,10 +14,10 @@ from sidecar.observe.stats import EndpointStats, Stats
 from sidecar.upstream.connect.name import Name
 from sidecar.upstream.connect.resolver import Lookups
 from sidecar.upstream.connect.tls import PLAIN, Secured, secured
-from sidecar.upstream.endpoints.endpoint import Endpoint, Place
+from sidecar.upstream.endpoints.endpoint import Endpoint, Origin
 from sidecar.upstream.endpoints.overrides import Override, Overrides
-from sidecar.upstream.endpoints.upstream import DnsGroup, Template, Upstream, Version
-from sidecar.upstream.health.monitors import Attendance
+from sidecar.upstream.endpoints.upstream import DnsGroup, Membership, Template, Upstream
+from sidecar.upstream.health.monitors import Monitors
 
 if TYPE_CHECKING:
     from sidecar.config.model import Endpoint as EndpointConfig
@@ -56,8 +56,8 @@ class Registry:
         self._kept: dict[Key, Kept] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._configs: dict[str, UpstreamConfig] = {}
-        self._attendance = Attendance()
-        self._versions: dict[str, Version] = {}
+        self._monitors = Monitors()
+        self._memberships: dict[str, Membership] = {}
         self._entries: dict[Key, EndpointConfig] = {}
         """What the file says of the endpoints that serve."""
         self._overrides = Overrides()
@@ -87,9 +87,9 @@ class Registry:
         entries: dict[Key, EndpointConfig] = {}
         upstreams = {}
         for name, config in configs.items():
-            version = self._versions.setdefault(name, Version())
+            membership = self._memberships.setdefault(name, Membership())
             sources = self._sources(name, config, tls[name], kept, entries)
-            upstreams[name] = Upstream(name, config.dialect, sources, version)
+            upstreams[name] = Upstream(name, config.dialect, sources, membership)
         return Binding(upstreams, kept, configs, entries)
 
     def commit(self, binding: Binding) -> None:
@@ -97,7 +97,7 @@ class Registry:
         gone = [kept for key, kept in self._kept.items() if key not in binding.kept]
         self._kept = binding.kept
         self._configs = binding.configs
-        self._versions = {name: self._versions[name] for name in binding.upstreams}
+        self._memberships = {name: self._memberships[name] for name in binding.upstreams}
         self._entries = binding.entries
         used = {key.tls for key in binding.kept}
         self._contexts = {digest: c for digest, c in self._contexts.items() if digest in used}
@@ -175,40 +175,40 @@ class Registry:
         context = None
         if key.tls != PLAIN and tls.context is not None:
             context = self._contexts[key.tls] = tls.context
-        version = self._versions[key.upstream]
-        make = partial(self._endpoint, key, config, context, version)
+        membership = self._memberships[key.upstream]
+        make = partial(self._endpoint, key, config, context, membership)
         if key.kind == "url":
             return make(key.url, None)
         if key.kind == "template":
             return Template(key.url, make, self._drop)
-        return DnsGroup(key.url, self._name(key, Place.of(key.url)), make, self._drop, version)
+        return DnsGroup(key.url, self._name(key, Origin.of(key.url)), make, self._drop, membership)
 
-    def _name(self, key: Key, place: Place) -> Name:
-        return Name(place.host, place.port, key.refresh, self._lookups.find, key.max_stale)
+    def _name(self, key: Key, origin: Origin) -> Name:
+        return Name(origin.host, origin.port, key.refresh, self._lookups.find, key.max_stale)
 
     def _endpoint(
         self,
         key: Key,
         config: UpstreamConfig,
         context: ssl.SSLContext | None,
-        version: Version,
+        membership: Membership,
         url: str,
         address: str | None,
     ) -> Endpoint:
         name = f"{url}@{address}" if address else url
         stats = self._stats.endpoints.setdefault((key.upstream, name), EndpointStats())
-        place = Place.of(url, address)
+        origin = Origin.of(url, address)
         endpoint = Endpoint(
             key.upstream,
             name,
-            place,
+            origin,
             config.pool,
             stats,
-            self._name(key, place),
+            self._name(key, origin),
             context,
             config.tls.server_name,
-            version.change,
-            version.total,
+            membership.change,
+            membership.total,
         )
         if key in self._entries:  # an address or a captured value that is new while we serve
             self._configure(key, endpoint)
@@ -217,12 +217,12 @@ class Registry:
     def _configure(self, key: Key, endpoint: Endpoint) -> None:
         entry, config = self._entries[key], self._configs[key.upstream]
         endpoint.pool.configure(config.pool)
-        self._attendance.attend(endpoint, config)
+        self._monitors.ensure(endpoint, config)
         override = self._overrides.get(key.upstream, endpoint.name)
         endpoint.configure(entry.weight, entry.labels, override)
 
     def _drop(self, endpoint: Endpoint) -> None:
-        self._attendance.leave(endpoint)
+        self._monitors.remove(endpoint)
         endpoint.retire()
         # A new endpoint of the same name may count here already (its TLS changed, say).
         if not self._counts_at(endpoint.upstream, endpoint.name):

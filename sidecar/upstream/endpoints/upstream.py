@@ -28,19 +28,19 @@ MakeEndpoint = Callable[[str, str | None], "Endpoint"]
 """From a URL and, where the name was resolved already, an address."""
 
 
-class Version:
+class Membership:
     """Counts what changes at an upstream's endpoints. Shared by all configurations of its name."""
 
-    __slots__ = ("total", "value")
+    __slots__ = ("generation", "total")
 
     def __init__(self) -> None:
-        self.value = 0
+        self.generation = 0
         self.total = Total()
         """Calls in flight at all of them."""
 
     def change(self) -> None:
         """Rotations look anew at their next pick."""
-        self.value += 1
+        self.generation += 1
 
 
 class Template:
@@ -107,14 +107,14 @@ class DnsGroup:
         resolved: Name,
         make: MakeEndpoint,
         drop: Callable[[Endpoint], None],
-        version: Version,
+        membership: Membership,
     ) -> None:
         self.url = url
         self.resolved = resolved
         self.endpoints: dict[str, Endpoint] = {}
         self._make = make
         self._drop = drop
-        self._version = version
+        self._membership = membership
         self._retired = False
         resolved.on_change = self.follow
 
@@ -132,7 +132,7 @@ class DnsGroup:
         """Have an endpoint for each address that the name has now, and no others."""
         addresses = self.resolved.addresses
         if addresses != self.endpoints.keys():
-            self._version.change()
+            self._membership.change()
         for gone in self.endpoints.keys() - addresses:
             self._drop(self.endpoints.pop(gone))
         for new in sorted(addresses - self.endpoints.keys()):
@@ -147,19 +147,19 @@ class DnsGroup:
         for endpoint in self.endpoints.values():
             self._drop(endpoint)
         self.endpoints.clear()
-        self._version.change()
+        self._membership.change()
 
 
 class Upstream:
     """A named group of endpoints, as one configuration has it."""
 
     def __init__(
-        self, name: str, dialect: Dialect, sources: list[Source], version: Version
+        self, name: str, dialect: Dialect, sources: list[Source], membership: Membership
     ) -> None:
         self.name = name
         self.dialect = dialect
         self.sources = sources
-        self.version = version
+        self.membership = membership
         self.templated = any(isinstance(source, Template) for source in sources)
         """Which endpoints there are depends on what a call's route captured."""
         self._named = [
@@ -176,13 +176,13 @@ class Upstream:
         Names that were never looked up are, from the first call on: those that are slow to be
         answered hold up no call that another endpoint can take.
         """
-        if not self._named or self._seen == self.version.value:
+        if not self._named or self._seen == self.membership.generation:
             return False
         for source in self._named:
             source.resolved.ask()
         if not self._reachable():
             return True
-        self._seen = self.version.value
+        self._seen = self.membership.generation
         return False
 
     async def resolve(self) -> None:

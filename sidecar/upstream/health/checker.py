@@ -22,7 +22,7 @@ from sidecar.observe.stats import EndpointStats
 from sidecar.policy.health import Health, HealthSettings
 from sidecar.policy.load import Report
 from sidecar.upstream.connect.tls import client_context
-from sidecar.upstream.endpoints.endpoint import Endpoint, Place
+from sidecar.upstream.endpoints.endpoint import Endpoint, Origin
 from sidecar.upstream.health.probe import Answer, Probe, ProbeFailed
 from sidecar.upstream.off_loop import off_loop
 
@@ -77,7 +77,7 @@ class _Settings(Protocol):
 S = TypeVar("S", bound=_Settings)
 
 
-class _Watch(Generic[S]):
+class _Monitor(Generic[S]):
     """Looks once at once, then at intervals, from one start to the next."""
 
     def __init__(self, endpoint: Endpoint, settings: S, random: Random) -> None:
@@ -117,17 +117,17 @@ class _Watch(Generic[S]):
             self._task = None
         self._probe.close()
 
-    async def _look(self) -> None:
+    async def _check_once(self) -> None:
         raise NotImplementedError
 
     def _begin(self) -> None:
         self._timer = None
         self._began = self._loop.time()
-        self._task = self._loop.create_task(self._turn())
+        self._task = self._loop.create_task(self._run_once())
 
-    async def _turn(self) -> None:
+    async def _run_once(self) -> None:
         try:
-            await self._look()
+            await self._check_once()
         finally:
             self._task = None
             if not self._stopped:
@@ -141,7 +141,7 @@ class _Watch(Generic[S]):
         self._timer = self._loop.call_at(self._began + interval, self._begin)
 
 
-class HealthWatch(_Watch[HealthChecks]):
+class HealthChecker(_Monitor[HealthChecks]):
     """Whether *endpoint* is up; `on_change(up)` is called whenever that changes."""
 
     def __init__(
@@ -157,7 +157,7 @@ class HealthWatch(_Watch[HealthChecks]):
         self._on_change = on_change
         super().__init__(endpoint, settings, random)
 
-    async def _look(self) -> None:
+    async def _check_once(self) -> None:
         settings = self._settings
         try:
             self.problem = await self._check(settings)
@@ -191,7 +191,7 @@ class HealthWatch(_Watch[HealthChecks]):
         return await self._probe.get(path, settings.timeout, settings.lines, keep=False)
 
 
-class LoadWatch(_Watch[LoadChecks]):
+class LoadPoller(_Monitor[LoadChecks]):
     """What *endpoint* says of its load, told to `on_report`.
 
     A report is whole or there is none: a source that fails would else look like no load at all. The
@@ -214,7 +214,7 @@ class LoadWatch(_Watch[LoadChecks]):
         super().stop()
         self._drop_gpu()
 
-    async def _look(self) -> None:
+    async def _check_once(self) -> None:
         settings = self._settings
         report = Report()
         try:
@@ -230,7 +230,7 @@ class LoadWatch(_Watch[LoadChecks]):
             self._on_report(report)
 
     async def _exporter(self, template: str) -> Probe:
-        url = exporter_url(template, self.endpoint.place)
+        url = exporter_url(template, self.endpoint.origin)
         if self._gpu is None or self._gpu.endpoint.name != url:
             self._drop_gpu()
             self._gpu = Probe(await _exporter(self.endpoint, url))
@@ -252,19 +252,19 @@ async def _read(probe: Probe, path: str, seconds: float, lines: bytes = b"") -> 
     return report
 
 
-def exporter_url(template: str, place: Place) -> str:
-    """*template* with the host of *place* for `{host}`."""
-    host = f"[{place.host}]" if ":" in place.host else place.host
+def exporter_url(template: str, origin: Origin) -> str:
+    """*template* with the host of *origin* for `{host}`."""
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
     return template.replace("{host}", host)
 
 
 async def _exporter(endpoint: Endpoint, url: str) -> Endpoint:
-    place = Place.of(url)
+    origin = Origin.of(url)
     context: ssl.SSLContext | None = None
-    if place.secure:
+    if origin.secure:
         context = await off_loop(partial(client_context, Tls()))
-    name = endpoint.resolved.beside(place.host, place.port)
-    return Endpoint(endpoint.upstream, url, place, PoolConfig(), EndpointStats(), name, context)
+    name = endpoint.resolved.beside(origin.host, origin.port)
+    return Endpoint(endpoint.upstream, url, origin, PoolConfig(), EndpointStats(), name, context)
 
 
 def _expected(status: int, expect: tuple[str, ...]) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from sidecar.config.model import Credentials
 from sidecar.policy.health import HealthSettings
-from sidecar.upstream.health.checker import HealthChecks, HealthWatch, LoadChecks, LoadWatch
+from sidecar.upstream.health.checker import HealthChecker, HealthChecks, LoadChecks, LoadPoller
 
 if TYPE_CHECKING:
     from sidecar.config.model import Health, LoadReport
@@ -20,57 +20,57 @@ if TYPE_CHECKING:
 _random: Final = random.Random().random
 
 
-class Attendance:
-    """At most one watch of a kind for each endpoint."""
+class Monitors:
+    """At most one monitor of a kind for each endpoint."""
 
     def __init__(self) -> None:
-        self._health: dict[Endpoint, HealthWatch] = {}
-        self._load: dict[Endpoint, LoadWatch] = {}
+        self._health: dict[Endpoint, HealthChecker] = {}
+        self._load: dict[Endpoint, LoadPoller] = {}
 
-    def attend(self, endpoint: Endpoint, config: UpstreamConfig) -> None:
+    def ensure(self, endpoint: Endpoint, config: UpstreamConfig) -> None:
         """Look after *endpoint* as *config* says: begin, go on with other settings, or end."""
         lines = b""
         if isinstance(config.credentials, Credentials):
             name, value = config.credentials.header, config.credentials.value
             lines = b"\r\n%b: %b" % (name.encode(), value.encode())
-        self._attend_health(endpoint, config.health, lines)
-        self._attend_load(endpoint, config.load, lines)
+        self._ensure_health(endpoint, config.health, lines)
+        self._ensure_load(endpoint, config.load, lines)
 
-    def leave(self, endpoint: Endpoint) -> None:
+    def remove(self, endpoint: Endpoint) -> None:
         """It is gone, or nobody wants to know any more."""
-        for watch in (self._health.pop(endpoint, None), self._load.pop(endpoint, None)):
-            if watch is not None:
-                watch.stop()
+        for monitor in (self._health.pop(endpoint, None), self._load.pop(endpoint, None)):
+            if monitor is not None:
+                monitor.stop()
 
-    def _attend_health(self, endpoint: Endpoint, config: Health | None, lines: bytes) -> None:
-        watch = self._health.get(endpoint)
+    def _ensure_health(self, endpoint: Endpoint, config: Health | None, lines: bytes) -> None:
+        monitor = self._health.get(endpoint)
         if config is None:
-            if watch is not None:
+            if monitor is not None:
                 self._health.pop(endpoint).stop()
                 endpoint.set_health(True)
             return
         checks = health_checks(config, lines)
-        if watch is None:
-            self._health[endpoint] = HealthWatch(endpoint, checks, endpoint.set_health, _random)
+        if monitor is None:
+            self._health[endpoint] = HealthChecker(endpoint, checks, endpoint.set_health, _random)
         else:
-            watch.settings = checks
+            monitor.settings = checks
 
-    def _attend_load(self, endpoint: Endpoint, config: LoadReport | None, lines: bytes) -> None:
-        watch = self._load.get(endpoint)
+    def _ensure_load(self, endpoint: Endpoint, config: LoadReport | None, lines: bytes) -> None:
+        monitor = self._load.get(endpoint)
         if config is None or (config.path is None and config.gpu is None):
-            if watch is not None:
+            if monitor is not None:
                 self._load.pop(endpoint).stop()
             return
         checks = load_checks(config, lines)
-        if watch is None:
+        if monitor is None:
             report = partial(_take, endpoint)
-            self._load[endpoint] = LoadWatch(endpoint, checks, report, _random)
+            self._load[endpoint] = LoadPoller(endpoint, checks, report, _random)
         else:
-            watch.settings = checks
+            monitor.settings = checks
 
 
 def health_checks(config: Health, lines: bytes) -> HealthChecks:
-    """The configuration's section as the watch takes it."""
+    """The configuration's section as the monitor takes it."""
     return HealthChecks(
         path=config.path,
         tcp=config.tcp,
@@ -86,7 +86,7 @@ def health_checks(config: Health, lines: bytes) -> HealthChecks:
 
 
 def load_checks(config: LoadReport, lines: bytes) -> LoadChecks:
-    """The configuration's section as the watch takes it."""
+    """The configuration's section as the monitor takes it."""
     return LoadChecks(
         path=config.path,
         gpu=config.gpu,

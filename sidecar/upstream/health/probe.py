@@ -59,10 +59,10 @@ class Probe:
         which shows that calls could connect too, and closes it. Raise CallError when there is no
         whole answer within *seconds*.
         """
-        place = self.endpoint.place
-        target = place.base + path.encode() or b"/"
+        origin = self.endpoint.origin
+        target = origin.base + path.encode() or b"/"
         lines = _LINES + lines + (b"" if keep else CLOSE_LINE)
-        request = b"GET %b HTTP/1.1\r\nHost: %b%b\r\n\r\n" % (target, place.authority, lines)
+        request = b"GET %b HTTP/1.1\r\nHost: %b%b\r\n\r\n" % (target, origin.authority, lines)
         try:
             async with asyncio.timeout(seconds):
                 return await self._get(request, seconds, keep)

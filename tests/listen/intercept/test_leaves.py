@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sidecar.ca.authority import open_authority
-from sidecar.ca.place import KEY_FILE
+from sidecar.ca.folder import KEY_FILE
 from sidecar.listen.intercept.leaves import Leaves
 
 

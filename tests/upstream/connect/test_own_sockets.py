@@ -33,7 +33,7 @@ def test_while_it_connects_and_is_open(server: socket.socket) -> None:
 
 def test_one_that_is_kept_until_it_is_forgotten(server: socket.socket) -> None:
     sock, peer = dialled(server)
-    end = own.keep(sock)
+    end = own.remember(sock)
     assert end == peer
     assert own.is_own(peer)
     sock.close()

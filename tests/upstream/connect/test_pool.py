@@ -26,7 +26,7 @@ class Connection:
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
-        self.born = time.monotonic()
+        self.created = time.monotonic()
         self.idle_since = 0.0
         self.idle_limit = float("inf")
         self.closed = False
@@ -308,11 +308,11 @@ async def test_where_none_is_to_rest_none_does() -> None:
 async def test_old_ones_are_not_kept() -> None:
     it = Dialling(lifetime=Duration("10s"))
     one, two = await it.pool.acquire(PATIENCE), await it.pool.acquire(PATIENCE)
-    one.born -= 11
+    one.created -= 11
     it.pool.release(one)
     assert one.closed
     it.pool.release(two)
-    two.born -= 11
+    two.created -= 11
     assert it.pool.take() is None
     assert it.counts == (0, 0, 0)
 

@@ -141,9 +141,9 @@ async def test_a_connection_that_nobody_waits_for_any_more(made_first: bool) -> 
     connection = UpstreamConnection(it.pool)
     if made_first:
         transport = Transport(connection)
-        connection.orphan()
+        connection.discard_unused()
     else:  # its dial was cancelled a step before
-        connection.orphan()
+        connection.discard_unused()
         transport = Transport(connection)
     assert transport.closing
     await turns()

@@ -19,7 +19,7 @@ from sidecar.policy.ejection import EjectionSettings
 from sidecar.upstream.endpoints.endpoint import Endpoint
 from sidecar.upstream.endpoints.registry import Registry
 from sidecar.upstream.endpoints.upstream import DnsGroup, Upstream
-from sidecar.upstream.load_balancer import Rotation, Selection
+from sidecar.upstream.load_balancer import LoadBalancer, Selection
 from tests.upstream.names import Names, turns
 
 SELECTION = Selection(
@@ -49,7 +49,7 @@ class Serving:
     def __init__(self) -> None:
         self.stats = Stats(0.0)
         self.registry = Registry(self.stats)
-        self.rotations: dict[Upstream, Rotation] = {}
+        self.rotations: dict[Upstream, LoadBalancer] = {}
 
     def serve(self, **upstreams: Any) -> Upstream:
         """The first of *upstreams*, which serve from now on."""
@@ -61,8 +61,8 @@ class Serving:
     def pick(self, upstream: Upstream, **captured: str) -> Endpoint:
         """The next of its endpoints in turn."""
         if upstream not in self.rotations:
-            self.rotations[upstream] = Rotation(upstream, SELECTION, UpstreamStats())
-        held = self.rotations[upstream].reserve(captured=captured)
+            self.rotations[upstream] = LoadBalancer(upstream, SELECTION, UpstreamStats())
+        held = self.rotations[upstream].pick(captured=captured)
         held.release()
         return held.endpoint
 
@@ -166,8 +166,8 @@ async def test_a_template_has_an_endpoint_for_each_value() -> None:
     serving = Serving()
     upstream = serving.serve(u=urls("http://{name}.example.com/base"))
     east, west = serving.pick(upstream, name="east"), serving.pick(upstream, name="west")
-    assert (east.place.host, east.place.base) == ("east.example.com", b"/base")
-    assert west.place.authority == b"west.example.com"
+    assert (east.origin.host, east.origin.base) == ("east.example.com", b"/base")
+    assert west.origin.authority == b"west.example.com"
     assert serving.pick(upstream, name="east") is east
     assert serving.counted == {"http://east.example.com/base", "http://west.example.com/base"}
     assert (
@@ -209,10 +209,10 @@ async def test_every_address_is_an_endpoint() -> None:
     upstream = serving.serve(u=DNS)
     await upstream.resolve()
     endpoint = upstream.endpoints()[0]
-    assert (endpoint.place.host, endpoint.place.port) == ("10.0.0.1", 8000)
-    assert (endpoint.place.authority, endpoint.place.base) == (b"glm.example:8000", b"/v1")
+    assert (endpoint.origin.host, endpoint.origin.port) == ("10.0.0.1", 8000)
+    assert (endpoint.origin.authority, endpoint.origin.base) == (b"glm.example:8000", b"/v1")
     assert endpoint.name == "http://glm.example:8000/v1@10.0.0.1"
-    picked = {serving.pick(upstream).place.host for _ in range(2)}
+    picked = {serving.pick(upstream).origin.host for _ in range(2)}
     assert picked == {"10.0.0.1", "10.0.0.2"}
     assert names.asked == 1
 
@@ -225,7 +225,7 @@ async def test_addresses_come_and_go() -> None:
     one, two = upstream.endpoints()
     names.answers["glm.example"] = ["10.0.0.2", "10.0.0.3"]
     await names.asks_again()
-    assert [endpoint.place.host for endpoint in upstream.endpoints()] == ["10.0.0.2", "10.0.0.3"]
+    assert [endpoint.origin.host for endpoint in upstream.endpoints()] == ["10.0.0.2", "10.0.0.3"]
     assert upstream.endpoints()[0] is two
     assert one.pool.retired
     assert len(serving.counted) == 2

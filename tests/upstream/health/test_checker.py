@@ -14,13 +14,13 @@ import pytest
 from sidecar.http.message import ResponseHead
 from sidecar.policy.health import HealthSettings
 from sidecar.policy.load import Report
-from sidecar.upstream.endpoints.endpoint import Place
+from sidecar.upstream.endpoints.endpoint import Origin
 from sidecar.upstream.health import checker as watch
 from sidecar.upstream.health.checker import (
+    HealthChecker,
     HealthChecks,
-    HealthWatch,
     LoadChecks,
-    LoadWatch,
+    LoadPoller,
     exporter_url,
 )
 from tests.sockets.peers import OK, Server, ok, until
@@ -63,10 +63,10 @@ class Seen(list[Any]):
 @asynccontextmanager
 async def health(
     url: str, checks: HealthChecks = CHECKS, random: Callable[[], float] = middle
-) -> AsyncIterator[tuple[HealthWatch, Seen]]:
+) -> AsyncIterator[tuple[HealthChecker, Seen]]:
     """A watch and the changes that it tells of; nothing of it is left."""
     seen = Seen()
-    it = HealthWatch(endpoint(url), checks, seen.append, random)
+    it = HealthChecker(endpoint(url), checks, seen.append, random)
     try:
         yield it, seen
     finally:
@@ -77,10 +77,10 @@ async def health(
 
 
 @asynccontextmanager
-async def load(url: str, checks: LoadChecks = LOADS) -> AsyncIterator[tuple[LoadWatch, Seen]]:
+async def load(url: str, checks: LoadChecks = LOADS) -> AsyncIterator[tuple[LoadPoller, Seen]]:
     """A watch and its reports; nothing of it is left."""
     seen = Seen()
-    it = LoadWatch(endpoint(url), checks, seen.append, middle)
+    it = LoadPoller(endpoint(url), checks, seen.append, middle)
     try:
         yield it, seen
     finally:
@@ -90,7 +90,7 @@ async def load(url: str, checks: LoadChecks = LOADS) -> AsyncIterator[tuple[Load
     await gone(it, task, seen)
 
 
-async def gone(it: HealthWatch | LoadWatch, task: asyncio.Task[None] | None, seen: Seen) -> None:
+async def gone(it: HealthChecker | LoadPoller, task: asyncio.Task[None] | None, seen: Seen) -> None:
     """It has stopped, at which time *task* ran."""
     told = list(seen)
     await until(lambda: task is None or task.done(), "the end of its task")
@@ -353,7 +353,7 @@ async def test_stopping_from_what_it_tells() -> None:
             told.append(up)
             it.stop()
 
-        it = HealthWatch(endpoint(server.url), CHECKS, stop, middle)
+        it = HealthChecker(endpoint(server.url), CHECKS, stop, middle)
         await until(lambda: told)
         await gone(it, None, Seen())
         assert told == [False]
@@ -466,9 +466,9 @@ async def test_an_exporter_with_tls(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_exporters_url(url: str, expected: str) -> None:
-    assert exporter_url("http://{host}:9400/metrics", Place.of(url)) == expected
+    assert exporter_url("http://{host}:9400/metrics", Origin.of(url)) == expected
 
 
 def test_the_exporter_of_an_address_that_a_name_has() -> None:
-    place = Place.of("http://glm.example:8000", "10.0.0.7")
+    place = Origin.of("http://glm.example:8000", "10.0.0.7")
     assert exporter_url("http://{host}:9400", place) == "http://10.0.0.7:9400"
