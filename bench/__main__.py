@@ -12,7 +12,7 @@ from typing import Final
 
 from bench import chart, report, wrk
 from bench.contenders import ALL, Contender, UnavailableError
-from bench.fleet import upstreams
+from bench.fleet import Fleet, upstreams
 from bench.load import LoadError
 from bench.measure import QUICK, Plan, Sample, measure
 
@@ -25,7 +25,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one short round, about a minute")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds (default 5)")
     parser.add_argument("--only", metavar="NAMES", help=f"comma-separated, of {names}")
-    parser.add_argument("--write", action="store_true", help="also write docs/benchmarks.md")
+    parser.add_argument(
+        "--write", action="store_true", help="also write README.md and docs/benchmarks.md"
+    )
     arguments = parser.parse_args()
     unknown = set((arguments.only or "").split(",")) - {"", *names.split(",")}
     if unknown:
@@ -46,8 +48,8 @@ class Run:
 
     def run(self, count: int) -> None:
         """Measure *count* rounds; each begins with another contender."""
-        script = wrk.write_script(self.folder)
-        with upstreams(self.folder) as ports:
+        scripts = wrk.write_scripts(self.folder)
+        with upstreams(self.folder) as fleet:
             for number in range(count):
                 samples: dict[str, Sample] = {}
                 self.rounds.append(samples)
@@ -55,14 +57,14 @@ class Run:
                 turn = number % max(1, len(here))
                 for contender in here[turn:] + here[:turn]:
                     print(f"round {number + 1} of {count}: {contender.name} ...", flush=True)
-                    self._one(contender, ports, script, samples)
+                    self._one(contender, fleet, scripts, samples)
 
     def _one(
-        self, contender: Contender, ports: list[int], script: Path, samples: dict[str, Sample]
+        self, contender: Contender, fleet: Fleet, scripts: wrk.Scripts, samples: dict[str, Sample]
     ) -> None:
         folder = self.folder / f"{contender.name}-{len(self.rounds)}"
         try:
-            sample = measure(contender, folder, ports, script, self.plan)
+            sample = measure(contender, folder, fleet, scripts, self.plan)
         except (UnavailableError, LoadError) as error:
             print(f"  {contender.name} is left out: {error}", flush=True)
             self.contenders.remove(contender)
@@ -70,7 +72,7 @@ class Run:
         samples[contender.name] = sample
         cpu = sample.get("cpu_call_us")
         cost = f", {cpu:.1f} µs of CPU a call" if cpu is not None else ""
-        print(f"  {sample['calls_per_s']:,.0f} calls/s{cost}", flush=True)
+        print(f"  {sample['call_per_s']:,.0f} calls/s{cost}", flush=True)
 
 
 def main() -> None:
@@ -97,6 +99,7 @@ def _publish(rounds: list[dict[str, Sample]], names: list[str], *, write: bool) 
     text = report.tables(rounds, names)
     print(f"\n{text}")
     if write:
+        report.write(_ROOT / "README.md", "bench", report.summary(rounds))
         report.write(_ROOT / "docs" / "benchmarks.md", "bench", text)
         (_ROOT / "docs" / "benchmarks.svg").write_text(chart.svg(rounds, names), "utf-8")
 

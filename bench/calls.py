@@ -16,7 +16,7 @@ from typing import Final, cast
 
 import uvloop
 
-from bench import messages
+from bench import messages, provider
 from bench.load import percentile
 
 _TICK: Final = 0.001  # uvloop's timers count in milliseconds
@@ -29,7 +29,7 @@ class Load:
     def __init__(self, rate: float, total: int, host: str) -> None:
         self.rate = rate
         self.total = total
-        self.request = messages.request(host)
+        self.request = provider.requests(host, messages.body())
         self.idle: list[Client] = []
         self.waiting: deque[float] = deque()
         self.latencies: list[float] = []
@@ -87,7 +87,7 @@ class Client(asyncio.Protocol):
     def send(self, since: float) -> None:
         """Send a call that has been due since *since*."""
         self.since = since
-        self.transport.write(self.load.request)
+        self.transport.write(self.load.request())
 
     def data_received(self, data: bytes) -> None:
         self.received += data

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import http.client
 import importlib.util
+import os
+import re
 import shutil
 import socket
+import subprocess
 import sys
+import sysconfig
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,7 +21,9 @@ from typing import Final
 from bench import messages
 from bench.process import Process
 
-_ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parent.parent
+SIDECAR_PYTHON: Final = ROOT / ".build" / "sidecar-venv" / "bin" / "python"
+PLAIN_PYTHON: Final = ROOT / ".build" / "plain-venv" / "bin" / "python"
 _CONFIGS: Final = Path(__file__).resolve().parent / "configs"
 _PROBE_EVERY: Final = 0.002
 
@@ -33,11 +40,23 @@ class Place:
     port: int
     upstreams: Sequence[int]
     configs: Path = _CONFIGS
+    ca: Path | None = None  # whose certificates the upstreams show; None: they speak no TLS
 
     def config(self, name: str) -> Path:
-        """The configuration *name* with its `@words@` filled in."""
-        words = {"port": self.port, "admin": free_port(), "folder": self.folder}
+        """The configuration *name*, with its `@words@` filled in.
+
+        Lines that begin with `#tls ` count where the upstreams speak TLS.
+        """
+        words = {
+            "port": self.port,
+            "admin": free_port(),
+            "folder": self.folder,
+            "http": "https" if self.ca else "http",
+            "ca": self.ca,
+        }
         text = (self.configs / name).read_text("utf-8")
+        if self.ca:
+            text = re.sub("^#tls ", "", text, flags=re.MULTILINE)
         for word, value in words.items() | {
             (f"upstream{i}", port) for i, port in enumerate(self.upstreams)
         }:
@@ -57,6 +76,7 @@ class Contender:
     once: bool = False  # slow to start: in the first round only
     slow: bool = False  # less load: fewer connections and calls
     large: bool = True  # carries a reply that is not JSON
+    tls: bool = False  # can be told to speak TLS to the upstreams
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -112,34 +132,51 @@ def _litellm(place: Place) -> list[str]:
     return [_beside_python("litellm"), "--config", config, *address, *options]
 
 
-def sidecar_binary() -> str:
-    """The installed sidecar's program."""
-    binary = _ROOT / ".build" / "sidecar-venv" / "bin" / "sidecar"
-    if not binary.exists():
+def sidecar(place: Place, config: str = "sidecar.yaml", python: Path = SIDECAR_PYTHON) -> list[str]:
+    """The installed sidecar's command with its configuration *config*."""
+    if not python.exists():
         raise UnavailableError("the sidecar is not installed: bench/setup does that")
-    return str(binary)
+    return [str(python.parent / "sidecar"), "run", "-c", str(place.config(config))]
 
 
-def _sidecar(place: Place) -> list[str]:
-    return [sidecar_binary(), "run", "-c", str(place.config("sidecar.yaml"))]
+def _plain(place: Place) -> list[str]:
+    """The sidecar on a CPython that was built without its optimisations."""
+    base = os.environ.get("BENCH_PLAIN_PYTHON") or _plain_python()
+    if base is None:
+        raise UnavailableError("no plain build of CPython is known; BENCH_PLAIN_PYTHON names one")
+    venv = PLAIN_PYTHON.parent.parent.relative_to(ROOT)
+    command = ["make", "--silent", "install", f"VENV={venv}", f"PYTHON={base}"]
+    if subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode:
+        raise UnavailableError(f"the sidecar can't be installed for {base}")
+    return sidecar(place, python=PLAIN_PYTHON)
+
+
+def _plain_python() -> str | None:
+    """Our own Python if it is one: distributions optimise theirs, whatever it says of itself."""
+    if sys.base_prefix == "/usr":
+        return None
+    if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""):
+        return None
+    return str(Path(sys.executable).resolve())
 
 
 def _relay(place: Place) -> list[str]:
-    python = str(Path(sidecar_binary()).parent / "python")
     relay = str(Path(__file__).parent / "relay.py")
-    return [python, "-P", relay, str(place.port), str(place.upstreams[0])]
+    return [str(SIDECAR_PYTHON), "-P", relay, str(place.port), str(place.upstreams[0])]
 
 
 REFERENCE: Final = "envoy"
 DIRECT: Final = "direct"
 SIDECAR: Final = "sidecar"
+PLAIN_BUILD: Final = "plain-cpython"
 ALL: Final = (
     Contender(DIRECT, None),
-    Contender(SIDECAR, _sidecar),
-    Contender(REFERENCE, envoy),
+    Contender(SIDECAR, sidecar, tls=True),
+    Contender(REFERENCE, envoy, tls=True),
+    Contender(PLAIN_BUILD, _plain),
     Contender("uvloop", _relay),
-    Contender("haproxy", _haproxy),
-    Contender("nginx", _nginx),
+    Contender("haproxy", _haproxy, tls=True),
+    Contender("nginx", _nginx, tls=True),
     Contender("sglang-router", _sglang, ready_within=30, large=False),
     Contender(
         "litellm",
@@ -164,7 +201,17 @@ def free_port() -> int:
         return port
 
 
-def wait_ready(contender: Contender, process: Process, port: int, begin: float) -> float:
+@contextmanager
+def started(contender: Contender, place: Place) -> Iterator[tuple[Process, float]]:
+    """The process of *contender*, which has carried a call, and the seconds that took."""
+    assert contender.command is not None
+    argv = contender.command(place)
+    begin = time.perf_counter()
+    with Process(argv, place.folder / "output.log", env=contender.env) as process:
+        yield process, _wait_ready(contender, process, place.port, begin)
+
+
+def _wait_ready(contender: Contender, process: Process, port: int, begin: float) -> float:
     """Seconds from *begin* (time.perf_counter) to the first call that succeeds through *port*."""
     told = begin
     while True:
@@ -186,8 +233,7 @@ def wait_ready(contender: Contender, process: Process, port: int, begin: float) 
 def _try_call(port: int) -> int | None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        body = messages.body(stream=False)
-        connection.request("POST", messages.PATH, body, messages.HEADERS)
+        connection.request("POST", messages.PATH, messages.body(), messages.HEADERS)
         return connection.getresponse().status
     except (OSError, http.client.HTTPException):
         return None

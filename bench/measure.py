@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from bench import messages, wrk
-from bench.contenders import Contender, Place, free_port, wait_ready
+from bench.contenders import Contender, Place, free_port, started
+from bench.fleet import CHUNKS, Fleet
 from bench.load import LoadError, run_module
 from bench.process import PROXY_CORE, Process, busy_ns
 
-CHUNKS: Final = 200
-INTERVAL: Final = 0.005
 CONNECTIONS: Final = 64
 FEW: Final = 4  # connections of a slow contender's streams
 RATE: Final = 1000.0  # calls a second at which tails are compared
@@ -29,39 +28,57 @@ class Plan:
 
     warm: int = 1
     saturate: int = 3
+    plain: int = 2
+    tls: int = 2
     fixed: float = 2.0
     single: int = 1
-    streams: int = 3  # one after another on each connection; a second each
+    streams: int = 2  # one after another on each connection; a second each
 
 
-SLOW: Final = Plan(warm=5, saturate=6, single=3, streams=1)
-QUICK: Final = Plan(saturate=1, fixed=1.0, streams=1)
+SLOW: Final = Plan(warm=5, saturate=6, plain=3, single=3, streams=1)
+QUICK: Final = Plan(saturate=1, plain=1, tls=1, fixed=1.0, streams=1)
 
 
 class Round:
     """Measures one contender; every method adds to the sample."""
 
-    def __init__(self, contender: Contender, process: Process | None, port: int, plan: Plan):
+    def __init__(
+        self,
+        contender: Contender,
+        process: Process | None,
+        port: int,
+        scripts: wrk.Scripts,
+        plan: Plan,
+    ):
         self.contender = contender
         self.process = process
         self.port = port
+        self.scripts = scripts
         self.plan = SLOW if contender.slow else plan
         self.sample: Sample = {}
 
-    def run(self, script: Path) -> Sample:
-        """All loads, one after another."""
-        plan = self.plan
+    def run(self) -> Sample:
+        """All loads without TLS, one after another."""
+        plan, provider = self.plan, self.scripts[wrk.PROVIDER]
         self._memory("idle")
-        wrk.saturate(script, self.port, CONNECTIONS, plan.warm)
-        self._saturate(script)
+        wrk.saturate(provider, self.port, CONNECTIONS, plan.warm)
+        self._saturate("call", wrk.PROVIDER, plan.saturate)
         self._fixed_rate()
-        single = wrk.saturate(script, self.port, 1, plan.single)
+        single = wrk.saturate(provider, self.port, 1, plan.single)
         self.sample |= {"one_p50_us": single["p50_us"], "one_p99_us": single["p99_us"]}
+        self._saturate("plain", wrk.PLAIN, plan.plain)
         self._streams("chunk", steps=False)
         self._streams("step", steps=True)
         self._memory("loaded")
         if self.contender.large:
             self._large()
+        return self.sample
+
+    def run_tls(self) -> Sample:
+        """The loads for which the endpoints speak TLS."""
+        wrk.saturate(self.scripts[wrk.PROVIDER], self.port, CONNECTIONS, self.plan.warm)
+        self._saturate("tls", wrk.PROVIDER, self.plan.tls)
+        self._saturate("new", wrk.CLOSING, self.plan.tls)
         return self.sample
 
     def _cpu(self, load: Callable[[], Sample]) -> tuple[Sample, float]:
@@ -88,17 +105,16 @@ class Round:
         if self.process:
             self.sample[name] = value
 
-    def _saturate(self, script: Path) -> None:
-        load, cpu = self._cpu(
-            lambda: wrk.saturate(script, self.port, CONNECTIONS, self.plan.saturate)
-        )
-        self.sample["calls_per_s"] = load["calls"] / load["seconds"]
-        self.sample["full_p50_us"] = load["p50_us"]
-        self.sample["full_p99_us"] = load["p99_us"]
-        self._keep_cpu("cpu_call_us", cpu / load["calls"] / 1e3)
+    def _saturate(self, name: str, traffic: str, seconds: int) -> None:
+        script = self.scripts[traffic]
+        load, cpu = self._cpu(lambda: wrk.saturate(script, self.port, CONNECTIONS, seconds))
+        self.sample[f"{name}_per_s"] = load["calls"] / load["seconds"]
+        self.sample[f"{name}_p50_us"] = load["p50_us"]
+        self.sample[f"{name}_p99_us"] = load["p99_us"]
+        self._keep_cpu(f"cpu_{name}_us", cpu / load["calls"] / 1e3)
 
     def _fixed_rate(self) -> None:
-        if self.sample["calls_per_s"] < 2 * RATE:
+        if self.sample["call_per_s"] < 2 * RATE:
             return  # near its limit: the tail would tell of the queue, not of the proxy
         load, cpu = self._cpu(
             lambda: run_module("calls", self.port, CONNECTIONS, RATE, self.plan.fixed)
@@ -128,16 +144,21 @@ class Round:
 
 
 def measure(
-    contender: Contender, folder: Path, upstreams: list[int], script: Path, plan: Plan
+    contender: Contender, folder: Path, fleet: Fleet, scripts: wrk.Scripts, plan: Plan
 ) -> Sample:
     """Start *contender* in *folder*, measure it, end it. UnavailableError if it can't serve."""
     if contender.command is None:
-        return Round(contender, None, upstreams[0], plan).run(script)
+        return Round(contender, None, fleet.plain[0], scripts, plan).run()
     folder.mkdir()
-    place = Place(folder, free_port(), upstreams)
-    argv = contender.command(place)
-    begin = time.perf_counter()
-    with Process(argv, folder / "output.log", env=contender.env) as process:
-        ready = wait_ready(contender, process, place.port, begin)
+    place = Place(folder, free_port(), fleet.plain)
+    with started(contender, place) as (process, ready):
         time.sleep(0.3)  # let it settle before its memory is read
-        return {"ready_s": ready} | Round(contender, process, place.port, plan).run(script)
+        sample = Round(contender, process, place.port, scripts, plan).run()
+    sample["ready_s"] = ready
+    if contender.tls:
+        place = Place(folder, free_port(), fleet.secure, ca=fleet.ca)
+        with started(contender, place) as (process, _):
+            secure = Round(contender, process, place.port, scripts, plan).run_tls()
+        secure["others_share"] = max(sample["others_share"], secure["others_share"])
+        sample |= secure
+    return sample

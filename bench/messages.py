@@ -1,35 +1,23 @@
-"""The bytes that every contender carries: one call, its reply, and a streamed chunk."""
+"""The bytes that every contender carries: a call, its reply, streamed chunks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 MODEL: Final = "bench"
 PATH: Final = "/v1/chat/completions"
 STREAM_MARK: Final = b'"stream":true'
-STEPS_MARK: Final = b'"steps":true'
+STEPS_MARK: Final = b'"steps":true'  # the chunks of all streams come together
+PLAIN_MARK: Final = b'"plain":true'  # the reply is the same each time, with a small head
+CLOSE_MARK: Final = b'"close":true'  # the reply is the last on its connection
 LARGE_PATH: Final = "/large"
 LARGE_BYTES: Final = 256 * 2**20
 KEY: Final = "sk-bench-0123456789abcdefghijklmnopqrstuvwxyz"
 STAMP_MARK: Final = b"@"  # stands before the nanoseconds in a chunk's text
 
-# What the openai SDK for Python sends; the host is added by whoever sends it.
-HEADERS: Final = {
-    "Accept": "application/json",
-    "Accept-Encoding": "gzip, deflate",
-    "Authorization": f"Bearer {KEY}",
-    "Content-Type": "application/json",
-    "User-Agent": "OpenAI/Python 2.8.1",
-    "X-Stainless-Arch": "x64",
-    "X-Stainless-Async": "false",
-    "X-Stainless-Lang": "python",
-    "X-Stainless-OS": "Linux",
-    "X-Stainless-Package-Version": "2.8.1",
-    "X-Stainless-Read-Timeout": "600",
-    "X-Stainless-Retry-Count": "0",
-    "X-Stainless-Runtime": "CPython",
-    "X-Stainless-Runtime-Version": "3.11.7",
-}
+# As little as a caller can say.
+HEADERS: Final = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
 
 _PROMPT: Final = (
     "Summarize the following passage in three bullet points, keep every figure, and name the "
@@ -37,30 +25,20 @@ _PROMPT: Final = (
 )
 
 
-def body(*, stream: bool, steps: bool = False) -> bytes:
-    """A chat completion's request body, about 700 bytes."""
-    mark = b"," + STREAM_MARK if stream else b""
-    mark += b"," + STEPS_MARK if steps else b""
+def body(*marks: bytes) -> bytes:
+    """A chat completion's request body, about 700 bytes; *marks* tell the upstream what to do."""
     return (
-        b'{"model":"%s","messages":[{"role":"system","content":"You are a careful assistant. '
+        b'{"model":"%b","messages":[{"role":"system","content":"You are a careful assistant. '
         b"Answer in plain words, cite the passage, say so when you do not know, invent no figure."
-        b'"},{"role":"user","content":"%s"}],"temperature":0.2,"max_tokens":256%s}'
-    ) % (MODEL.encode(), _PROMPT.encode(), mark)
+        b'"},{"role":"user","content":"%b"}],"temperature":0.2,"max_tokens":256%b}'
+    ) % (MODEL.encode(), _PROMPT.encode(), b"".join(b"," + mark for mark in marks))
 
 
-def request(host: str, *, stream: bool = False, steps: bool = False) -> bytes:
-    """A whole POST of a chat completion, head and body."""
-    content = body(stream=stream, steps=steps)
+def request_lines(headers: Mapping[str, str], host: str, content: bytes) -> list[str]:
+    """The lines of a call's head with *headers*."""
     lines = [f"POST {PATH} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(content)}"]
-    lines += [f"{name}: {value}" for name, value in HEADERS.items()]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
+    return lines + [f"{name}: {value}" for name, value in headers.items()]
 
-
-_REPLY_HEAD: Final = (
-    b"HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
-    b"openai-version: 2020-10-01\r\nopenai-processing-ms: 3\r\n"
-    b"x-ratelimit-remaining-requests: 9999\r\nx-ratelimit-remaining-tokens: 149984\r\n"
-)
 
 _REPLY_BODY: Final = (
     b'{"id":"chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG","object":"chat.completion",'
@@ -73,18 +51,30 @@ _REPLY_BODY: Final = (
 )
 
 
-def reply(content: bytes = _REPLY_BODY) -> bytes:
-    """A whole reply with JSON *content*; about 600 bytes of it out of the box."""
-    head = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(content)
-    return _REPLY_HEAD + head + content
+_PLAIN_HEAD: Final = b"HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
 
 
-STREAM_HEAD: Final = (
-    _REPLY_HEAD + b"Content-Type: text/event-stream; charset=utf-8\r\n"
+def json_reply(content: bytes) -> bytes:
+    """What ends a reply's head and follows it, with the JSON *content*."""
+    return b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+        len(content),
+        content,
+    )
+
+
+REPLY: Final = json_reply(_REPLY_BODY)
+PLAIN_REPLY: Final = _PLAIN_HEAD + REPLY
+# Routers ask what a worker serves before they send it calls.
+ABOUT: Final = _PLAIN_HEAD + json_reply(
+    b'{"object":"list","data":[{"id":"%b","object":"model"}],"model_path":"%b","status":"ready"}'
+    % (MODEL.encode(), MODEL.encode())
+)
+STREAM_REPLY: Final = (
+    b"Content-Type: text/event-stream; charset=utf-8\r\n"
     b"Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
 LARGE_HEAD: Final = (
-    _REPLY_HEAD + b"Content-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n"
+    _PLAIN_HEAD + b"Content-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n"
 ) % LARGE_BYTES
 
 _EVENT: Final = (

@@ -1,34 +1,44 @@
-"""Where a contender's CPU goes: `python -m bench.profile NAME [calls|streams]`.
+"""Where a contender's CPU goes: `python -m bench.profile NAME [KIND]`.
 
-Samples a contender that is written in Python with py-spy while it is under load, and prints its
-costliest functions, by their own share and by the share of all that they call. Only the main
-thread counts, where calls are carried: py-spy takes the other threads' waiting for work.
+KIND is calls (a provider's traffic), plain, tls, new (a TLS connection for each call) or streams.
+Samples a contender that is written in Python with py-spy while it is under load, and prints what
+its costliest functions take of each call or chunk, by themselves and with all that they call. Only
+the main thread counts, where calls are carried: py-spy takes the other threads' waiting for work.
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from bench import wrk
-from bench.contenders import ALL, Contender, Place, free_port, wait_ready
+from bench.contenders import ALL, PLAIN_BUILD, SIDECAR, Contender, Place, free_port, started
 from bench.fleet import upstreams
 from bench.load import run_module
 from bench.measure import CONNECTIONS
-from bench.process import LOAD_CORE, Process
+from bench.process import LOAD_CORE
 
 _SECONDS: Final = 4
 _SHOWN: Final = 40
+_TRAFFIC: Final = {
+    "calls": wrk.PROVIDER,
+    "plain": wrk.PLAIN,
+    "tls": wrk.PROVIDER,
+    "new": wrk.CLOSING,
+}
+_KINDS: Final = (*_TRAFFIC, "streams")
 
 
 def _record(pid: int, output: Path) -> None:
-    command = ["py-spy", "record", "--native", "--rate", "400", "--format", "raw"]
+    command = ["py-spy", "record", "--native", "--function", "--rate", "400", "--format", "raw"]
     where = ["--duration", str(_SECONDS - 1), "--output", str(output), "--pid", str(pid)]
     tool = Path(sys.executable).parent / command[0]
     pinned = ["taskset", "-c", str(LOAD_CORE), str(tool), *command[1:], *where]
@@ -37,23 +47,37 @@ def _record(pid: int, output: Path) -> None:
         raise SystemExit(f"py-spy failed: {done.stderr.strip() or done.stdout.strip()}")
 
 
-def _load(what: str, port: int, script: Path) -> None:
-    if what == "streams":
-        run_module("streams", port, CONNECTIONS, _SECONDS)
-    else:
-        wrk.saturate(script, port, CONNECTIONS, _SECONDS)
+def _load(kind: str, port: int, scripts: wrk.Scripts) -> float:
+    """How many calls were made, or chunks came."""
+    if kind == "streams":
+        return float(run_module("streams", port, CONNECTIONS, _SECONDS)["chunks"])
+    return wrk.saturate(scripts[_TRAFFIC[kind]], port, CONNECTIONS, _SECONDS)["calls"]
+
+
+def _plainly(frame: str) -> str:
+    """*frame* without what tells apart places in one C function, or functions in one library.
+
+    Those of libc are told apart: most of them are system calls.
+    """
+    name, _, place = frame.rpartition(" ")
+    if place.endswith(".py") or ".py:" in place:
+        return frame
+    place = place.strip("()").partition(":")[0]
+    known = place.startswith("libc.so") and not name.startswith("0x")
+    return f"{name} ({place})" if known or ".so" not in place else place
 
 
 def _in_thread(frame: str) -> bool:
     return frame.startswith("Thread._bootstrap ")
 
 
-def _print(stacks: list[str]) -> None:
+def _print(stacks: list[str], each_us: float) -> None:
+    """Print the functions of *stacks*; all of them together took *each_us* microseconds."""
     own: Counter[str] = Counter()
     whole: Counter[str] = Counter()
     for line in stacks:
         frames, _, count = line.rpartition(" ")
-        names = frames.split(";")
+        names = [_plainly(frame) for frame in frames.split(";")]
         if any(map(_in_thread, names)):
             continue
         own[names[-1]] += int(count)
@@ -62,31 +86,40 @@ def _print(stacks: list[str]) -> None:
     for title, counter in (("own", own), ("with all that it calls", whole)):
         print(f"\n{title}:")
         for name, samples in counter.most_common(_SHOWN):
-            print(f"{samples / total:6.1%}  {name}")
+            share = samples / total
+            print(f"{share * each_us:8.2f} µs {share:6.1%}  {name}")
 
 
-def _profile(contender: Contender, what: str, folder: Path) -> None:
-    assert contender.command is not None
-    script, output = wrk.write_script(folder), folder / "stacks.txt"
-    with upstreams(folder) as ports:
-        place = Place(folder, free_port(), ports)
-        argv = contender.command(place)
-        begin = time.perf_counter()
-        with Process(argv, folder / "output.log", env=contender.env) as process:
-            wait_ready(contender, process, place.port, begin)
-            load = threading.Thread(target=_load, args=(what, place.port, script))
-            load.start()
+def _profile(contender: Contender, kind: str, folder: Path) -> None:
+    scripts, output = wrk.write_scripts(folder), folder / "stacks.txt"
+    with upstreams(folder) as fleet, ThreadPoolExecutor(1) as pool:
+        place = Place(folder, free_port(), fleet.plain)
+        if kind in ("tls", "new"):
+            place = replace(place, upstreams=fleet.secure, ca=fleet.ca)
+        with started(contender, place) as (process, _):
+            _load(kind, place.port, scripts)  # what is loaded, made or learned once, then is
+            before = process.cpu_ns()
+            count = _load(kind, place.port, scripts)
+            each_us = (process.cpu_ns() - before) / count / 1e3  # py-spy would slow it down
+            load = pool.submit(_load, kind, place.port, scripts)
             time.sleep(0.3)
-            try:
-                _record(process.pid, output)
-            finally:
-                load.join()
-    _print(output.read_text("utf-8").splitlines())
+            _record(process.pid, output)
+            load.result()
+    unit = "chunk" if kind == "streams" else "call"
+    print(f"{count:,.0f} {unit}s, {each_us:.1f} µs of CPU each")
+    _print(output.read_text("utf-8").splitlines(), each_us)
+
+
+def main() -> None:
+    """Profile what the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
+    known = {one.name: one for one in ALL if one.name in (SIDECAR, PLAIN_BUILD, "litellm")}
+    parser.add_argument("name", choices=known)
+    parser.add_argument("kind", choices=_KINDS, nargs="?", default="calls")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        _profile(known[arguments.name], arguments.kind, Path(folder))
 
 
 if __name__ == "__main__":
-    known = {one.name: one for one in ALL if one.name in ("sidecar", "litellm")}
-    if len(sys.argv) < 2 or sys.argv[1] not in known:
-        raise SystemExit(f"{__doc__}\nNAME is one of: {', '.join(known)}")
-    with tempfile.TemporaryDirectory(prefix="bench-") as made:
-        _profile(known[sys.argv[1]], sys.argv[2] if len(sys.argv) > 2 else "calls", Path(made))
+    main()

@@ -12,8 +12,15 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench.contenders import DIRECT, REFERENCE, SIDECAR
-from bench.results import MEASURES, Rounds, others, ratio, raw
+from bench.contenders import (
+    DIRECT,
+    PLAIN_BUILD,
+    PLAIN_PYTHON,
+    REFERENCE,
+    SIDECAR,
+    SIDECAR_PYTHON,
+)
+from bench.results import MEASURES, Measure, Rounds, others, ratio, raw
 
 _END: Final = "<!-- end -->"
 _QUIET: Final = 0.05  # share of the proxy's core that others may use
@@ -52,15 +59,31 @@ def _ratios(rounds: Rounds, names: Sequence[str]) -> str:
     columns = [name for name in names if name not in (DIRECT, REFERENCE)]
     rows = []
     for measure in MEASURES:
-        found = {name: ratio(measure, name, rounds) for name in columns}
-        cells = []
-        for name, value in found.items():
+        cells = [_aim(measure)]
+        for name in columns:
+            value = ratio(measure, name, rounds)
             cell = "-" if value is None else f"{value.median:.2f}"
             if value is not None and name == SIDECAR:
                 cell = f"**{cell}** ({value.low:.2f}-{value.high:.2f})"
             cells.append(cell)
         rows.append([measure.label, *cells])
-    return table(["Envoy = 1", *columns], rows)
+    return table(["Envoy = 1", "aim", *columns], rows)
+
+
+def summary(rounds: Rounds) -> str:
+    """What is aimed at, and what is reached, as Markdown."""
+    rows = []
+    for measure in MEASURES:
+        reached = ratio(measure, SIDECAR, rounds)
+        if measure.aim is not None and reached is not None:
+            values = (raw(measure, name, rounds) for name in (SIDECAR, REFERENCE))
+            cells = [f"{value:,.{measure.digits}f} {measure.unit}" for value in values if value]
+            rows.append([measure.label, *cells, _aim(measure), f"**{reached.median:.2f}**"])
+    return table(["", SIDECAR, REFERENCE, "aim", "ratio"], rows)
+
+
+def _aim(measure: Measure) -> str:
+    return "" if measure.aim is None else f"{measure.aim:.2f}"
 
 
 def _raw(rounds: Rounds, names: Sequence[str]) -> str:
@@ -87,11 +110,10 @@ def machine() -> str:
     """The processor, the kernel, and the sidecar's Python."""
     kernel = ".".join(platform.release().split(".")[:2])
     cores = f"{os.cpu_count()} cores of an {_cpu_model()}"
-    return f"{cores}, Linux {kernel}, sidecar on {_sidecar_python()}"
+    return f"{cores}, Linux {kernel}, sidecar on {_python(SIDECAR_PYTHON)}"
 
 
-def _sidecar_python() -> str:
-    python = Path(__file__).parents[1] / ".build" / "sidecar-venv" / "bin" / "python"
+def _python(python: Path) -> str:
     try:
         done = subprocess.run([python, "-V"], capture_output=True, text=True, check=False)
     except OSError:
@@ -106,6 +128,8 @@ def _cpu_model() -> str:
 
 def version_of(name: str) -> str | None:
     """Name and version of a peer; None for what is no peer."""
+    if name == PLAIN_BUILD:
+        return f"{name} a plain build of {_python(PLAIN_PYTHON)}"
     try:
         if name in ("nginx", "haproxy"):
             done = subprocess.run([name, "-v"], capture_output=True, text=True, check=False)

@@ -16,7 +16,7 @@ from typing import Final, cast
 
 import uvloop
 
-from bench import messages
+from bench import messages, provider
 from bench.load import percentile
 
 _STAMP: Final = re.compile(re.escape(messages.STAMP_MARK) + rb"(\d+) ")
@@ -28,7 +28,8 @@ class Record:
     """What all connections saw together."""
 
     def __init__(self, connections: int, calls: int, host: str, steps: bool) -> None:
-        self.request = messages.request(host, stream=True, steps=steps)
+        marks = (messages.STREAM_MARK, messages.STEPS_MARK)[: 1 + steps]
+        self.request = provider.requests(host, messages.body(*marks))
         self.calls = calls
         self.left = connections * calls
         self.delays: list[int] = []  # nanoseconds
@@ -56,7 +57,7 @@ class Client(asyncio.Protocol):
 
     def send(self) -> None:
         """Ask for the next stream."""
-        self.transport.write(self.record.request)
+        self.transport.write(self.record.request())
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic_ns()

@@ -1,15 +1,18 @@
-"""The servers behind the proxies: canned bytes, the least parsing that is still correct.
+"""The servers behind the proxies: canned bodies, the least parsing that is still correct.
 
-`python -m bench.upstream COUNT CHUNKS INTERVAL` listens on COUNT loopback ports, prints them on one
-line, and serves until it is ended. A call whose body says `"stream":true` gets CHUNKS chunks, one
-each INTERVAL seconds, each carrying the monotonic time at which it was written. If it says
-`"steps":true` too, all such streams get their chunks at the same time.
+`python -m bench.upstream COUNT CHUNKS INTERVAL [PEM]` listens on COUNT loopback ports, with the
+certificate PEM on as many more that speak TLS, prints them on one line, and serves until it is
+ended. Reply heads are as a provider's, each of them new, unless the call's body says
+`"plain":true`. If it says `"close":true`, the connection closes after the reply. If it says
+`"stream":true`, the reply has CHUNKS chunks, one each INTERVAL seconds, each with the monotonic
+time at which it was written; with `"steps":true` too, all such streams get theirs at the same time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import ssl
 import sys
 import time
 from functools import partial
@@ -17,16 +20,10 @@ from typing import Final, cast
 
 import uvloop
 
-from bench import messages
+from bench import messages, provider
 from bench.pacer import Pacer
 
 _HEAD_END: Final = b"\r\n\r\n"
-_REPLY: Final = messages.reply()
-# Routers ask what a worker serves before they send it calls.
-_ABOUT: Final = messages.reply(
-    b'{"object":"list","data":[{"id":"%b","object":"model"}],"model_path":"%b","status":"ready"}'
-    % (messages.MODEL.encode(), messages.MODEL.encode())
-)
 _MEBIBYTE: Final = memoryview(bytes(2**20))
 _LARGE: Final = f"GET {messages.LARGE_PATH} ".encode()
 
@@ -42,9 +39,10 @@ def _content_length(data: bytes, end: int) -> int:
 class Server(asyncio.Protocol):
     """One connection. Assumes what holds here: no pipelining, bodies with Content-Length."""
 
-    __slots__ = ("chunks", "even", "left", "pending", "steps", "transport")
+    __slots__ = ("chunks", "even", "heads", "left", "pending", "steps", "transport")
 
-    def __init__(self, chunks: int, even: Pacer, steps: Pacer) -> None:
+    def __init__(self, heads: provider.Heads, chunks: int, even: Pacer, steps: Pacer) -> None:
+        self.heads = heads
         self.chunks = chunks
         self.even = even
         self.steps = steps
@@ -64,13 +62,18 @@ class Server(asyncio.Protocol):
         self.pending = b""
         if data.startswith(b"GET "):
             self._get(data)
+        elif data.find(messages.PLAIN_MARK, end) > 0:
+            self.transport.write(messages.PLAIN_REPLY)
         elif data.find(messages.STREAM_MARK, end) > 0:
-            self.transport.write(messages.STREAM_HEAD)
+            self.transport.write(self.heads.make() + messages.STREAM_REPLY)
             self.left = self.chunks
             stepped = data.find(messages.STEPS_MARK, end) > 0
             (self.steps if stepped else self.even).add(self._send_chunk)
+        elif data.find(messages.CLOSE_MARK, end) > 0:
+            self.transport.write(self.heads.make(b"close") + messages.REPLY)
+            self.transport.close()
         else:
-            self.transport.write(_REPLY)
+            self.transport.write(self.heads.make() + messages.REPLY)
 
     def _get(self, data: bytes) -> None:
         if data.startswith(_LARGE):
@@ -78,7 +81,7 @@ class Server(asyncio.Protocol):
             # The same mebibyte again and again: nothing to read, nothing to copy but in the kernel.
             self.transport.writelines([_MEBIBYTE] * (messages.LARGE_BYTES // len(_MEBIBYTE)))
         else:
-            self.transport.write(_ABOUT)
+            self.transport.write(messages.ABOUT)
 
     def _send_chunk(self) -> bool:
         """Send the stream's next chunk, or its end; return whether there is more."""
@@ -92,14 +95,23 @@ class Server(asyncio.Protocol):
         return True
 
 
-async def _serve(count: int, chunks: int, interval: float) -> None:
+async def _serve(count: int, chunks: int, interval: float, pem: str | None) -> None:
     loop = asyncio.get_running_loop()
-    make = partial(Server, chunks, Pacer(interval), Pacer(interval, 1))
-    servers = [await loop.create_server(make, "127.0.0.1", 0, backlog=1024) for _ in range(count)]
+    make = partial(Server, provider.Heads(), chunks, Pacer(interval), Pacer(interval, 1))
+    contexts: list[ssl.SSLContext | None] = [None] * count
+    if pem is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem)
+        contexts += [context] * count
+    servers = [
+        await loop.create_server(make, "127.0.0.1", 0, backlog=1024, ssl=context)
+        for context in contexts
+    ]
     print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 if __name__ == "__main__":
-    gc.disable()  # nothing here makes cycles, and a pause would count as a proxy's
-    uvloop.run(_serve(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+    gc.disable()  # what is made here goes without it, and a pause would count as a proxy's
+    count, chunks, interval, *pem = sys.argv[1:]
+    uvloop.run(_serve(int(count), int(chunks), float(interval), pem[0] if pem else None))

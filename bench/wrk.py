@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from bench import messages
+from bench import messages, provider
 from bench.load import LoadError, run
 
-# The request is made once; only the summary runs Lua.
+PROVIDER: Final = "provider"
+"""Heads of an SDK and of a provider, new in each call."""
+PLAIN: Final = "plain"
+"""Small heads, the same in each call."""
+CLOSING: Final = "closing"
+"""As a provider's, each on a new connection to the endpoint."""
+
+Scripts = Mapping[str, Path]
+
+# Heads are joined from strings: wrk's own `format` would walk a table in each call.
 _SCRIPT: Final = """
-wrk.method = "POST"
-wrk.body = %s
-%s
+local random, format = math.random, string.format
+local function hex(digits)
+  return format(("%%04x"):rep(digits / 4), random(0, 65535), random(0, 65535), random(0, 65535),
+    random(0, 65535), random(0, 65535), random(0, 65535), random(0, 65535), random(0, 65535))
+end
+local body = %s
+local host
+function init()
+  math.randomseed(os.time())
+  host = wrk.host .. ":" .. wrk.port
+end
+function request()
+  return %s
+end
 function done(summary, latency)
   local e = summary.errors
   print(string.format(
@@ -24,16 +46,29 @@ end
 """
 
 
-def write_script(folder: Path) -> Path:
-    """Write the Lua script that makes our call; JSON strings are Lua strings here."""
-    headers = "\n".join(
-        f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}"
-        for name, value in messages.HEADERS.items()
-    )
-    script = folder / "calls.lua"
-    body = json.dumps(messages.body(stream=False).decode())
-    script.write_text(_SCRIPT % (body, headers), "utf-8")
-    return script
+def write_scripts(folder: Path) -> Scripts:
+    """Write a Lua script for each kind of traffic."""
+    kinds = {
+        PROVIDER: _script(provider.HEADERS, messages.body()),
+        PLAIN: _script(messages.HEADERS, messages.body(messages.PLAIN_MARK)),
+        CLOSING: _script(provider.HEADERS, messages.body(messages.CLOSE_MARK)),
+    }
+    for name, text in kinds.items():
+        (folder / f"{name}.lua").write_text(text, "utf-8")
+    return {name: folder / f"{name}.lua" for name in kinds}
+
+
+def _script(headers: Mapping[str, str], content: bytes) -> str:
+    head = "\r\n".join(messages.request_lines(headers, "{host}", content)) + "\r\n\r\n"
+    # JSON strings are Lua strings here.
+    parts = []
+    for part in re.split(r"(\{\w+\})", head):
+        name = part[1:-1]
+        if not part.startswith("{"):
+            parts.append(json.dumps(part))
+        else:
+            parts.append("host" if name == "host" else f"hex({provider.HEX[name]})")
+    return _SCRIPT % (json.dumps(content.decode()), " .. ".join([*parts, "body"]))
 
 
 def saturate(script: Path, port: int, connections: int, seconds: int) -> dict[str, float]:

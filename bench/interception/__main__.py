@@ -15,11 +15,9 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from bench import contenders, report
+from bench.fleet import certificates
 from bench.load import run_module
 from bench.process import LOAD_CORE, Process
-
-_ROOT: Final = Path(__file__).resolve().parents[2]
-_PYTHON: Final = _ROOT / ".build" / "sidecar-venv" / "bin" / "python"
 
 
 class Row(NamedTuple):
@@ -69,13 +67,12 @@ def main() -> None:
     text = _table(found)
     print(f"\n{text}")
     if arguments.write:
-        report.write(_ROOT / "docs" / "benchmarks.md", "bench.interception", text)
+        report.write(contenders.ROOT / "docs" / "benchmarks.md", "bench.interception", text)
 
 
 @contextmanager
 def _origin(folder: Path) -> Iterator[Setup]:
-    made = [str(_PYTHON), "-m", "bench.interception.identity", str(folder)]
-    subprocess.run(made, check=True, cwd=_ROOT)
+    certificates(folder)
     (folder / "leaf.pem").write_bytes((folder / "llm.bench.pem").read_bytes())
     command = ["taskset", "-c", str(LOAD_CORE), sys.executable, "-m", "bench.interception.origin"]
     with subprocess.Popen(
@@ -128,7 +125,7 @@ def _memory(process: Process, port: int, target: str) -> float:
 
 def _command(program: str, place: contenders.Place) -> list[str]:
     if program == "sidecar":
-        return [contenders.sidecar_binary(), "run", "-c", str(place.config("intercept.yaml"))]
+        return contenders.sidecar(place, "intercept.yaml")
     if program == "haproxy":
         tool = contenders.tool("haproxy")
         return [tool, "-db", "-f", str(place.config("haproxy-tcp.cfg"))]

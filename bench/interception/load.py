@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import uvloop
 
-from bench import messages
+from bench import messages, provider
 from bench.load import percentile
 
 _CONNECTIONS: Final = 32
@@ -45,7 +45,7 @@ async def _connect(port: int, target: str) -> socket.socket:
 async def calls(port: int, target: str, ca: str) -> dict[str, float]:
     """Calls over TLS on connections that are kept, as many at once as there are connections."""
     context = ssl.create_default_context(cafile=ca)
-    request = messages.request("llm.bench")
+    request = provider.requests("llm.bench", messages.body())
     latencies: list[float] = []
     left = _CALLS
 
@@ -54,7 +54,7 @@ async def calls(port: int, target: str, ca: str) -> dict[str, float]:
         while left > 0:
             left -= 1
             begin = time.perf_counter()
-            writer.write(request)
+            writer.write(request())
             head = await reader.readuntil(b"\r\n\r\n")
             size = int(head.lower().split(b"content-length: ")[1].split(b"\r")[0])
             await reader.readexactly(size)
@@ -82,13 +82,13 @@ async def calls(port: int, target: str, ca: str) -> dict[str, float]:
 async def handshakes(port: int, target: str, ca: str) -> dict[str, float]:
     """Connections over TLS, each for one call."""
     context = ssl.create_default_context(cafile=ca)
-    request = messages.request("llm.bench")
+    request = provider.requests("llm.bench", messages.body())
     begin = time.perf_counter()
     for _ in range(500):
         reader, writer = await asyncio.open_connection(
             sock=await _connect(port, target), ssl=context, server_hostname="llm.bench"
         )
-        writer.write(request)
+        writer.write(request())
         await reader.readuntil(b"\r\n\r\n")
         writer.transport.abort()
     return {"count": 500, "seconds": time.perf_counter() - begin}

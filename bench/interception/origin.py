@@ -1,6 +1,6 @@
 """The servers behind: `python -m bench.interception.origin PEM` prints three ports, and serves.
 
-TLS with canned replies; the same without TLS, for large replies; an echo.
+TLS with a provider's replies; the same without TLS, for large replies; an echo.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import cast
 import uvloop
 
 from bench.pacer import Pacer
+from bench.provider import Heads
 from bench.upstream import Server
 
 
@@ -30,10 +31,10 @@ async def _serve(pem: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     loop = asyncio.get_running_loop()
-    pacer = Pacer(1.0)
+    heads, pacer = Heads(), Pacer(1.0)
 
     def canned() -> Server:
-        return Server(1, pacer, pacer)
+        return Server(heads, 1, pacer, pacer)
 
     servers = [
         await loop.create_server(canned, "127.0.0.1", 0, ssl=context, backlog=4096),

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import aiohttp
 
-from bench import messages
+from bench import messages, provider
 
 Send = Callable[[int], Awaitable[str]]
 """Makes the n-th call; the answer is why it failed, or nothing."""
@@ -31,11 +31,11 @@ class Client:
     def __init__(self, urls: Sequence[str], expected: bytes, timeout: float) -> None:
         self._targets = [url + messages.PATH for url in urls]
         self._expected = expected
-        self._body = messages.body(stream=False)
+        self._body = messages.body()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=timeout),
-            headers=messages.HEADERS,
+            headers=provider.SDK,
         )
 
     async def __aenter__(self) -> Client:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from bench import messages
-from bench.contenders import sidecar_binary
+from bench import messages, provider
+from bench.contenders import SIDECAR_PYTHON
 from bench.process import LOAD_CORE, Process
 
 _START_WITHIN: Final = 10.0
@@ -23,7 +23,7 @@ class Fleet:
 
     def __init__(self, count: int, folder: Path) -> None:
         self._log = folder / "fleet.log"
-        command = [sidecar_binary(), "simulate", "--json", "--port", "0"]
+        command = [str(SIDECAR_PYTHON), "-m", "sidecar", "simulate", "--json", "--port", "0"]
         self._process = Process(
             [*command, "--endpoints", str(count)], self._log, LOAD_CORE, {"PYTHONUNBUFFERED": "1"}
         )
@@ -56,8 +56,8 @@ class Fleet:
 
     def reply(self) -> bytes:
         """The body that a faultless endpoint answers the benchmark's call with."""
-        body = messages.body(stream=False)
-        return _fetch(f"{self.urls[0]}{messages.PATH}", body, messages.HEADERS)
+        body = messages.body()
+        return _fetch(f"{self.urls[0]}{messages.PATH}", body, provider.SDK)
 
     def _started(self, count: int) -> list[str]:
         deadline = time.monotonic() + _START_WITHIN

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +17,8 @@ from bench.contenders import (
     Contender,
     Place,
     free_port,
-    wait_ready,
+    started,
 )
-from bench.process import Process
 from bench.resilience.client import Client, Outcome, Send, drive
 from bench.resilience.fleet import Fleet
 from bench.resilience.summary import Run
@@ -57,9 +55,7 @@ def _started(contender: Contender, fleet: Fleet, folder: Path) -> Iterator[list[
         yield fleet.urls
         return
     place = Place(folder, free_port(), fleet.ports, CONFIGS)
-    begin = time.perf_counter()
-    with Process(contender.command(place), folder / "log") as process:
-        wait_ready(contender, process, place.port, begin)
+    with started(contender, place):
         yield [f"http://127.0.0.1:{place.port}"]
 
 

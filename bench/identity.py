@@ -1,7 +1,6 @@
-"""A CA and two leaves of it, for whoever terminates TLS.
+"""Certificates for whoever terminates TLS, made for one run.
 
-`python -m bench.interception.identity DIR`, run by the sidecar's Python, which has what makes
-certificates. The clients trust the same CA.
+`python -m bench.identity DIR`, run by the sidecar's Python, which has what makes certificates.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from sidecar.ca.authority import open_authority
 
 
 def main(folder: Path) -> None:
-    """Put `ca.pem`, `ca.crt` and `leaf.pem` (for localhost and llm.bench) into *folder*."""
+    """Put a CA, `ca.crt`, and of it `localhost.pem` and `llm.bench.pem` into *folder*."""
     authority = open_authority(folder)
     for host in ("localhost", "llm.bench"):
         (folder / f"{host}.pem").write_bytes(authority.identity(host))
