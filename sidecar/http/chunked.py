@@ -20,6 +20,8 @@ _SIZE_LINE: Final = re.compile(
 ).match
 _BEGINNING: Final = re.compile(rb"(?:[0-9A-Fa-f]{1,16}+(?:;[^\r\n]*+)?+\r?+)?+").fullmatch
 """May become a size line."""
+_LARGE: Final = 4096
+"""Bytes. Smaller pieces are joined: to deliver each would take longer than the copy."""
 _SHORT: Final = 32
 """Bytes of a size line that are looked at before its end: an extension may be long."""
 _END: Final = b"\r\n\r\n"
@@ -82,10 +84,14 @@ class Chunked:
         try:
             end = self._read(data, at, found)
         finally:
-            if found:
-                self._sink.on_body(found[0] if len(found) == 1 else b"".join(found))
+            size = sum(map(len, found))
+            if size < _LARGE * len(found) and len(found) > 1:
+                self._sink.on_body(b"".join(found))
+            else:
+                for part in found:
+                    self._sink.on_body(part)
         unread = 0 if self.ended else len(data) - end
-        self._bound(end - at - sum(map(len, found)) - 16 * len(found), unread)
+        self._bound(end - at - size - 16 * len(found), unread)
         if unread:
             self._held += data[end:]
         return end + unread + shift
