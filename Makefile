@@ -41,8 +41,9 @@ bench: ## Compare with Envoy, HAProxy, nginx, sglang-router and LiteLLM in one r
 bench-resilience: ## Compare with no proxy and with Envoy on a faulty fleet
 	@bench/resilience/run
 
-docs: $(VENV)/.dev ## Write docs/configuration.md and the chart's README and schema anew
+docs: $(VENV)/.dev ## Write docs/configuration.md, docs/states.md and the chart's README and schema anew
 	@$(BIN)/python -m sidecar.config.reference > docs/configuration.md
+	@$(BIN)/python -m sidecar.listen.states > docs/states.md
 	@$(BIN)/python -m charts.generate
 
 lock: ## Resolve the dependencies anew, with hashes

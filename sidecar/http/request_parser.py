@@ -1,9 +1,5 @@
 """The requests of one connection: bytes in, message events out, split anywhere.
 
-    START --- a byte of a head ---> HEAD --- its empty line ---> START (no body), BODY, CHUNKS, RAW
-    BODY, CHUNKS --- the body's end ---> START
-    any --- the last request is complete, or `close` ---> CLOSED
-
 One request is parsed at a time: see `RequestParser.feed`. Sizes are exact when a head ends; while
 it is unfinished they are checked after each read, so that what is held may pass them by one read.
 """
@@ -11,7 +7,6 @@ it is unfinished they are checked after each read, so that what is held may pass
 from __future__ import annotations
 
 import re
-from enum import Enum
 from typing import Any, Final, cast
 
 from sidecar.errors import BadMessage
@@ -19,6 +14,7 @@ from sidecar.http.chunked import BadChunks, Chunked
 from sidecar.http.head import METHODS, bare_lf, first_word, read_request, read_request_line
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import CHUNKED, RequestHead, RequestSink
+from sidecar.http.states import State, moves
 
 _END: Final = b"\r\n\r\n"
 _LINE_ENDS: Final = (b"\r", b"\n")
@@ -27,7 +23,7 @@ _EMPTY_LINES: Final = b"\r\n" * 8
 """Clients that send one too many after a body are known; none sends more than a few."""
 
 
-class State(Enum):
+class RequestState(State):
     """What the next byte belongs to."""
 
     START = "a request, or an empty line before one"
@@ -38,11 +34,36 @@ class State(Enum):
     CLOSED = "nothing that is read"
 
 
+moves(
+    {
+        RequestState.START: (
+            RequestState.START,  # a whole request in one read
+            RequestState.HEAD,
+            RequestState.BODY,
+            RequestState.CHUNKS,
+            RequestState.RAW,
+            RequestState.CLOSED,
+        ),
+        RequestState.HEAD: (
+            RequestState.START,
+            RequestState.BODY,
+            RequestState.CHUNKS,
+            RequestState.RAW,
+            RequestState.CLOSED,
+        ),
+        RequestState.BODY: (RequestState.START, RequestState.CLOSED),
+        RequestState.CHUNKS: (RequestState.START, RequestState.CLOSED),
+        RequestState.RAW: (RequestState.CLOSED,),
+        RequestState.CLOSED: (),
+    }
+)
+
+
 class RequestParser:
     """Parses the requests of one connection into *sink*, one at a time."""
 
     def __init__(self, sink: RequestSink, limits: HeadLimits) -> None:
-        self.state = State.START
+        self.state: RequestState = RequestState.START
         self.sink = sink
         self.unfinished: RequestHead | None = None
         """What is known of the request that is being received."""
@@ -64,7 +85,7 @@ class RequestParser:
     @property
     def begun(self) -> bool:
         """Whether a head is being received. An empty line before it is its beginning."""
-        return self.state is State.HEAD or self._empty_lines > 0
+        return self.state is RequestState.HEAD or self._empty_lines > 0
 
     def feed(self, data: bytes, at: int = 0) -> int:
         """Parse *data* from *at* to the end of one request; return the position behind it.
@@ -74,23 +95,24 @@ class RequestParser:
         for what must not be forwarded; then feed no more.
         """
         state = self.state
-        if state is State.START:
+        if state is RequestState.START:
             if self._empty_lines or data[at : at + 1] in _LINE_ENDS:
                 at = self._skip_empty_lines(data, at)
             return self._feed_head(data, at) if at < len(data) else at
-        if state is State.HEAD:
+        if state is RequestState.HEAD:
             return self._feed_head(data, at)
-        if state is State.BODY:
+        if state is RequestState.BODY:
             return self._feed_body(data, at)
-        if state is State.CHUNKS:
+        if state is RequestState.CHUNKS:
             return self._feed_chunks(data, at)
-        if state is State.RAW:
+        if state is RequestState.RAW:
             self.sink.on_body(data[at:])
         return len(data)  # CLOSED: nothing after a request that asked to close (RFC 9112, 9.6)
 
     def close(self) -> None:
         """Let go of what refers back to this parser, so that no cycle waits for the collector."""
-        self.state = State.CLOSED
+        if self.state is not RequestState.CLOSED:
+            self.state = self.state.to(RequestState.CLOSED)
         self.sink = cast("Any", None)
         if self._chunks is not None:
             self._chunks.close()
@@ -121,7 +143,8 @@ class RequestParser:
         if end >= 0:
             self._held = bytearray()
             return self._take_head(bytes(held[:end]), data, at + end + 4 - before)
-        self.state = State.HEAD
+        if self.state is not RequestState.HEAD:
+            self.state = self.state.to(RequestState.HEAD)
         self._check_unfinished(before)
         return len(data)
 
@@ -165,7 +188,7 @@ class RequestParser:
         self._last = not head.keep_alive
         size = head.body
         if head.upgrade:
-            self.state = State.RAW
+            self.state = self.state.to(RequestState.RAW)
             self.sink.on_request(head)
             if at < len(data):
                 self.sink.on_body(data[at:])
@@ -176,10 +199,10 @@ class RequestParser:
             return self._position(data, at + size)
         self.sink.on_request(head)
         if size == CHUNKED:
-            self.state, self._chunks = State.CHUNKS, Chunked(self)
+            self.state, self._chunks = self.state.to(RequestState.CHUNKS), Chunked(self)
             self._read = 0
             return self._feed_chunks(data, at)
-        self.state, self._left = State.BODY, size
+        self.state, self._left = self.state.to(RequestState.BODY), size
         return self._feed_body(data, at)
 
     # -- the body --
@@ -221,9 +244,9 @@ class RequestParser:
         self.sink.on_body(data)
 
     def _end(self) -> None:
-        self.state = State.CLOSED if self._last else State.START
+        self.state = self.state.to(RequestState.CLOSED if self._last else RequestState.START)
         self.unfinished = None
 
     def _position(self, data: bytes, end: int) -> int:
         """How far *data* was taken, where a request ended at *end*."""
-        return len(data) if self.state is State.CLOSED else end
+        return len(data) if self.state is RequestState.CLOSED else end

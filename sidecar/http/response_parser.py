@@ -1,14 +1,7 @@
-"""The responses of one connection: bytes in, message events out, split anywhere.
-
-IDLE --- `expect` ---> HEAD --- a 1xx ---> HEAD
-HEAD --- its empty line ---> IDLE (no body), BODY, CHUNKS, UNTIL_CLOSE, RAW
-BODY, CHUNKS --- the body's end ---> IDLE
-UNTIL_CLOSE --- `end_of_stream` ---> IDLE
-"""
+"""The responses of one connection: bytes in, message events out, split anywhere."""
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Any, Final, cast
 
 from sidecar.errors import BadReply
@@ -18,12 +11,13 @@ from sidecar.http.head import bare_lf, read_response
 from sidecar.http.limits import REPLY_LIMITS
 from sidecar.http.message import CHUNKED, UNTIL_CLOSE, ResponseHead, ResponseSink
 from sidecar.http.semantics import switches_protocols
+from sidecar.http.states import State, moves
 
 _END: Final = b"\r\n\r\n"
 _BEGINS: Final = b"HTTP/1."
 
 
-class State(Enum):
+class ResponseState(State):
     """What the next byte belongs to."""
 
     IDLE = "nothing: no request was sent"
@@ -34,11 +28,29 @@ class State(Enum):
     RAW = "a connection that switched protocols"
 
 
+moves(
+    {
+        ResponseState.IDLE: (ResponseState.HEAD,),
+        ResponseState.HEAD: (
+            ResponseState.IDLE,  # a whole response in one read
+            ResponseState.BODY,
+            ResponseState.CHUNKS,
+            ResponseState.UNTIL_CLOSE,
+            ResponseState.RAW,
+        ),
+        ResponseState.BODY: (ResponseState.IDLE,),
+        ResponseState.CHUNKS: (ResponseState.IDLE,),
+        ResponseState.UNTIL_CLOSE: (ResponseState.IDLE,),
+        ResponseState.RAW: (),
+    }
+)
+
+
 class ResponseParser:
     """Parses the responses of one connection into *sink*."""
 
     def __init__(self, sink: ResponseSink) -> None:
-        self.state = State.IDLE
+        self.state: ResponseState = ResponseState.IDLE
         self.sink = sink
         self.between_chunks = False
         """What comes next is a chunk's size line: what is a `plain_chunk` need not be fed."""
@@ -60,27 +72,27 @@ class ResponseParser:
         """A request with *method* was sent: the response in the reads from now on answers it."""
         self._to_head = method == b"HEAD"
         self._to_upgrade = upgrade
-        self.state = State.HEAD
+        self.state = self.state.to(ResponseState.HEAD)
 
     def feed(self, data: bytes) -> None:
         """Parse *data*. Raise BadReply for what must not be forwarded; then feed no more."""
         state, at, complete = self.state, 0, self._complete
-        if state is State.CHUNKS:
+        if state is ResponseState.CHUNKS:
             at = self._feed_chunks(data, at)
-        elif state is State.BODY:
+        elif state is ResponseState.BODY:
             at = self._feed_body(data, at)
-        elif state is State.UNTIL_CLOSE or state is State.RAW:
+        elif state is ResponseState.UNTIL_CLOSE or state is ResponseState.RAW:
             self.sink.on_body(data)
             return
         # What is left behind a reply can't be the next one, even if that is waited for by now.
-        while at < len(data) and self.state is State.HEAD and self._complete == complete:
+        while at < len(data) and self.state is ResponseState.HEAD and self._complete == complete:
             at = self._feed_head(data, at)
         if at < len(data) and not self._last:
             raise BadReply("the server sent bytes that answer nothing")
 
     def end_of_stream(self) -> bool:
         """The server closed its side. True when that completes the response."""
-        if self.state is State.UNTIL_CLOSE:
+        if self.state is ResponseState.UNTIL_CLOSE:
             self._finish([])
             return True
         return False
@@ -121,20 +133,20 @@ class ResponseParser:
         self._last = not head.keep_alive
         size = head.body
         if 0 <= size <= len(data) - at:
-            self.state = State.IDLE
+            self.state = self.state.to(ResponseState.IDLE)
             self._complete += 1
             self.sink.on_whole_response(head, data[at : at + size])
             return at + size
         self.sink.on_response(head)
         if size == CHUNKED:
-            self.state, self._chunks = State.CHUNKS, Chunked(self.sink)
+            self.state, self._chunks = self.state.to(ResponseState.CHUNKS), Chunked(self.sink)
             return self._feed_chunks(data, at)
         if size == UNTIL_CLOSE:
-            self.state = State.UNTIL_CLOSE
+            self.state = self.state.to(ResponseState.UNTIL_CLOSE)
             if at < len(data):
                 self.sink.on_body(data[at:])
             return len(data)
-        self.state, self._left = State.BODY, size
+        self.state, self._left = self.state.to(ResponseState.BODY), size
         return self._feed_body(data, at)
 
     def _take_interim(self, head: ResponseHead, data: bytes, at: int) -> int:
@@ -143,7 +155,7 @@ class ResponseParser:
             return at
         if not (self._to_upgrade and switches_protocols(head)):
             raise BadReply("the server switched protocols unasked")
-        self.state = State.RAW
+        self.state = self.state.to(ResponseState.RAW)
         self.sink.on_response(head)
         if at < len(data):
             self.sink.on_body(data[at:])
@@ -175,6 +187,6 @@ class ResponseParser:
         return end
 
     def _finish(self, trailers: list[Header]) -> None:
-        self.state = State.IDLE
+        self.state = self.state.to(ResponseState.IDLE)
         self._complete += 1
         self.sink.on_response_end(trailers)

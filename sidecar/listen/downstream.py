@@ -1,8 +1,8 @@
 """One connection of the application's: requests in, replies out, in order.
 
-State: `_call` (the one being served), `_body` (its body, while that still comes) and `_unparsed`
-(bytes behind its request: a pipelined request stays bytes until its turn). Reading is paused while
-there are such bytes, and while `_blocks` holds a reason.
+What it does now is its `state` (`downstream_state.py`). Besides there is `_unparsed`: bytes behind
+the request that is served, since a pipelined request stays bytes until its turn. Reading is paused
+while there are such bytes, and while `_blocks` holds a reason.
 """
 
 from __future__ import annotations
@@ -17,6 +17,17 @@ from typing import TYPE_CHECKING, Final, cast
 from sidecar.errors import BadMessage, CallError, CutOff, LocalFailure, Overloaded
 from sidecar.http.message import Header, RequestHead
 from sidecar.http.request_parser import RequestParser
+from sidecar.listen.downstream_state import (
+    BODY,
+    CALL,
+    CLOSED,
+    CLOSING,
+    DEAF,
+    IDLE,
+    OVER,
+    REFUSED,
+    DownstreamState,
+)
 from sidecar.listen.refusal import refusal
 from sidecar.observe.shortage import note
 from sidecar.proxy.body import BODY_FULL, NO_MEMORY, UPSTREAM_FULL, RequestBody
@@ -45,6 +56,7 @@ class DownstreamConnection(asyncio.Protocol):
     """Made for each accepted connection."""
 
     def __init__(self, listener: Listener) -> None:
+        self.state: DownstreamState = IDLE
         self.listener = listener
         self.transport = cast("asyncio.Transport", None)
         self.peer = ""
@@ -64,11 +76,13 @@ class DownstreamConnection(asyncio.Protocol):
         self._at = 0
         """How much of `_unparsed` was parsed."""
         self._blocks = 0
-        self._refused = False
-        """What came can't be forwarded. No more is read, and the call under way is the last."""
-        self._closing = False
         self._ended = False
+        """The application sends no more."""
         self._lingering: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        serves = f", {self._call!r}" if self._call is not None else ""
+        return f"<DownstreamConnection {self.state.name} from {self.peer}{serves}>"
 
     # -- asyncio.Protocol --
 
@@ -84,7 +98,7 @@ class DownstreamConnection(asyncio.Protocol):
         elif not may_accept(transport.get_extra_info("socket").fileno()):
             note("listener", FULL)
             self._turn_away(LocalFailure(FULL))
-            self._closing = True
+            self._go(CLOSING)
             self.transport.close()  # at once: what lingers would keep its descriptor
 
     def _turn_away(self, error: CallError) -> None:
@@ -93,7 +107,7 @@ class DownstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse one request, or more of the body that is being received; keep what lies behind."""
-        if self._closing or self._refused:
+        if self.state in DEAF:
             return  # lingering: what still comes is read, so that our reply is not lost
         if self._unparsed or not self._may_parse():
             self._unparsed = self._unparsed[self._at :] + data
@@ -116,7 +130,7 @@ class DownstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The application has left: whatever is done for it ends now."""
-        self._closing = True
+        self._go(CLOSED)
         if self._lingering is not None:
             self._lingering.cancel()
         self._leave()
@@ -157,6 +171,8 @@ class DownstreamConnection(asyncio.Protocol):
         if self._body is not None:
             self._body.finish(trailers)
             self._body = None
+            if self.state is BODY:
+                self._go(CALL)
 
     def on_whole_request(self, head: RequestHead, body: bytes) -> None:
         """Head and body at once."""
@@ -167,7 +183,7 @@ class DownstreamConnection(asyncio.Protocol):
 
     def pause_reading(self, reason: int) -> None:
         """Take no more from the application, until every reason was taken back."""
-        if not self._blocks and not self._closing:
+        if not self._blocks and self.state not in OVER:
             self.transport.pause_reading()
         self._blocks |= reason
 
@@ -175,18 +191,19 @@ class DownstreamConnection(asyncio.Protocol):
         """Take *reason* back."""
         if self._blocks & reason:
             self._blocks &= ~reason
-            if not self._blocks and not self._closing:
+            if not self._blocks and self.state not in OVER:
                 self.transport.resume_reading()
 
     def finished(self, call: Call, now: float) -> None:
         """Go on to the next call, or close."""
         self._call = self._task = None
         self.since = now
-        if self._closing:
+        if self.state in OVER:
             return
-        if call.close or self._refused:
+        if call.close or self.state is REFUSED:
             self._close()
         else:
+            self._go(IDLE)
             self._next()
 
     # -- state of our own --
@@ -200,7 +217,7 @@ class DownstreamConnection(asyncio.Protocol):
     def receiving_head(self) -> bool:
         """Whether a head is due: it has begun, or nothing ever came on this connection."""
         due = self._parser.begun or not self.calls
-        return due and self._call is None and not self._closing
+        return due and self.state is IDLE
 
     @property
     def trust(self) -> Trust:
@@ -219,7 +236,7 @@ class DownstreamConnection(asyncio.Protocol):
         A pipelined request owns one, a held body owns one, and a call whose body streams owns that
         of a full send buffer upstream.
         """
-        if not self._blocks or self._closing or self._refused:
+        if not self._blocks or self.state in DEAF:
             return 0
         owned = _PIPELINED if self._unparsed else 0
         if self._body is not None:
@@ -250,7 +267,7 @@ class DownstreamConnection(asyncio.Protocol):
 
     def check_gone(self) -> None:
         """Notice that the application left while reading is paused, where no event tells."""
-        if not self._blocks or self._closing:
+        if not self._blocks or self.state in OVER:
             return
         sock = self.transport.get_extra_info("socket")
         if sock is None:  # TLS that was lost, of which we are told in the next step
@@ -260,6 +277,16 @@ class DownstreamConnection(asyncio.Protocol):
         poll.register(sock.fileno(), asked)
         if poll.poll(0) and not (self._call and self._tunnelling(self._call, quiet=True)):
             self.transport.abort()
+
+    def _go(self, state: DownstreamState) -> None:
+        self.state = self.state.to(state)
+
+    def _begin_to_close(self) -> bool:
+        """False where that was begun before."""
+        if self.state in OVER:
+            return False
+        self._go(CLOSING)
+        return True
 
     def _may_parse(self) -> bool:
         """Whether bytes that come belong to the call being served, or begin the next one now.
@@ -292,13 +319,14 @@ class DownstreamConnection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Go on with what came behind the last call, if anything did."""
-        if self._unparsed and not self._closing and self._may_parse():
+        if self._unparsed and self.state not in OVER and self._may_parse():
             self._parse(self._unparsed, self._at)
-        if self._ended and self._call is None and not self._closing:
+        if self._ended and self._call is None and self.state not in OVER:
             self._close()
 
     def _begin(self, call: Call) -> None:
         """Serve *call*, in a task of its own."""
+        self._go(CALL if self._body is None else BODY)
         self._call = call
         call.sink = ClientSink(call, self)
         self.calls += 1
@@ -315,7 +343,7 @@ class DownstreamConnection(asyncio.Protocol):
         Where they belong to a call that is being served, that call tells its caller.
         """
         self.listener.stats.refused[error.status] += 1
-        self._refused = True
+        self._go(REFUSED)
         self._unparsed = b""
         body, self._body = self._body, None
         if body is not None and self._call is not None:
@@ -357,7 +385,7 @@ class DownstreamConnection(asyncio.Protocol):
 
     def reset(self) -> None:
         """Close with a reset, once all that was written is sent."""
-        self._closing = True
+        self._begin_to_close()
         self._reset_at_close()
         self.transport.close()
         self._linger()
@@ -373,9 +401,8 @@ class DownstreamConnection(asyncio.Protocol):
         Closing both at once with input unread would make the kernel send a reset, which can eat a
         reply that is still on its way.
         """
-        if self._closing:
+        if not self._begin_to_close():
             return
-        self._closing = True
         if self._ended:  # nothing can be unread behind the end of the input
             self.transport.close()
         else:

@@ -1,7 +1,7 @@
 """One attempt's request sent, and its reply received, on one upstream connection.
 
-It moves through sending (the body still streams), waiting (for the head), receiving (the body) and
-over. Data flows by callbacks: no task wakes for a chunk. Its timers are in `timed.py`.
+What it does now is its `state` (`exchange_state.py`). Data flows by callbacks: no task wakes for a
+chunk. Its timers are in `timed.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,17 @@ from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.http.semantics import keep_alive_limit
 from sidecar.policy.timeouts import Timers, first_byte
 from sidecar.proxy.commit import BEGUN, HEAD, HELD, needed
+from sidecar.proxy.exchange_state import (
+    EARLY,
+    FINISHING,
+    NO_REPLY,
+    RECEIVING,
+    SENDING,
+    SETTLED,
+    TUNNEL,
+    WAITING,
+    ExchangeState,
+)
 from sidecar.proxy.halves import Halves
 from sidecar.proxy.interims import Interims
 from sidecar.proxy.timed import Timed
@@ -60,8 +71,6 @@ class Exchange(Timed):
     _upload: Upload | None = None
     """What is left of a large body that is held."""
     _passed = 0
-    settled = False
-    """Over: the connection is back in its pool, or closed."""
     _paused = False
     _waiter: asyncio.Future[None] | None = None
     _releases: Sequence[Callable[[], None]] = ()
@@ -75,6 +84,7 @@ class Exchange(Timed):
         timers: Timers,
         attempt: AttemptRecord,
     ) -> None:
+        self.state = SENDING
         self.call = call
         self.request = request
         self.attempt = attempt
@@ -85,6 +95,9 @@ class Exchange(Timed):
         self._held: list[bytes] = []
         self._size = 0
         """Bytes of the reply's body that are held."""
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.state.name} at {self.endpoint.name} of {self.call!r}>"
 
     def send(self) -> None:
         """Send the request: all of it in one write, or its head and then what comes of its body."""
@@ -132,13 +145,13 @@ class Exchange(Timed):
             self._upload = None
             self.connection.forget_early_reply()
             self._all_sent()
-            if self._answered:
+            if self.state is RECEIVING:
                 self._arm(self._timers.idle, "idle")
 
     def arrival(self) -> asyncio.Future[None]:
         """Done when what is needed of the reply is here (see `commit`), or `error` is set."""
         self._waiter = self.connection.pool.loop.create_future()
-        if self.error is not None or (self._answered and self._has_come()):
+        if self.error is not None or (self.state not in NO_REPLY and self._has_come()):
             self._waiter.set_result(None)
         return self._waiter
 
@@ -157,6 +170,7 @@ class Exchange(Timed):
         if self._relay is not None and self._phase != "first_byte":
             self.connection.take_chunk = self._relay.take
         if self.head.status == 101:
+            self._go(TUNNEL)
             self.tunnel, self._halves = self.connection.transport, Halves()
             self._phase = ""
             self.endpoint.stats.tunnels += 1
@@ -167,6 +181,11 @@ class Exchange(Timed):
             self._resume()
         else:
             self._pause()
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is over: the connection is back in its pool, or closed."""
+        return self.state is SETTLED
 
     @property
     def passed(self) -> int:
@@ -183,14 +202,14 @@ class Exchange(Timed):
 
     def on_settled(self, release: Callable[[], None]) -> None:
         """Call *release* when the reply is complete, or given up: now, if it is."""
-        if self.settled:
+        if self.state is SETTLED:
             release()
         else:
             self._releases = (*self._releases, release)
 
     def abandon(self) -> None:
         """Nobody wants the reply any more: close the connection at once, in whatever phase."""
-        if not self.settled:
+        if self.state is not SETTLED:
             self._settle()
             self.connection.abort()
 
@@ -203,14 +222,19 @@ class Exchange(Timed):
 
     # -- the request --
 
+    def _go(self, state: ExchangeState) -> None:
+        self.state = self.state.to(state)
+
     def _all_sent(self) -> None:
-        self._sent = True
-        if not self._answered:
+        if self.state is SENDING:
+            self._go(WAITING)
             self._arm(first_byte(self._timers), "first_byte")
+        elif self.state is EARLY:
+            self._go(RECEIVING)
 
     def send_body(self, data: bytes) -> None:
         """Pass on some of a body that streams, or of a tunnel."""
-        if self.settled:
+        if self.state is SETTLED:
             return
         self._last = time.monotonic()
         self.endpoint.stats.bytes_out += len(data)
@@ -219,7 +243,7 @@ class Exchange(Timed):
 
     def send_end(self, trailers: Sequence[Header]) -> None:
         """Pass on the end of a body that streams."""
-        if self.settled:
+        if self.state is SETTLED:
             return
         if chunked(self.call, self.request):
             self.connection.transport.write(end_of_body(self.request, trailers))
@@ -229,7 +253,7 @@ class Exchange(Timed):
 
     def half_close(self) -> None:
         """The application's side of a tunnel has ended."""
-        if self.settled:
+        if self.state is SETTLED:
             return
         if self._halves is None or not self._halves.end(self.connection.half_close):
             self.ended = True
@@ -259,16 +283,20 @@ class Exchange(Timed):
 
     def on_response(self, head: ResponseHead) -> None:
         """Take the head. Unless more is needed, it is also the endpoint's result."""
-        self.head = head
-        self._answered = True
+        self._head(head)
         self._needed = needed(self.call, self.request, head)
         if self._needed != BEGUN:
             self._judge()
 
+    def _head(self, head: ResponseHead) -> None:
+        self.head = head
+        self.attempt.status = head.status
+        self._go(EARLY if self.state is SENDING else RECEIVING)
+
     def _judge(self) -> None:
         now = time.monotonic()
         self._judged = True
-        self.attempt.status, self.attempt.head = self.head.status, now
+        self.attempt.head = now
         self._lease.answered(self.head, now)
 
     def on_body(self, data: bytes) -> None:
@@ -283,35 +311,39 @@ class Exchange(Timed):
 
     def on_whole_response(self, head: ResponseHead, body: bytes) -> None:
         """Take all of it at once."""
-        self.head = head
-        self._answered = self.ended = True
+        self._head(head)
+        self.ended = True
         self._judge()
         if body:
             self.on_body(body)
 
     def on_read(self) -> None:
         """Act on what one read brought: once, however many events it was."""
-        if self.ended and self._judged and self._sent and self._sink is None:  # as most are
+        state = self.state
+        if self.ended and self._judged and state is RECEIVING and self._sink is None:  # as most are
             self._settle_whole()
             self._wake()
             return
-        if self._answered and not self._judged and self._has_come():
+        if state in NO_REPLY:
+            return
+        if not self._judged and self._has_come():
             self._judge()
         if self.ended:
             self._let_go()
-        elif self._answered:
+        else:
             self._last = time.monotonic()
             if self._held and self._phase == "first_byte":
                 self._body_begins()
-        if self._answered:
-            self._pass_on()
+        self._pass_on()
 
     def _let_go(self) -> None:
         """The reply is whole."""
-        if self._sent:
+        if self.state is not EARLY:
             self._settle_whole()
         elif self._upload is not None:
             self.abandon()  # the server wants no more of the body
+        else:
+            self._go(FINISHING)
 
     def _pass_on(self) -> None:
         """Write what has come, or tell who waits that enough has."""
@@ -345,7 +377,7 @@ class Exchange(Timed):
 
     def on_lost(self, error: CallError) -> None:
         """The connection ended before the reply did."""
-        if self.tunnel is not None:
+        if self.state is TUNNEL:
             self.ended = True
         elif not self.ended:  # a whole reply stays one, whatever comes behind it
             self.error = error
@@ -365,7 +397,7 @@ class Exchange(Timed):
 
     def on_sink_writable(self, writable: bool) -> None:
         """Pass back-pressure on to the server."""
-        if self.settled:
+        if self.state is SETTLED:
             return
         if writable:
             self._last = time.monotonic()
@@ -375,12 +407,12 @@ class Exchange(Timed):
             self._pause()
 
     def _pause(self) -> None:
-        if not self._paused and not self.settled:
+        if not self._paused and self.state is not SETTLED:
             self._paused = True
             self.connection.transport.pause_reading()
 
     def _resume(self) -> None:
-        if self._paused and not self.settled:
+        if self._paused and self.state is not SETTLED:
             self._paused = False
             self.connection.transport.resume_reading()
 
@@ -393,7 +425,7 @@ class Exchange(Timed):
 
     def _settle_whole(self) -> None:
         """The reply is complete: the connection can serve the next call where both sides agree."""
-        if self.settled:
+        if self.state is SETTLED:
             return
         self._settle()
         head, connection = self.head, self.connection
@@ -402,19 +434,18 @@ class Exchange(Timed):
         connection.end(head.keep_alive and head.status != 101)
 
     def _settle(self) -> None:
-        if self.settled:
+        if self.state is SETTLED:
             return
         if self._paused:
             self._resume()
-        self.settled = True
+        self._go(SETTLED)
         self._upload = None
         if self.call.body.streamed:
             self.call.body.stop_streaming()
             self.call.body.resume()
-        status = self.head.status if self._answered else 0
         came = self.passed + self._size
         code = "" if self.error is None else self.error.code
-        self.endpoint.stats.end(status, code, came, self.tunnel is not None)
+        self.endpoint.stats.end(self.attempt.status, code, came, self.tunnel is not None)
         self.attempt.ended, self.attempt.error = time.monotonic(), code
         if self._sink is not None:
             self._sink.feeder = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.policy.timeouts import Timers, within
 from sidecar.proxy.backlog import unsent
+from sidecar.proxy.exchange_state import SENDING, UNSENT, ExchangeState
 from sidecar.proxy.overdue import overdue
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Timed:
     call: Call
     endpoint: Endpoint
     connection: UpstreamConnection
+    state: ExchangeState
     _timers: Timers
     _phase = ""
     """Names the timer that runs; nothing while none does."""
@@ -35,10 +37,6 @@ class Timed:
     """When something moved last."""
     _backlog = sys.maxsize
     """What the slow reader had not taken when we last looked."""
-    _sent = False
-    """The request is with the endpoint, as far as we know."""
-    _answered = False
-    """The reply's head is here."""
     _sink: Sink | None = None
     """Where the reply is written, once it is."""
     _relay: Relay | None = None
@@ -68,7 +66,7 @@ class Timed:
                 self._due,
                 self._limit,
                 self.endpoint.name,
-                sending=not self._answered and not self._sent and self.connection.writable,
+                sending=self.state is SENDING and self.connection.writable,
                 stalled=self._sink is not None and not self._sink.writable,
                 again=self._timers.first_byte is not None,  # who has waited 600 s waits no more
             )
@@ -85,7 +83,7 @@ class Timed:
 
     def _not_taken(self) -> int:
         """Bytes of what was written that whoever is slow has not taken."""
-        if not self._sent:
+        if self.state in UNSENT:
             return 0 if self.connection.writable else unsent(self.connection.transport)
         sink = self._sink
         return 0 if sink is None or sink.writable else sink.unsent()

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from sidecar.errors import TimedOut
 from sidecar.listen.downstream import DownstreamConnection
+from sidecar.listen.downstream_state import OVER
 from sidecar.policy.timeouts import Due
+from sidecar.proxy.exchange_state import UNSENT
 from sidecar.upstream.connect.connection import UpstreamConnection
 from sidecar.upstream.connect.pool import Pool
 from tests.listen.transports import HIGH, Transport
@@ -110,7 +112,7 @@ class Act:
                 transport.drains()
                 await turns()
                 connection: Any = transport.protocol
-                if connection.exchange is not None and connection.exchange._sent:
+                if connection.exchange is not None and connection.exchange.state not in UNSENT:
                     transport.breaks(ConnectionResetError("reset"))
             await turns()
 
@@ -158,7 +160,7 @@ def test_a_connection_is_read_when_its_calls_are_over(
             await act.ends()
             assert act.protocol.stray_pauses == 0
             assert all(each.reading or each.closing for each in act.upstream)
-            if not act.caller.closing and not act.protocol._closing:
+            if not act.caller.closing and act.protocol.state not in OVER:
                 assert not act.unsent
                 await act.next_call()
             act.closes()

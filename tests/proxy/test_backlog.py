@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from sidecar.listen.downstream import DownstreamConnection
+from sidecar.listen.downstream_state import DownstreamState
 from sidecar.proxy.backlog import unsent
 from sidecar.upstream.connect.early_reply import EarlyReply
 
@@ -33,7 +34,7 @@ def test_a_lost_connection_is_not_looked_at() -> None:
     connection = DownstreamConnection.__new__(DownstreamConnection)
     connection.transport = Lost()
     connection._blocks = 1
-    connection._closing = False
+    connection.state = DownstreamState.CALL
     connection.check_gone()
 
 

@@ -11,7 +11,7 @@ import pytest
 from sidecar.http.sse import Boundary
 from sidecar.proxy.relay import Relay
 from sidecar.upstream.connect.connection import UpstreamConnection
-from tests.sockets.peers import CHUNKED_OK, EVENTS, Peer, chunk, until
+from tests.sockets.peers import CHUNKED_OK, EVENTS, OK, Peer, chunk, until
 from tests.sockets.stage import Stage
 
 APART = 0.02
@@ -79,10 +79,12 @@ def test_they_never_go_to_the_call_before() -> None:
     pool = SimpleNamespace(release=lambda connection: None)
     exchange = SimpleNamespace(ended=False, on_response=lambda head: None, on_read=lambda: None)
     exchange.on_body = events.append
+    exchange.on_whole_response = lambda head, body: None
     connection = UpstreamConnection(cast("Any", pool))
     connection.connection_made(cast("Any", SimpleNamespace(get_extra_info=lambda name: None)))
     connection.begin(cast("Any", exchange), b"GET", False)
     connection.take_chunk = Relay(taken.append, Boundary()).take
+    connection.data_received(OK)
     connection.end(reusable=True)
     connection.begin(cast("Any", exchange), b"GET", False)
     connection.data_received(CHUNKED_OK + chunk(b"first"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sidecar.errors import BadMessage
 from sidecar.http.target import host_name
 from sidecar.listen.downstream import DownstreamConnection
+from sidecar.listen.downstream_state import OVER
 from sidecar.proxy.backlog import unsent
 
 if TYPE_CHECKING:
@@ -89,13 +90,13 @@ class TlsConnection(DownstreamConnection):
         """Tell how it ended: a client that leaves at once may not have liked our certificate."""
         if self._asked:
             self._witness.called()  # it trusted us up to now
-        elif not self._closing and time.monotonic() - self._agreed < _AT_ONCE:
+        elif self.state not in OVER and time.monotonic() - self._agreed < _AT_ONCE:
             self._witness.left(exc)
         super().connection_lost(exc)
 
     def cut_off(self) -> None:
         """Close at once; that is not the application's wish."""
-        self._closing = True
+        self._begin_to_close()
         super().cut_off()
 
     def reset(self) -> None:
@@ -103,7 +104,7 @@ class TlsConnection(DownstreamConnection):
 
         Without TLS's own farewell: it would make what came look whole (RFC 8446, section 6.1).
         """
-        self._closing = True
+        self._begin_to_close()
         self._break_off(empty=False)
 
     def _linger(self) -> None:
@@ -124,6 +125,5 @@ class TlsConnection(DownstreamConnection):
 
     def _close(self) -> None:
         """Say farewell once all is sent; the transport waits for the application's, for a while."""
-        if not self._closing:
-            self._closing = True
+        if self._begin_to_close():
             self.transport.close()
