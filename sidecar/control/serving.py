@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sidecar.config.model import AccessLog as AccessLogConfig
     from sidecar.config.model import Buffers, Config, Intercept
     from sidecar.config.model import Listener as ListenerConfig
-    from sidecar.listen.intercept.modes import Gates
+    from sidecar.listen.intercept.modes import InterceptingListeners
 
 _log: Final = logging.getLogger(__name__)
 _POLL: Final = 0.05
@@ -53,7 +53,7 @@ class Serving:
         stats.body_memory = self.body_memory
         self.registry = Registry(stats)
         self._keeper = Keeper()
-        self._gates: Gates | None = None
+        self._gates: InterceptingListeners | None = None
         self._told_of = 0
         """How few connections the limit of open files leaves, if that was said."""
         self._log_config: AccessLogConfig | None = None
@@ -154,9 +154,9 @@ class Serving:
             return Listener(entry, self, self.recorder, stats)
         # Late: what intercepts nothing need not know how.
         if self._gates is None:
-            from sidecar.listen.intercept.modes import Gates
+            from sidecar.listen.intercept.modes import InterceptingListeners
 
-            self._gates = Gates()
+            self._gates = InterceptingListeners()
         return self._gates.listener(entry, self, self.recorder, stats)
 
     async def _start_listeners(self, config: Config, snapshot: Snapshot) -> dict[str, Listener]:

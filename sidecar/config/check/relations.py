@@ -50,7 +50,7 @@ def _upstream(path: Path, upstream: Upstream) -> Iterator[Problem]:
         if place in seen:
             yield Problem((*path, "endpoints", index), "the same endpoint a second time")
         seen.add(place)
-    for where, wrong in consistency.upstream_wrongs(upstream):
+    for where, wrong in consistency.upstream_violations(upstream):
         yield Problem((*path, *where), wrong)
 
 
@@ -65,7 +65,7 @@ def _route(path: Path, route: Route) -> Iterator[Problem]:
     if route.sticky is not None:
         if not route.split:
             yield Problem((*path, "sticky"), "only read with `split`")
-        for where, wrong in consistency.name_wrongs(route.sticky.by, route.sticky.name):
+        for where, wrong in consistency.name_violations(route.sticky.by, route.sticky.name):
             yield Problem((*path, "sticky", *where), wrong)
     if route.fallback_on != RETRY_ON and not route.fallback:
         yield Problem((*path, "fallback_on"), "only read with `fallback`")
@@ -131,7 +131,7 @@ def _policies(parts: Parts, overlay: Overlay) -> Iterator[Problem]:
             if upstream and _fits(route.policy, fit) and _fits(upstream.policy, fit):
                 piles.append(overlay.of_route(index, route, parts.trees[index], name))
     for layers in piles:
-        for where, wrong in consistency.policy_wrongs(overlay.effective(layers).policy):
+        for where, wrong in consistency.policy_violations(overlay.effective(layers).policy):
             yield Problem(_written(layers, where), wrong)
 
 

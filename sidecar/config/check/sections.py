@@ -14,13 +14,13 @@ from sidecar.config.model.policy import Breaker, Policy
 from sidecar.config.model.upstream import Health, LoadReport, Upstream
 from sidecar.config.problems import Path
 
-Wrong = tuple[Path, str]
+Violation = tuple[Path, str]
 
 _NEEDS_NAME: Final = "needs the name of the header or cookie, `name`"
 _IDLE_NAME: Final = "only read for a header or cookie"
 
 
-def policy_wrongs(policy: Policy) -> Iterator[Wrong]:
+def policy_violations(policy: Policy) -> Iterator[Violation]:
     """Of a policy, with everything that it inherits."""
     if policy.retry.backoff.base > policy.retry.backoff.cap:
         yield ("retry", "backoff", "base"), "longer than `cap`"
@@ -33,7 +33,7 @@ def policy_wrongs(policy: Policy) -> Iterator[Wrong]:
             yield ("limits", "client", *path), wrong
 
 
-def upstream_wrongs(upstream: Upstream) -> Iterator[Wrong]:
+def upstream_violations(upstream: Upstream) -> Iterator[Violation]:
     """Of an upstream, but for its policy."""
     if upstream.tls.key is not None and upstream.tls.cert is None:
         yield ("tls", "key"), "needs the certificate that it belongs to, `cert`"
@@ -48,7 +48,9 @@ def upstream_wrongs(upstream: Upstream) -> Iterator[Wrong]:
         yield from _within("load", _load(upstream.load))
 
 
-def name_wrongs(by: Literal["client", "header", "cookie"], name: str | None) -> Iterator[Wrong]:
+def name_violations(
+    by: Literal["client", "header", "cookie"], name: str | None
+) -> Iterator[Violation]:
     """A header or cookie has a name, the client's address has none."""
     if by == "client" and name is not None:
         yield ("name",), _IDLE_NAME
@@ -56,42 +58,42 @@ def name_wrongs(by: Literal["client", "header", "cookie"], name: str | None) -> 
         yield (), _NEEDS_NAME
 
 
-def _within(key: str, wrongs: Iterator[Wrong]) -> Iterator[Wrong]:
+def _within(key: str, wrongs: Iterator[Violation]) -> Iterator[Violation]:
     return (((key, *path), wrong) for path, wrong in wrongs)
 
 
-def _breaker(breaker: Breaker) -> Iterator[Wrong]:
+def _breaker(breaker: Breaker) -> Iterator[Violation]:
     if breaker.min_calls > breaker.window_calls:
         yield ("min_calls",), "more than `window_calls`: it could never open"
     if breaker.open > breaker.open_max:
         yield ("open",), "longer than `open_max`"
 
 
-def _balance(balance: Balance) -> Iterator[Wrong]:
+def _balance(balance: Balance) -> Iterator[Violation]:
     if balance.hash_on != "client" and balance.method != "ip_hash":
         yield ("hash_on",), "only read with `method: ip_hash`"
-    yield from name_wrongs(balance.hash_on, balance.name)
+    yield from name_violations(balance.hash_on, balance.name)
 
 
-def _client(limits: ClientLimits) -> Iterator[Wrong]:
+def _client(limits: ClientLimits) -> Iterator[Violation]:
     if limits.rate is None and limits.concurrency is None:
         yield (), "limits nothing: give `rate` or `concurrency`"
     yield from _told_apart(limits)
 
 
-def _told_apart(clients: Clients) -> Iterator[Wrong]:
+def _told_apart(clients: Clients) -> Iterator[Violation]:
     if clients.by == "header" and clients.header is None:
         yield (), "needs the name of the header, `header`"
     if clients.by != "header" and clients.header is not None:
         yield ("header",), "only read with `by: header`"
 
 
-def _health(health: Health) -> Iterator[Wrong]:
+def _health(health: Health) -> Iterator[Violation]:
     if health.path is None and not health.tcp and health.model is None:
         yield (), "checks nothing: give `path`, `tcp` or `model`"
 
 
-def _load(load: LoadReport) -> Iterator[Wrong]:
+def _load(load: LoadReport) -> Iterator[Violation]:
     if load.path is None and load.gpu is None and not load.orca:
         yield (), "reports nothing: give `path`, `gpu` or `orca`"
     if load.stale_after < load.interval:

@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING
 
 from sidecar.listen.intercept.decision import Decision
 from sidecar.listen.intercept.interceptor import Interceptor
-from sidecar.listen.intercept.original_destination import original_target
+from sidecar.listen.intercept.original_destination import original_destination
 from sidecar.listen.intercept.raw_listener import Peer
 from sidecar.upstream.connect.own_sockets import is_own
 
 if TYPE_CHECKING:
-    from sidecar.listen.intercept.original_destination import Target
+    from sidecar.listen.intercept.original_destination import Destination
     from sidecar.upstream.connect.resolver import AddrInfo
 
 
 class Capture(Interceptor):
-    """Who is passed on goes exactly where it was going, wherever that is: it could go by itself."""
+    """Passes connections on to exactly where they were going, without asking `intercept.allow`.
+
+    Their program could go there without us.
+    """
 
     async def carry(self, sock: socket.socket, peer: Peer) -> None:
-        """Find out where it was going; then look at it."""
-        target = original_target(sock)
+        """Find out where *sock* was going; then intercept it or pass it on."""
+        target = original_destination(sock)
         if target is None:
             self.count(Decision.NOT_REDIRECTED)
             self.refuse(sock)
@@ -32,8 +35,8 @@ class Capture(Interceptor):
         else:
             await self.consider(sock, peer, target)
 
-    async def addresses(self, target: Target) -> list[AddrInfo]:
-        """The one that the kernel told."""
+    async def addresses(self, target: Destination) -> list[AddrInfo]:
+        """Return the one address, as the kernel told it."""
         if ":" in target.host:
             return [(socket.AF_INET6, socket.SOCK_STREAM, 0, "", (target.host, target.port, 0, 0))]
         return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (target.host, target.port))]

@@ -1,4 +1,4 @@
-"""Connections of an application that thinks it speaks to somebody else."""
+"""Downstream connections that were intercepted: the application believes it speaks to a server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sidecar.proxy.backlog import unsent
 
 if TYPE_CHECKING:
     from sidecar.http.message import RequestHead
-    from sidecar.listen.intercept.trust_observer import Witness
+    from sidecar.listen.intercept.trust_observer import TrustObserver
     from sidecar.listen.listener import Listener
 
 SHUTDOWN: Final = 120.0
@@ -27,50 +27,50 @@ _LOOK: Final = 0.05
 
 
 class OneCall(DownstreamConnection):
-    """To a forward proxy, in absolute form: the next request may be for somebody else's host."""
+    """A plain connection to a forward proxy: one call, as the next may be for another host."""
 
     def on_request(self, head: RequestHead) -> None:
-        """Serve it, then close."""
+        """Serve the request, then close."""
         head.keep_alive = False
         super().on_request(head)
 
     def on_whole_request(self, head: RequestHead, body: bytes) -> None:
-        """Serve it, then close."""
+        """Serve the request, then close."""
         head.keep_alive = False
         super().on_whole_request(head, body)
 
 
 class TlsConnection(DownstreamConnection):
-    """Inside TLS that we have terminated, where a side can't be closed by itself."""
+    """A connection inside TLS that we terminate, where one side can't be closed by itself."""
 
-    def __init__(self, listener: Listener, witness: Witness, asked_for: str | None) -> None:
+    def __init__(self, listener: Listener, observer: TrustObserver, asked_for: str | None) -> None:
         """*asked_for*: the name of which the client wanted a certificate, if it said one (SNI)."""
         super().__init__(listener)
-        self._witness = witness
+        self._observer = observer
         self._asked_for = asked_for
         self._agreed = 0.0
         """When the handshake was over."""
         self._asked = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """TLS is agreed on, as far as we know: the client may still dislike our certificate."""
+        """Begin: the handshake is over for us, but the client may still reject our certificate."""
         self._agreed = time.monotonic()
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Serve; a client that asks has taken our certificate."""
+        """Serve; a client that sends a request has accepted our certificate."""
         if not self._asked:
             self._asked = True
-            self._witness.called()
+            self._observer.called()
         super().data_received(data)
 
     def on_request(self, head: RequestHead) -> None:
-        """Serve it, if it is for whom the certificate was."""
+        """Serve the request, if it is for the host that the certificate was for."""
         self._check_host(head)
         super().on_request(head)
 
     def on_whole_request(self, head: RequestHead, body: bytes) -> None:
-        """Serve it, if it is for whom the certificate was."""
+        """Serve the request, if it is for the host that the certificate was for."""
         self._check_host(head)
         super().on_whole_request(head, body)
 
@@ -82,33 +82,33 @@ class TlsConnection(DownstreamConnection):
             raise BadMessage(message, status=421, code="misdirected")
 
     def eof_received(self) -> bool:
-        """The application has left. A tunnel's other direction ends too: TLS has no half-close."""
+        """End: the application has left. TLS has no half-close, so a tunnel ends as well."""
         super().eof_received()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell how it ended: a client that leaves at once may not have liked our certificate."""
+        """Tell the observer how it ended: a client that leaves at once may reject our CA."""
         if self._asked:
-            self._witness.called()  # it trusted us up to now
+            self._observer.called()  # it trusted us up to now
         elif self.state not in OVER and time.monotonic() - self._agreed < _AT_ONCE:
-            self._witness.left(exc)
+            self._observer.left(exc)
         super().connection_lost(exc)
 
     def cut_off(self) -> None:
-        """Close at once; that is not the application's wish."""
+        """Close at once, without taking it for distrust of the application's."""
         self._begin_to_close()
         super().cut_off()
 
     def reset(self) -> None:
         """Break off, once all that was written is sent.
 
-        Without TLS's own farewell: it would make what came look whole (RFC 8446, section 6.1).
+        No close_notify is sent: it would make a broken reply look whole (RFC 8446, section 6.1).
         """
         self._begin_to_close()
         self._break_off(empty=False)
 
     def _linger(self) -> None:
-        """TLS times that itself (`SHUTDOWN`): what it holds back is no part of our buffer."""
+        """Leave that to TLS (`SHUTDOWN`): what it holds back is not in our buffer."""
 
     def _break_off(self, *, empty: bool) -> None:
         if self.transport.is_closing():
@@ -124,6 +124,6 @@ class TlsConnection(DownstreamConnection):
         self._break_off(empty=empty)
 
     def _close(self) -> None:
-        """Say farewell once all is sent; the transport waits for the application's, for a while."""
+        """Send close_notify once all is sent; the transport waits for the application's."""
         if self._begin_to_close():
             self.transport.close()

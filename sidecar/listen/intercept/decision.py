@@ -1,4 +1,4 @@
-"""Whether a connection is intercepted or passed through, and why. Decided at its first bytes.
+"""Decides by a connection's first bytes whether it is intercepted or passed through, and why.
 
 In doubt it is passed through: a call that goes its old way is better than one that breaks.
 """
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from sidecar.http.client_hello import ClientHello
 from sidecar.http.sniff import Protocol, Sniffed
-from sidecar.listen.intercept.distrust import Client, Doubts
+from sidecar.listen.intercept.distrust import Client, Distrust
 from sidecar.policy.remember import Remembered
 
 if TYPE_CHECKING:
-    from sidecar.listen.intercept.hosts import Hosts
-    from sidecar.listen.intercept.original_destination import Target
+    from sidecar.listen.intercept.hosts import RoutedHosts
+    from sidecar.listen.intercept.original_destination import Destination
 
 _REMEMBERED: Final = 4096
 """Servers."""
@@ -27,7 +27,7 @@ class Decision(StrEnum):
     TLS = "intercepted_tls"
     HTTP = "intercepted_http"
     NOT_ROUTED = "not_routed"
-    """No route names its host."""
+    """No route names the host that it is for."""
     NOT_HTTP = "not_http"
     """It speaks neither TLS nor HTTP/1."""
     ONLY_H2 = "only_h2"
@@ -50,33 +50,33 @@ class Decision(StrEnum):
     """It came from this sidecar, or would have gone to it, and was closed."""
 
 
-class Memory:
-    """What was learned of clients and servers. One for all listeners."""
+class Learned:
+    """What was learned of clients and servers; all listeners share it."""
 
     def __init__(self) -> None:
-        self.doubts = Doubts()
-        self.server_first: Remembered[Target] = Remembered(_REMEMBERED)
+        self.distrust = Distrust()
+        self.server_first: Remembered[Destination] = Remembered(_REMEMBERED)
 
 
 def decide(
-    seen: Sniffed | None, host: str, peer: str, hosts: Hosts, memory: Memory, now: float
+    seen: Sniffed | None, host: str, peer: str, hosts: RoutedHosts, learned: Learned, now: float
 ) -> Decision:
-    """What becomes of a connection of *peer* for *host* whose first bytes were *seen*."""
+    """Decide what becomes of a connection of *peer* for *host* whose first bytes were *seen*."""
     if seen is None:
         return Decision.SILENT
     if seen.protocol is Protocol.OTHER:
         return Decision.NOT_HTTP
-    if not hosts.have(host) or (seen.protocol is Protocol.HTTP and seen.host is None):
+    if not hosts.contain(host) or (seen.protocol is Protocol.HTTP and seen.host is None):
         return Decision.NOT_ROUTED
     if seen.hello is None:
         return Decision.HTTP
     if seen.hello.alpn and b"http/1.1" not in seen.hello.alpn:
         return Decision.ONLY_H2
-    if memory.doubts.has(client_of(peer, host, seen.hello), now):
+    if learned.distrust.has(client_of(peer, host, seen.hello), now):
         return Decision.UNTRUSTING
     return Decision.TLS
 
 
 def client_of(peer: str, host: str, hello: ClientHello) -> Client:
-    """How *peer* is remembered. By its TLS stack, too: programs of one machine share an address."""
+    """Identify *peer*, by its TLS stack too: programs of one machine share an address."""
     return Client(peer, host, hello.fingerprint)

@@ -1,4 +1,4 @@
-"""Connect to where a connection that is passed on was going."""
+"""Connects to the destination of a connection that is passed on."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sidecar.upstream.connect.happy_eyeballs import connect, local_reason
 from sidecar.upstream.connect.resolver import AddrInfo, literal, says_no, with_port
 
 if TYPE_CHECKING:
-    from sidecar.listen.intercept.original_destination import Target
+    from sidecar.listen.intercept.original_destination import Destination
 
 _WITHIN: Final = 10.0
 """Seconds for the name, and for the connection; a kernel would try for two minutes."""
 
 
 async def resolve(
-    target: Target, find: Callable[[str], Awaitable[list[AddrInfo]]]
+    target: Destination, find: Callable[[str], Awaitable[list[AddrInfo]]]
 ) -> list[AddrInfo]:
-    """The addresses of *target*, which *find* asks a resolver for if it is a name.
+    """Return the addresses of *target*; if it is a name, *find* asks a resolver for them.
 
     Raise ConnectFailed if there is no such name, LocalFailure if the resolver does not answer.
     """
@@ -36,7 +36,7 @@ async def resolve(
         raise _unresolved(target, error) from None
 
 
-def _unresolved(target: Target, error: Exception) -> CallError:
+def _unresolved(target: Destination, error: Exception) -> CallError:
     if says_no(error):
         return ConnectFailed(f"the name {target.host} does not resolve", code="resolve_failed")
     return LocalFailure(
@@ -45,8 +45,8 @@ def _unresolved(target: Target, error: Exception) -> CallError:
     )
 
 
-async def dial(target: Target, addresses: list[AddrInfo]) -> socket.socket:
-    """A connection to *target* at one of *addresses*.
+async def dial(target: Destination, addresses: list[AddrInfo]) -> socket.socket:
+    """Connect to *target* at one of *addresses*.
 
     Raise ConnectFailed or TimedOut, or LocalFailure if our machine has no means for it.
     """

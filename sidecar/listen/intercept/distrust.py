@@ -1,4 +1,4 @@
-"""Which clients do not trust the local CA, by what becomes of their connections. Pure.
+"""Which clients do not trust the local CA, judged by how their connections end. Pure.
 
 Only a TLS alert says it for certain. Node sends none when it dislikes a certificate, nor does
 GnuTLS (wget, git): they leave, within the handshake or right behind it. But so does a client that
@@ -28,15 +28,15 @@ _NO_AGREEMENT: Final = ("NO_", "UNSUPPORTED_", "VERSION_TOO_", "WRONG_SIGNATURE_
 
 
 class Client(NamedTuple):
-    """Who asks whom."""
+    """A client, as far as it can be told from others, and the host that it asks for."""
 
     peer: str
     host: str
     fingerprint: bytes
-    """Of its TLS stack: programs of one machine share an address."""
+    """The fingerprint of its TLS stack: programs of one machine share an address."""
 
 
-class Doubts:
+class Distrust:
     """What was learned of clients. Times are on the caller's clock, in seconds."""
 
     def __init__(self) -> None:
@@ -46,15 +46,15 @@ class Doubts:
         self._ends: Row[Client] = Row(_MOST)
 
     def has(self, client: Client, now: float) -> bool:
-        """Whether *client* is taken for one that does not trust us."""
+        """Whether *client* is believed to distrust the local CA."""
         return self._refused.has(client, now) or self._left.has(client, now)
 
     def refused(self, client: Client, until: float) -> None:
-        """*client* has said so."""
+        """Note that *client* has sent an alert that says so."""
         self._refused.add(client, until)
 
     def left(self, client: Client, began: float, now: float, until: float) -> bool:
-        """*client* left before it asked for anything, on a connection that *began* then.
+        """Note that *client* left without a request, on a connection that *began* then.
 
         True if it is now taken for one that does not trust us.
         """
@@ -67,14 +67,14 @@ class Doubts:
         return True
 
     def called(self, client: Client, until: float) -> None:
-        """*client* has sent a request, so it trusts us; what it said outright stays."""
+        """Note that *client* has sent a request, so it trusts us. An alert before stays noted."""
         self._called.add(client, until)
         self._left.forget(client)
         self._ends.forget(client)
 
 
 def refusal(error: BaseException | None) -> str | None:
-    """What *error*, a connection's end, says against TLS with us (`unknown ca`), if it does."""
+    """Return the alert in *error* by which a client rejects us (`unknown ca`), if it is one."""
     reason = str(getattr(error, "reason", "")) if isinstance(error, ssl.SSLError) else ""
     for prefix in _ALERTS:
         alert = reason.removeprefix(prefix)

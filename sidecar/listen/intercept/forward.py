@@ -18,7 +18,7 @@ from sidecar.listen.intercept.connections import OneCall
 from sidecar.listen.intercept.decision import Decision
 from sidecar.listen.intercept.dial import dial, resolve
 from sidecar.listen.intercept.interceptor import Interceptor
-from sidecar.listen.intercept.original_destination import Target
+from sidecar.listen.intercept.original_destination import Destination
 from sidecar.listen.intercept.peek import peek
 from sidecar.listen.intercept.raw_listener import Peer
 from sidecar.listen.refusal import refusal
@@ -36,7 +36,7 @@ class Forward(Interceptor):
     """Hosts that routes name are intercepted; for others it connects, where that is allowed."""
 
     async def carry(self, sock: socket.socket, peer: Peer) -> None:
-        """Read what is asked for; then do it, or say why not."""
+        """Read the request; then do what it asks for, or answer why not."""
         asked = await peek(sock, read_asked, MAX_HEAD, float(self.config.head_timeout))
         try:
             await self._do(sock, peer, asked or Asked(Form.OTHER))
@@ -47,20 +47,20 @@ class Forward(Interceptor):
     async def _do(self, sock: socket.socket, peer: Peer, asked: Asked) -> None:
         if not self.rules.clients.have(peer.host):
             raise Forbidden(f"{peer.host} may not use this proxy", code="forbidden_client")
-        target = Target(asked.host, asked.port)
+        target = Destination(asked.host, asked.port)
         if asked.form is Form.CONNECT:
             sock.recv(asked.size)
             await self._connect(sock, peer, target)
         elif asked.form is Form.OTHER:
             await self.serve(sock, DownstreamConnection(self))
-        elif self.rules.hosts.have(target.host):
+        elif self.rules.hosts.contain(target.host):
             self.count(Decision.HTTP)
             await self.serve(sock, OneCall(self))
         else:
             await self._request(sock, peer, target, asked.size)
 
-    async def _connect(self, sock: socket.socket, peer: Peer, target: Target) -> None:
-        routed = self.rules.hosts.have(target.host)
+    async def _connect(self, sock: socket.socket, peer: Peer, target: Destination) -> None:
+        routed = self.rules.hosts.contain(target.host)
         if not routed and not _is_address(target.host):
             far = await dial(target, await self.addresses(target))
             self.count(Decision.NOT_ROUTED)
@@ -71,8 +71,10 @@ class Forward(Interceptor):
         sock.send(_ESTABLISHED)
         await self.consider(sock, peer, target)
 
-    async def _request(self, sock: socket.socket, peer: Peer, target: Target, size: int) -> None:
-        """Pass one request on: its head as an origin wants it, the rest as it is."""
+    async def _request(
+        self, sock: socket.socket, peer: Peer, target: Destination, size: int
+    ) -> None:
+        """Pass one request on: the head in origin form, the rest as it is."""
         head = _Head(self).parse(sock.recv(size))
         if hops_left(head) == 0:
             await self._answer_here(sock, head)
@@ -81,21 +83,22 @@ class Forward(Interceptor):
         self.count(Decision.NOT_ROUTED)
         self.tunnel(sock, peer, far, str(target), (passed_on_head(head), b""))
 
-    async def addresses(self, target: Target) -> list[AddrInfo]:
-        """Those of *target* that may be reached from here."""
+    async def addresses(self, target: Destination) -> list[AddrInfo]:
+        """Return the addresses of *target* that may be connected to (`intercept.allow`)."""
         rules, found = self.rules, await resolve(target, self.shared.lookups.find)
         allowed = [info for info in found if rules.reach.allows(target.host, str(info[4][0]))]
         if not allowed:
             raise Forbidden(f"{target.host} is not public, and not in `intercept.allow`")
         if any(
-            rules.is_ourselves(Target(str(info[4][0]), target.port), self.port) for info in allowed
+            rules.is_ourselves(Destination(str(info[4][0]), target.port), self.port)
+            for info in allowed
         ):
             self.count(Decision.LOOP)
             raise Forbidden(f"{target} is this sidecar", code="loop", status=508)
         return allowed
 
     async def _answer_here(self, sock: socket.socket, head: RequestHead) -> None:
-        """As the last recipient: it may be forwarded no further."""
+        """Answer as the last recipient: Max-Forwards allows no further hop."""
         if head.method == b"TRACE":
             raise TraceRefused("TRACE ends here, by its Max-Forwards, and is not answered here")
         await self._say(sock, _LAST_STOP)
@@ -112,14 +115,14 @@ class Forward(Interceptor):
 
 
 class _Head:
-    """Takes the one head that it is fed."""
+    """Parses one head."""
 
     def __init__(self, listener: Forward) -> None:
         self._limits = listener.limits
         self._head: RequestHead | None = None
 
     def parse(self, data: bytes) -> RequestHead:
-        """The head that *data* is. Raise BadMessage if it must not be passed on."""
+        """Return the head that *data* is. Raise BadMessage if it must not be passed on."""
         parser = RequestParser(self, self._limits)
         try:
             parser.feed(data)
@@ -136,10 +139,10 @@ class _Head:
         self._head = head
 
     def on_body(self, data: bytes) -> None:
-        """There is none in a head."""
+        """Never called: only a head is fed."""
 
     def on_request_end(self, trailers: list[Header]) -> None:
-        """Of a request without a body."""
+        """Ignore the end of a request without a body."""
 
 
 def _is_address(host: str) -> bool:

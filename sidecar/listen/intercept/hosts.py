@@ -13,15 +13,18 @@ _CAPTURE: Final = re.compile(r"\\\{\w+\\\}")
 _REMEMBERED: Final = 1024
 
 
-class Hosts:
-    """Of one configuration. A route without a host takes calls, but makes nobody's intercepted."""
+class RoutedHosts:
+    """The hosts that the routes of one configuration name.
+
+    A route without a host takes calls, but no connection is intercepted for it.
+    """
 
     def __init__(self, routes: Iterable[Route]) -> None:
         patterns = {_pattern(route.match.host) for route in routes if route.match.host}
         self._named = re.compile("|".join(sorted(patterns)) or r"(?!)")
         self._known: dict[str, bool] = {}
 
-    def have(self, host: str) -> bool:
+    def contain(self, host: str) -> bool:
         """Whether *host*, in lower case and without brackets, is one of them."""
         found = self._known.get(host)
         if found is None:
@@ -32,6 +35,6 @@ class Hosts:
 
 
 def _pattern(host: str) -> str:
-    """As the router has it, but for what is captured."""
+    """Translate *host* as the router does, but without groups for what is captured."""
     escaped = re.escape(host.lower().strip("[]")).replace(r"\*", r"[^/]+")
     return _CAPTURE.sub("[A-Za-z0-9-]{1,63}", escaped)

@@ -13,20 +13,20 @@ from sidecar.errors import CallError
 from sidecar.http.sniff import MAX_SNIFFED, Sniffed, sniff
 from sidecar.listen.downstream import DownstreamConnection
 from sidecar.listen.intercept.connections import TlsConnection
-from sidecar.listen.intercept.decision import Decision, Memory, client_of, decide
+from sidecar.listen.intercept.decision import Decision, Learned, client_of, decide
 from sidecar.listen.intercept.dial import dial
 from sidecar.listen.intercept.leaves import Leaves
 from sidecar.listen.intercept.peek import has_left, peek
-from sidecar.listen.intercept.raw_listener import Gate, Peer
+from sidecar.listen.intercept.raw_listener import Peer, RawListener
 from sidecar.listen.intercept.rules import Rules
-from sidecar.listen.intercept.trust_observer import Witness
+from sidecar.listen.intercept.trust_observer import TrustObserver
 from sidecar.upstream.connect.resolver import Lookups
 
 if TYPE_CHECKING:
     import ssl
 
     from sidecar.config.model import Listener as Config
-    from sidecar.listen.intercept.original_destination import Target
+    from sidecar.listen.intercept.original_destination import Destination
     from sidecar.listen.listener import Current
     from sidecar.observe.stats import ListenerStats
     from sidecar.proxy.recorder import Recorder
@@ -41,17 +41,17 @@ names of endpoints, so that a client's names hold up other clients' at most."""
 
 
 class Shared:
-    """What all gates of a process have together."""
+    """What all intercepting listeners of a process have together."""
 
     def __init__(self) -> None:
-        self.memory = Memory()
+        self.learned = Learned()
         self.leaves = Leaves()
         self.warned: dict[Decision, float] = {}
         self.lookups = Lookups(_LOOKUPS)
 
 
-class Interceptor(Gate):
-    """A gate with the means for both."""
+class Interceptor(RawListener):
+    """A listener that intercepts some connections and passes the others on."""
 
     def __init__(
         self,
@@ -67,21 +67,21 @@ class Interceptor(Gate):
 
     @property
     def rules(self) -> Rules:
-        """Of the configuration that serves now."""
+        """The rules of the configuration that serves now."""
         config = self.current.snapshot.config
         if self._rules is None or self._rules.config is not config:
             self._rules = Rules(config)
         return self._rules
 
-    async def consider(self, sock: socket.socket, peer: Peer, target: Target) -> None:
-        """Look at what *sock*, which goes to *target*, begins with. Then do what it asks for."""
-        rules, memory, now = self.rules, self.shared.memory, time.monotonic()
-        if memory.server_first.has(target, now):
+    async def consider(self, sock: socket.socket, peer: Peer, target: Destination) -> None:
+        """Look at the first bytes of *sock*, which goes to *target*; serve it or pass it on."""
+        rules, learned, now = self.rules, self.shared.learned, time.monotonic()
+        if learned.server_first.has(target, now):
             await self._pass_on(sock, peer, target, Decision.SERVER_FIRST)
             return
         seen = await peek(sock, sniff, MAX_SNIFFED, rules.sniff)
         host = (seen.host if seen else None) or target.host
-        decision = decide(seen, host, peer.host, rules.hosts, memory, now)
+        decision = decide(seen, host, peer.host, rules.hosts, learned, now)
         if decision is Decision.HTTP:
             self.count(decision)
             await self.serve(sock, DownstreamConnection(self))
@@ -91,15 +91,18 @@ class Interceptor(Gate):
             await self._pass_on(sock, peer, target, decision)
 
     def count(self, decision: Decision) -> None:
-        """What became of a connection."""
+        """Count what became of a connection."""
         self.stats.decisions[decision.value] += 1
 
-    async def addresses(self, target: Target) -> list[AddrInfo]:
-        """Where connections to *target* may be passed on to. Raise CallError if nowhere."""
+    async def addresses(self, target: Destination) -> list[AddrInfo]:
+        """Return the addresses that connections to *target* may be passed on to.
+
+        Raise CallError if there is none.
+        """
         raise NotImplementedError
 
     async def _terminate(
-        self, sock: socket.socket, peer: Peer, target: Target, host: str, seen: Sniffed
+        self, sock: socket.socket, peer: Peer, target: Destination, host: str, seen: Sniffed
     ) -> None:
         context = await self._context(host)
         if context is None or seen.hello is None:
@@ -111,11 +114,13 @@ class Interceptor(Gate):
             self.close(sock)
             return
         client = client_of(peer.host, host, seen.hello)
-        witness = Witness(client, self.shared.memory.doubts, self.rules.remember, self._left_early)
+        observer = TrustObserver(
+            client, self.shared.learned.distrust, self.rules.remember, self._left_early
+        )
         try:
-            await self.serve(sock, TlsConnection(self, witness, seen.host), context)
+            await self.serve(sock, TlsConnection(self, observer, seen.host), context)
         except OSError as error:  # an alert, or an end in the middle
-            witness.left(error)
+            observer.left(error)
 
     def _left_early(self, refused: bool) -> None:
         self.count(Decision.REFUSED if refused else Decision.LEFT)
@@ -128,9 +133,9 @@ class Interceptor(Gate):
             return None
 
     async def _pass_on(
-        self, sock: socket.socket, peer: Peer, target: Target, decision: Decision
+        self, sock: socket.socket, peer: Peer, target: Destination, decision: Decision
     ) -> None:
-        """Let *sock* go where it was going. Whoever can't get there finds nobody."""
+        """Connect *sock* to where it was going; reset it if that can't be reached."""
         self.count(decision)
         try:
             far = await dial(target, await self.addresses(target))
@@ -144,16 +149,16 @@ class Interceptor(Gate):
         if learns:
             tunnel.on_first = partial(self._spoke_first, target)
 
-    def _spoke_first(self, target: Target, server: bool) -> None:
-        """Where the client did, the next one is looked at, whatever was learned before."""
-        known = self.shared.memory.server_first
+    def _spoke_first(self, target: Destination, server: bool) -> None:
+        """Learn which side spoke first: if the client did, the next connection is looked at."""
+        known = self.shared.learned.server_first
         if server:
             known.add(target, time.monotonic() + self.rules.remember)
         else:
             known.forget(target)
 
     def warn(self, kind: Decision, text: str) -> None:
-        """Say *text*, but not once a connection."""
+        """Log *text* as a warning, at most once a minute for each *kind*."""
         now = asyncio.get_running_loop().time()
         if now - self.shared.warned.get(kind, -_QUIET) >= _QUIET:
             self.shared.warned[kind] = now

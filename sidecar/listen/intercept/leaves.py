@@ -1,4 +1,4 @@
-"""TLS contexts for the hosts that we speak for, minted when they are first asked for."""
+"""TLS contexts for intercepted hosts, each made when its host is first asked for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sidecar.ca.authority import Authority
 
 _KEPT: Final = 256
-"""Hosts; the one least asked for goes first."""
+"""Hosts; the one least recently asked for is dropped first."""
 _FRESH: Final = 24 * 3600.0
 """Seconds after which a leaf, which is good for a month, is minted anew."""
 
@@ -26,7 +26,7 @@ class _Minted(NamedTuple):
 
 
 class Leaves:
-    """A bounded cache. `context` raises ca.place.Unusable when there is no CA to sign with."""
+    """A bounded cache. `context` raises ca.folder.Unusable when there is no CA to sign with."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[Path, str], _Minted] = OrderedDict()
@@ -35,17 +35,17 @@ class Leaves:
         """Inode and time of the file of each CA, as it was last looked at."""
 
     async def context(self, folder: str | None, host: str) -> ssl.SSLContext:
-        """To be *host* with the CA in *folder* (None: this user's)."""
-        place = default_folder() if folder is None else Path(folder)
-        if self._replaced(place):
+        """Return the context for *host*, signed by the CA in *folder* (None: this user's)."""
+        at = default_folder() if folder is None else Path(folder)
+        if self._replaced(at):
             self._kept.clear()
             self._authority = None
-        key, now = (place, host), time.monotonic()
+        key, now = (at, host), time.monotonic()
         minted = self._kept.get(key)
         if minted is None or minted.until <= now:
             # Not in the loop: the first time imports a library and makes keys.
             loop = asyncio.get_running_loop()
-            context = await loop.run_in_executor(None, self._mint, place, host)
+            context = await loop.run_in_executor(None, self._mint, at, host)
             minted = self._kept[key] = _Minted(context, now + _FRESH)
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)

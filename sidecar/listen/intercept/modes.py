@@ -1,4 +1,4 @@
-"""Listeners of the modes that intercept, and what they share."""
+"""Makes the listeners of the modes that intercept: forward and capture."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from sidecar.proxy.recorder import Recorder
 
 
-class Gates:
-    """Makes them."""
+class InterceptingListeners:
+    """Makes intercepting listeners, which share what they learn of clients and servers."""
 
     def __init__(self) -> None:
         self._shared = Shared()
@@ -24,6 +24,6 @@ class Gates:
     def listener(
         self, config: Config, current: Current, recorder: Recorder, stats: ListenerStats
     ) -> Interceptor:
-        """One for *config*, to be started."""
+        """Make the listener for *config*, to be started."""
         kind = Forward if config.mode == "forward" else Capture
         return kind(config, current, recorder, stats, self._shared)

@@ -15,8 +15,8 @@ _V6: Final = struct.Struct("!2xH4x16s4x")
 """sockaddr_in6: family, port, flow, address, scope."""
 
 
-class Target(NamedTuple):
-    """Where a connection is to go."""
+class Destination(NamedTuple):
+    """The host and port that a connection is for."""
 
     host: str
     """A name, or an address without brackets."""
@@ -26,23 +26,23 @@ class Target(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def original_target(sock: socket.socket) -> Target | None:
-    """Where *sock*, which was accepted, was going; None if it came here of its own."""
+def original_destination(sock: socket.socket) -> Destination | None:
+    """Return where *sock* was going before it was redirected; None if it was not redirected."""
     try:
         if sock.family == socket.AF_INET:
             port, v4 = _V4.unpack(sock.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, _V4.size))
-            target = Target(str(IPv4Address(v4)), port)
+            target = Destination(str(IPv4Address(v4)), port)
         else:
             raw = sock.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, _V6.size)
             port, v6 = _V6.unpack(raw)
-            target = Target(str(IPv6Address(v6)), port)
+            target = Destination(str(IPv6Address(v6)), port)
     except OSError:  # ENOENT: the kernel has redirected nothing
         return None
     return None if target == sock.getsockname()[:2] else target
 
 
 def is_here(address: str) -> bool:
-    """Whether *address* is one of this machine's: only such can be bound."""
+    """Whether *address* belongs to this machine: only such addresses can be bound."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:

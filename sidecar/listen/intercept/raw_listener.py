@@ -1,4 +1,4 @@
-"""Accepts connections that are looked at before anybody serves them: modes forward, capture."""
+"""Accepts sockets that are looked at before they are served (modes forward and capture)."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
 class Peer(NamedTuple):
-    """Who connected."""
+    """The address of the client."""
 
     host: str
     port: int
 
 
-class Gate(Listener):
+class RawListener(Listener):
     """Each connection has a task until it is known what becomes of it. Subclasses decide that."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Gate(Listener):
         self._sockets: list[socket.socket] = []
         self._arriving: set[asyncio.Task[None]] = set()
         self._ours: set[socket.socket] = set()
-        """Accepted sockets that nobody has taken over yet."""
+        """Accepted sockets that neither a connection nor a tunnel has taken over yet."""
 
     async def start(self) -> None:
         """Bind and accept. Raise OSError when the address can't be had."""
@@ -80,7 +80,7 @@ class Gate(Listener):
             tunnel.cut()
 
     def in_flight(self) -> int:
-        """Calls, and connections that are passed through."""
+        """Count calls, and connections that are passed through."""
         return super().in_flight() + len(self.tunnels)
 
     @property
@@ -89,7 +89,7 @@ class Gate(Listener):
         return super().empty and not self.tunnels and not self._arriving
 
     def opened(self, connection: DownstreamConnection) -> bool:
-        """It was counted in when it was accepted."""
+        """Take in *connection*, which was counted when its socket was accepted."""
         self.connections.add(connection)
         return True
 
@@ -103,7 +103,7 @@ class Gate(Listener):
         connection: DownstreamConnection,
         context: ssl.SSLContext | None = None,
     ) -> None:
-        """Let *connection* have *sock*, inside TLS where a *context* is given.
+        """Serve *sock* with *connection*, inside TLS where a *context* is given.
 
         Raise OSError if TLS can't be agreed on.
         """
@@ -126,7 +126,7 @@ class Gate(Listener):
         to: str,
         heads: tuple[bytes, bytes] = (b"", b""),
     ) -> Tunnel:
-        """Pass *sock* on to *far*, each behind its one of *heads*: to *far*, and to *sock*."""
+        """Pass *sock* on to *far*. *heads* are sent first: one to *far*, one to *sock*."""
         self._ours.discard(sock)
         tunnel = Tunnel(sock, far, peer.host, to, self.stats, self._tunnel_ended, heads)
         self.tunnels.add(tunnel)
@@ -134,12 +134,12 @@ class Gate(Listener):
         return tunnel
 
     def refuse(self, sock: socket.socket) -> None:
-        """Close *sock* with a reset: there is nobody here."""
+        """Close *sock* with a reset."""
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.close(sock)
 
     def close(self, sock: socket.socket) -> None:
-        """Close *sock*, which nobody took over."""
+        """Close *sock*, which was not taken over."""
         self._ours.discard(sock)
         sock.close()
         self._left()

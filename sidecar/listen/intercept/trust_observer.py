@@ -1,4 +1,4 @@
-"""What one intercepted connection tells of its client's trust in the local CA."""
+"""Learns from one intercepted connection whether its client trusts the local CA."""
 
 from __future__ import annotations
 
@@ -10,41 +10,42 @@ from typing import TYPE_CHECKING, Final
 from sidecar.listen.intercept.distrust import IN_A_ROW, refusal
 
 if TYPE_CHECKING:
-    from sidecar.listen.intercept.distrust import Client, Doubts
+    from sidecar.listen.intercept.distrust import Client, Distrust
 
 _log: Final = logging.getLogger(__name__)
 
 
-class Witness:
-    """Of a connection of *client*. What it says is remembered for *remember* seconds.
+class TrustObserver:
+    """Observes a connection of *client*; what it tells is remembered for *remember* seconds.
 
-    *counts* is told of each end before a request: whether it makes us pass the client through.
+    *counts* is called when the connection ends before a request, with whether the client is passed
+    through from now on.
     """
 
     def __init__(
-        self, client: Client, doubts: Doubts, remember: float, counts: Callable[[bool], None]
+        self, client: Client, distrust: Distrust, remember: float, counts: Callable[[bool], None]
     ) -> None:
         self._client = client
-        self._doubts = doubts
+        self._distrust = distrust
         self._remember = remember
         self._counts = counts
         self._began = time.monotonic()
 
     def called(self) -> None:
-        """The client has sent a request through our TLS."""
-        self._doubts.called(self._client, time.monotonic() + self._remember)
+        """Note that the client has sent a request through our TLS."""
+        self._distrust.called(self._client, time.monotonic() + self._remember)
 
     def left(self, error: BaseException | None) -> None:
-        """The connection ended before a request: with *error*, or in order."""
+        """Note that the connection ended before a request: with *error*, or in order."""
         if isinstance(error, ConnectionAbortedError):
             return  # uvloop's, when we have waited long enough
         now = time.monotonic()
         until = now + self._remember
         said = refusal(error)
         if said is not None:
-            self._doubts.refused(self._client, until)
+            self._distrust.refused(self._client, until)
             self._passes_through(f"it says: {said}")
-        elif self._doubts.left(self._client, self._began, now, until):
+        elif self._distrust.left(self._client, self._began, now, until):
             self._passes_through(f"it left {IN_A_ROW} times in a row without a request")
         else:
             self._counts(False)

@@ -1,4 +1,4 @@
-"""Pass a connection on as it is: bytes both ways, half-close, resets, back-pressure.
+"""Passes a connection on as it is: bytes both ways, half-close, resets, back-pressure.
 
 Two sockets and no transports: what is idle costs next to nothing, and what flows is copied once
 into a buffer that all tunnels share and once out of it. Only what the other side does not take at
@@ -27,7 +27,7 @@ _RESET: Final = struct.pack("ii", 1, 0)
 
 
 class Tunnel:
-    """Between *near*, a client of ours, and *far*, where it was going. It owns both sockets.
+    """A tunnel between *near*, the client's socket, and *far*, the server's. It owns both.
 
     *heads* are sent before what comes: to *far*, and to *near*.
     """
@@ -64,9 +64,9 @@ class Tunnel:
         for sock in (near, far):
             _tune(sock)
         self.on_first: Callable[[bool], None] | None = None
-        """Called when one of them speaks first, with whether it is the server."""
+        """Called when one side sends the first byte, with whether it was the server."""
         out, back = heads
-        self._ways = (_Way(self, near, far, out), _Way(self, far, near, back))
+        self._ways = (_Direction(self, near, far, out), _Direction(self, far, near, back))
 
     def start(self) -> None:
         """Let bytes flow."""
@@ -75,7 +75,7 @@ class Tunnel:
             way.start()
 
     def cut(self) -> None:
-        """End it at once, both sides with a reset: neither shall take it for an end in order."""
+        """End the tunnel at once with a reset to both sides, which neither takes for a FIN."""
         for way in self._ways:
             with contextlib.suppress(OSError):
                 way.source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -87,24 +87,24 @@ class Tunnel:
             self.cut()
 
     def check_silent(self) -> None:
-        """Notice a side that is gone without a word, though something was sent to it."""
+        """Notice a side that acknowledges nothing of what was sent to it."""
         if any(is_gone(way.source) for way in self._ways):
             self.cut()
 
-    def _begins(self, way: _Way) -> None:
+    def _begins(self, way: _Direction) -> None:
         client, server = self._ways
         if self.on_first is None or client.begun or server.begun:
             return
         if not client.ended:  # what a server says to a client that has left tells nothing
             self.on_first(way is server)
 
-    def _refused(self, way: _Way) -> None:
+    def _refused(self, way: _Direction) -> None:
         """The sink of *way* takes no more. What it said before that goes on, as without us."""
         back = self._ways[1] if way is self._ways[0] else self._ways[0]
         back.empty()
         self.cut()
 
-    def _passed(self, way: _Way, count: int) -> None:
+    def _passed(self, way: _Direction, count: int) -> None:
         if way is self._ways[0]:
             self._stats.passed_out += count
         else:
@@ -126,8 +126,8 @@ class Tunnel:
         self._on_end(self)
 
 
-class _Way:
-    """One direction. It reads, or it holds what its sink does not take, or it has ended."""
+class _Direction:
+    """One direction of a tunnel: it reads, buffers what its sink does not take, or has ended."""
 
     __slots__ = ("_held", "_tunnel", "active", "begun", "ended", "sink", "source")
 
@@ -144,14 +144,14 @@ class _Way:
         self._tunnel = tunnel
 
     def start(self) -> None:
-        """Let bytes flow, behind what is held."""
+        """Let bytes flow, behind what is buffered."""
         if self._held is None:
             self._tunnel._loop.add_reader(self.source, self.readable)
         else:
             self._tunnel._loop.add_writer(self.sink, self._writable)
 
     def readable(self) -> None:
-        """Take what came and hand it on."""
+        """Read what came and write it to the sink."""
         tunnel = self._tunnel
         try:
             count = self.source.recv_into(_buffer)
@@ -180,7 +180,7 @@ class _Way:
             tunnel._loop.add_writer(self.sink, self._writable)
 
     def empty(self) -> None:
-        """Hand on what came and what the sink takes at once, as the last thing."""
+        """Write what is left in the source to the sink, as far as it takes it at once; then end."""
         if self._held is not None:
             return
         with contextlib.suppress(OSError):
@@ -228,7 +228,7 @@ class _Way:
             return 0
 
     def _finish(self) -> None:
-        """Pass the end on. Whoever has gone meanwhile needs none."""
+        """Pass the end on, unless the sink has gone meanwhile."""
         self.ended = True
         with contextlib.suppress(OSError):
             self.sink.shutdown(socket.SHUT_WR)

@@ -5,10 +5,12 @@ import pytest
 from sidecar.config.model.route import Match, Route
 from sidecar.http.client_hello import ClientHello
 from sidecar.http.sniff import Protocol, Sniffed
-from sidecar.listen.intercept.decision import Decision, Memory, client_of, decide
-from sidecar.listen.intercept.hosts import Hosts
+from sidecar.listen.intercept.decision import Decision, Learned, client_of, decide
+from sidecar.listen.intercept.hosts import RoutedHosts
 
-HOSTS = Hosts([Route(upstream="u", match=Match(host=host)) for host in ("llm.test", "10.0.0.9")])
+HOSTS = RoutedHosts(
+    [Route(upstream="u", match=Match(host=host)) for host in ("llm.test", "10.0.0.9")]
+)
 
 
 def hello(*alpn: bytes, name: str | None = "llm.test", fingerprint: bytes = b"f") -> Sniffed:
@@ -16,10 +18,10 @@ def hello(*alpn: bytes, name: str | None = "llm.test", fingerprint: bytes = b"f"
 
 
 def decided(
-    seen: Sniffed | None, host: str | None = None, memory: Memory | None = None
+    seen: Sniffed | None, host: str | None = None, learned: Learned | None = None
 ) -> Decision:
     asked = host or (seen.host if seen else None) or "1.2.3.4"
-    return decide(seen, asked, "127.0.0.1", HOSTS, memory or Memory(), 5.0)
+    return decide(seen, asked, "127.0.0.1", HOSTS, learned or Learned(), 5.0)
 
 
 @pytest.mark.parametrize(
@@ -47,11 +49,11 @@ def test_by_what_it_says(seen: Sniffed | None, host: str | None, decision: Decis
 
 
 def test_who_refused_is_passed_through_for_a_while() -> None:
-    memory = Memory()
+    learned = Learned()
     refused = hello()
     assert refused.hello is not None
-    memory.doubts.refused(client_of("127.0.0.1", "llm.test", refused.hello), 6.0)
-    assert decided(refused, memory=memory) is Decision.UNTRUSTING
-    assert decided(hello(fingerprint=b"g"), memory=memory) is Decision.TLS
-    assert decide(refused, "llm.test", "127.0.0.2", HOSTS, memory, 5.0) is Decision.TLS
-    assert decide(refused, "llm.test", "127.0.0.1", HOSTS, memory, 6.0) is Decision.TLS
+    learned.distrust.refused(client_of("127.0.0.1", "llm.test", refused.hello), 6.0)
+    assert decided(refused, learned=learned) is Decision.UNTRUSTING
+    assert decided(hello(fingerprint=b"g"), learned=learned) is Decision.TLS
+    assert decide(refused, "llm.test", "127.0.0.2", HOSTS, learned, 5.0) is Decision.TLS
+    assert decide(refused, "llm.test", "127.0.0.1", HOSTS, learned, 6.0) is Decision.TLS

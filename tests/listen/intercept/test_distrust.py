@@ -9,75 +9,75 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.listen.intercept.distrust import IN_A_ROW, Client, Doubts, refusal
+from sidecar.listen.intercept.distrust import IN_A_ROW, Client, Distrust, refusal
 
 ONE = Client("127.0.0.1", "llm.test", b"f")
 OTHERS = [ONE._replace(peer="127.0.0.2"), ONE._replace(host="x"), ONE._replace(fingerprint=b"g")]
 
 
-def leaves(doubts: Doubts, times: int, now: float = 0.0, client: Client = ONE) -> list[bool]:
+def leaves(distrust: Distrust, times: int, now: float = 0.0, client: Client = ONE) -> list[bool]:
     """One after the other."""
-    return [doubts.left(client, now, now, now + 10) for _ in range(times)]
+    return [distrust.left(client, now, now, now + 10) for _ in range(times)]
 
 
 def test_an_alert_is_believed_at_once_and_for_a_while() -> None:
-    doubts = Doubts()
-    doubts.refused(ONE, 10)
-    assert doubts.has(ONE, 9.9)
-    assert not any(doubts.has(other, 9.9) for other in OTHERS)
-    assert not doubts.has(ONE, 10)
+    distrust = Distrust()
+    distrust.refused(ONE, 10)
+    assert distrust.has(ONE, 9.9)
+    assert not any(distrust.has(other, 9.9) for other in OTHERS)
+    assert not distrust.has(ONE, 10)
 
 
 def test_leaving_is_believed_when_it_is_repeated() -> None:
-    doubts = Doubts()
-    assert leaves(doubts, IN_A_ROW) == [False] * (IN_A_ROW - 1) + [True]
-    assert doubts.has(ONE, 9.9)
-    assert not any(doubts.has(other, 9.9) for other in OTHERS)
-    assert not doubts.has(ONE, 10)
-    assert leaves(doubts, 1, 10) == [False]  # it counts anew
+    distrust = Distrust()
+    assert leaves(distrust, IN_A_ROW) == [False] * (IN_A_ROW - 1) + [True]
+    assert distrust.has(ONE, 9.9)
+    assert not any(distrust.has(other, 9.9) for other in OTHERS)
+    assert not distrust.has(ONE, 10)
+    assert leaves(distrust, 1, 10) == [False]  # it counts anew
 
 
 def test_others_that_leave_say_nothing_of_it() -> None:
-    doubts = Doubts()
+    distrust = Distrust()
     for other in OTHERS:
-        assert leaves(doubts, IN_A_ROW - 1, client=other) == [False] * (IN_A_ROW - 1)
-    assert leaves(doubts, IN_A_ROW - 1) == [False] * (IN_A_ROW - 1)
+        assert leaves(distrust, IN_A_ROW - 1, client=other) == [False] * (IN_A_ROW - 1)
+    assert leaves(distrust, IN_A_ROW - 1) == [False] * (IN_A_ROW - 1)
 
 
 def test_long_ago_is_not_in_a_row() -> None:
-    doubts = Doubts()
+    distrust = Distrust()
     for now in range(0, 1000, 10):
-        assert leaves(doubts, 1, now) == [False]
+        assert leaves(distrust, 1, now) == [False]
 
 
 def test_connections_that_end_together_have_ended_once() -> None:
-    doubts = Doubts()
-    assert not any(doubts.left(ONE, 0, now, 100) for now in (5, 5, 6, 7))
-    assert doubts.left(ONE, 7, 8, 100)
+    distrust = Distrust()
+    assert not any(distrust.left(ONE, 0, now, 100) for now in (5, 5, 6, 7))
+    assert distrust.left(ONE, 7, 8, 100)
 
 
 def test_a_client_that_has_called_may_leave_as_often_as_it_likes() -> None:
-    doubts = Doubts()
-    doubts.called(ONE, 10)
-    assert not any(leaves(doubts, 100))
-    assert leaves(doubts, IN_A_ROW, 10)[-1]  # nothing was heard of it for too long
+    distrust = Distrust()
+    distrust.called(ONE, 10)
+    assert not any(leaves(distrust, 100))
+    assert leaves(distrust, IN_A_ROW, 10)[-1]  # nothing was heard of it for too long
 
 
 def test_a_call_between_begins_the_row_anew() -> None:
-    doubts = Doubts()
-    leaves(doubts, IN_A_ROW - 1)
-    doubts.called(ONE, 0)  # which is not remembered
-    assert not any(leaves(doubts, IN_A_ROW - 1))
+    distrust = Distrust()
+    leaves(distrust, IN_A_ROW - 1)
+    distrust.called(ONE, 0)  # which is not remembered
+    assert not any(leaves(distrust, IN_A_ROW - 1))
 
 
 def test_a_call_takes_back_what_leaving_said_but_no_alert() -> None:
-    doubts = Doubts()
-    leaves(doubts, IN_A_ROW)
-    doubts.called(ONE, 10)
-    assert not doubts.has(ONE, 1)
-    doubts.refused(ONE, 10)
-    doubts.called(ONE, 10)
-    assert doubts.has(ONE, 1)
+    distrust = Distrust()
+    leaves(distrust, IN_A_ROW)
+    distrust.called(ONE, 10)
+    assert not distrust.has(ONE, 1)
+    distrust.refused(ONE, 10)
+    distrust.called(ONE, 10)
+    assert distrust.has(ONE, 1)
 
 
 EVENTS = st.tuples(
@@ -92,23 +92,23 @@ EVENTS = st.tuples(
 def test_whom_it_doubts_has_said_so_or_left_again_and_not_called_since(
     events: list[tuple[str, int, int, int]],
 ) -> None:
-    doubts, now = Doubts(), 0
+    distrust, now = Distrust(), 0
     history: dict[Client, list[tuple[str, int]]] = {client: [] for client in (ONE, *OTHERS)}
     for event, number, later, took in events:
         now += later
         client = [ONE, *OTHERS][number]
         if event == "left":
-            doubts.left(client, now - took, now, now + 10)
+            distrust.left(client, now - took, now, now + 10)
         elif event == "called":
-            doubts.called(client, now + 10)
+            distrust.called(client, now + 10)
         else:
-            doubts.refused(client, now + 10)
+            distrust.refused(client, now + 10)
         history[client].append((event, now))
         for each, past in history.items():
             said = any(what == "refused" and now < when + 10 for what, when in past)
             since = [when for what, when in past[last_call(past) :] if what == "left"]
             again = any(b <= a + 10 and now < b + 10 for a, b in pairwise(since))
-            doubted = doubts.has(each, now)
+            doubted = distrust.has(each, now)
             assert doubted or not said
             assert said or again or not doubted
 

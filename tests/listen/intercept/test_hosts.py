@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from sidecar.config.defaults import FILE, default_text
 from sidecar.config.load import load
 from sidecar.config.model.route import Match, Route
-from sidecar.listen.intercept.hosts import Hosts
+from sidecar.listen.intercept.hosts import RoutedHosts
 
-DEFAULT = Hosts(load(default_text(), file=FILE).config.routes)
+DEFAULT = RoutedHosts(load(default_text(), file=FILE).config.routes)
 
 
-def hosts(*names: str | None) -> Hosts:
-    return Hosts([Route(upstream="u", match=Match(host=name)) for name in names])
+def hosts(*names: str | None) -> RoutedHosts:
+    return RoutedHosts([Route(upstream="u", match=Match(host=name)) for name in names])
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def hosts(*names: str | None) -> Hosts:
     ],
 )
 def test_well_known(host: str) -> None:
-    assert DEFAULT.have(host)
+    assert DEFAULT.contain(host)
 
 
 @pytest.mark.parametrize(
@@ -36,20 +36,22 @@ def test_well_known(host: str) -> None:
      "a.b.openai.azure.com", "s3.amazonaws.com", "storage.googleapis.com"],
 )  # fmt: skip
 def test_others(host: str) -> None:
-    assert not DEFAULT.have(host)
+    assert not DEFAULT.contain(host)
 
 
 def test_a_route_without_a_host_names_nobody() -> None:
-    assert not hosts(None).have("a")
-    assert not hosts().have("")
+    assert not hosts(None).contain("a")
+    assert not hosts().contain("")
 
 
 def test_patterns() -> None:
     some = hosts("*.x.com", "{a}-api.y.com", "::1", "10.0.0.1", None)
-    assert [some.have(name) for name in ("a.x.com", "a.b.x.com", "b-api.y.com", "::1", "10.0.0.1")]
-    assert not any(map(some.have, ("x.com", "api.y.com", "a.b-api.y.com", "10x0.0.1")))
+    assert [
+        some.contain(name) for name in ("a.x.com", "a.b.x.com", "b-api.y.com", "::1", "10.0.0.1")
+    ]
+    assert not any(map(some.contain, ("x.com", "api.y.com", "a.b-api.y.com", "10x0.0.1")))
 
 
 @given(st.text(max_size=40))
 def test_any_text(host: str) -> None:
-    assert DEFAULT.have(host) is DEFAULT.have(host)
+    assert DEFAULT.contain(host) is DEFAULT.contain(host)
