@@ -75,6 +75,29 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(target), link
 
 
+PATH = re.compile(r"`((?:sidecar|tests|docs|charts|bench)/[^`\s]*)`")
+
+
+def test_files_that_a_newcomer_is_sent_to_exist() -> None:
+    page = read("docs/where-would-i-put.md")
+    named = PATH.findall(page)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    answers = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
+    assert len(answers) >= 10
+    assert [answer.splitlines()[0] for answer in answers if not PATH.search(answer)] == []
+
+
+def test_names_that_a_newcomer_is_told_stand_in_the_files() -> None:
+    for answer in re.split(r"^## ", read("docs/where-would-i-put.md"), flags=re.MULTILINE)[1:]:
+        paths = [ROOT / path for path in PATH.findall(answer)]
+        files = [
+            each for path in paths for each in (path.glob("*.py") if path.is_dir() else [path])
+        ]
+        code = "\n".join(file.read_text(encoding="utf-8") for file in files)
+        for name in re.findall(r"`(_?[A-Z]\w+|[a-z]+_[a-z_]+)`", answer):
+            assert re.search(rf"\b{name}\b", code), f"{name} ({answer.splitlines()[0]})"
+
+
 # -- commands --
 
 
