@@ -87,6 +87,6 @@ class App:
 
     def hang_up(self) -> None:
         """SIGHUP: the log was rotated, or somebody wants the file read now."""
-        if self._serving.recorder.log is not None:
-            self._serving.recorder.log.reopen()
+        if self._serving.access_log is not None:
+            self._serving.access_log.reopen()
         self._reloading = asyncio.create_task(self._reloader.reload())

@@ -14,7 +14,7 @@ from sidecar.config.load import load
 from sidecar.config.read.references import Kind
 from sidecar.control.exporter import Exporter
 from sidecar.control.pages import admin_pages
-from sidecar.observe.access_log import CallRecord
+from sidecar.observe.record import CallRecord
 from sidecar.observe.stats import EndpointStats, ListenerStats, RouteStats, SourceStats, Stats
 from sidecar.policy.admission import Admission, AdmissionSettings
 from sidecar.proxy.body_memory import BodyMemory

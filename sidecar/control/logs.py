@@ -11,6 +11,7 @@ from typing import Any, Final, TextIO
 import msgspec
 
 from sidecar.control.log_writer import LogWriter
+from sidecar.observe import debug
 from sidecar.observe.access_log import rfc3339
 from sidecar.observe.escape import escape_json, escape_text
 
@@ -86,6 +87,7 @@ def set_level(level: str) -> None:
     if level not in LEVELS:
         raise ValueError(f"expected one of {', '.join(LEVELS)}")
     _OWN.setLevel(level.upper())
+    debug.switch(level == "debug")
 
 
 def level() -> str:

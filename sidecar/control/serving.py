@@ -42,6 +42,7 @@ class Serving:
     def __init__(self, stats: Stats) -> None:
         self.stats = stats
         self.recorder = Recorder(stats)
+        self.access_log: AccessLog | None = None
         self.snapshot: Snapshot
         self.listeners: dict[str, Listener] = {}
         self._starting: dict[str, Listener] = {}
@@ -140,8 +141,8 @@ class Serving:
 
     def close_log(self) -> None:
         """Write what the access log still holds."""
-        if self.recorder.log is not None:
-            self.recorder.log.close()
+        if self.access_log is not None:
+            self.access_log.close()
 
     def _all_listeners(self) -> tuple[Listener, ...]:
         return (*self.listeners.values(), *self._retired)
@@ -205,8 +206,12 @@ class Serving:
         if config.access_log == self._log_config:
             return
         self._log_config = config.access_log
-        old, self.recorder.log = self.recorder.log, log
-        if old is not None:  # closing waits for the disk
+        old, self.access_log = self.access_log, log
+        if log is not None:
+            self.recorder.sinks.append(log)
+        if old is not None:
+            self.recorder.sinks.remove(old)
+            # Closing waits for the disk.
             self._closing = asyncio.create_task(off_loop(old.close))
 
     def _dropped(self, count: int) -> None:

@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from sidecar.observe.escape import escape_json
+from sidecar.observe.record import CallRecord
 
 _log: Final = logging.getLogger(__name__)
 
@@ -32,42 +33,6 @@ MAX_QUEUED_BYTES: Final = 16 * 2**20
 _RECORD: Final = 1024
 """Bytes that a record takes besides these."""
 _STANDARD_OUTPUT: Final = 1
-
-
-class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
-    """What is kept of a call. A field that has its default is left out of the line."""
-
-    time: float
-    """When the call arrived, in Unix seconds; written as RFC 3339."""
-    request_id: str
-    trace_id: str = ""
-    route: str = ""
-    upstream: str = ""
-    endpoint: str = ""
-    dialect: str = ""
-    model: str = ""
-    method: str = ""
-    path: str = ""
-    """Without its query, which may hold keys."""
-    status: int = 0
-    """Sent downstream; 0 when the caller left before one was."""
-    error: str = ""
-    """`x-sidecar-error` code, when we failed the call."""
-    attempts: int = 0
-    replays: int = 0
-    hedged: bool = False
-    """A second attempt was made beside a slow first."""
-    fallback: int = 0
-    """Which of the route's fallbacks answered."""
-    bytes_in: int = 0
-    """Request body bytes received."""
-    bytes_out: int = 0
-    """Reply body bytes sent downstream."""
-    duration_ms: float = 0.0
-    first_byte_ms: float = 0.0
-    stream: bool = False
-    client: str = ""
-    user_agent: str = ""
 
 
 class AccessLog:

@@ -28,6 +28,9 @@ class Rate:
         self._level = 0.0
         self._at = 0.0
 
+    def __repr__(self) -> str:
+        return f"<Rate {self.per_second:g} a second>"
+
     def take(self, now: float) -> float:
         """0.0: the call may go. Else it may not, and this many seconds later one may."""
         level = max(0.0, self._level - (now - self._at) * self.per_second)

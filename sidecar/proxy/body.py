@@ -90,6 +90,10 @@ class RequestBody:
                 self.size = self._counted = len(whole)
                 memory.add(self.size)
 
+    def __repr__(self) -> str:
+        state = "complete" if self.complete else "streamed" if self.streamed else "incomplete"
+        return f"<RequestBody {self.size} bytes, {state}>"
+
     def content(self) -> bytes:
         """All that is held, in one piece."""
         held = self.held

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sidecar.observe.access_log import AccessLog, CallRecord
+from sidecar.observe.record import CallRecord, RecordSink, Try
 from sidecar.observe.stats import RouteStats, Stats
 from sidecar.proxy.router import LONGEST_SHOWN
 
@@ -17,10 +17,10 @@ NO_ROUTE = ("none", "none")
 
 
 class Recorder:
-    """Records into *stats*, and into `log` while there is one."""
+    """Counts in *stats*, and hands each call's record to every one of `sinks`."""
 
     def __init__(self, stats: Stats) -> None:
-        self.log: AccessLog | None = None
+        self.sinks: list[RecordSink] = []
         self._stats = stats
 
     def record(self, call: Call, now: float) -> None:
@@ -40,10 +40,12 @@ class Recorder:
             stats.errors[call.error.code] += 1
         stats.bytes_in += call.body.size
         stats.bytes_out += call.bytes_out
-        if self.log is not None:
-            self.log.append(self._line(call, now))
+        if self.sinks:
+            record = self._record(call, now)
+            for sink in self.sinks:
+                sink.append(record)
 
-    def _line(self, call: Call, now: float) -> CallRecord:
+    def _record(self, call: Call, now: float) -> CallRecord:
         route = call.route
         endpoint = None if call.attempt is None else call.attempt.endpoint
         replays = call.replays
@@ -74,7 +76,30 @@ class Recorder:
             call.stream,
             call.downstream.peer,
             call.head.fields.get(b"user-agent", b"").decode("latin-1"),
+            _tries(call) if len(call.attempts) > 1 else (),
         )
+
+
+def _tries(call: Call) -> tuple[Try, ...]:
+    def since(when: float | None) -> float:
+        return 0.0 if when is None else _milliseconds(when - call.arrived)
+
+    return tuple(
+        Try(
+            endpoint=attempt.endpoint.name,
+            why=attempt.why,
+            began_ms=since(attempt.began),
+            after=attempt.reason,
+            head_ms=since(attempt.head),
+            ended_ms=since(attempt.ended),
+            status=attempt.status,
+            error=attempt.error,
+            span_id=attempt.span_id.decode(),
+            reused=attempt.reused,
+            replayed=attempt.replayed,
+        )
+        for attempt in call.attempts
+    )
 
 
 def _milliseconds(seconds: float) -> float:

@@ -30,6 +30,9 @@ class Relay:
         self.passed = 0
         """Bytes of data in the chunks that it passed on."""
 
+    def __repr__(self) -> str:
+        return f"<Relay {self.passed} bytes passed>"
+
     def take(self, data: bytes) -> bool:
         """Pass *data*, which came between two chunks, on if it is the next one. False if not."""
         begins, size = plain_chunk(len(data))

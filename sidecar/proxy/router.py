@@ -50,6 +50,9 @@ class Route(NamedTuple):
     under: Callable[[str], Route | None] = lambda _: None
     """The same route under the policy of another name; None where there is none."""
 
+    def __repr__(self) -> str:
+        return f"<Route {self.name} to {self.upstream.name}>"
+
 
 class Candidate(NamedTuple):
     """A route that takes calls of some host, path and method, if headers and model fit too."""

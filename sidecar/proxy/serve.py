@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from sidecar.errors import CallerLeft, CallError, CutOff, DeadlineExceeded, forget_frames
 from sidecar.http.message import ResponseHead
 from sidecar.http.semantics import hops_left
+from sidecar.observe import debug
 from sidecar.observe.trace import receive
 from sidecar.proxy.asking import depends, learn, unpack
 from sidecar.proxy.call import NOWHERE
@@ -119,6 +120,8 @@ def _route(call: Call, candidates: tuple[Candidate, ...]) -> tuple[Route, Reques
     )
     if call.downstream.trust.headers:
         route, request = obey(call, route, request)
+    if debug.on:
+        debug.tell(call.request_id, "%r goes by route %s: %r", call, route.name, request)
     total = (request.timers or route.timers).total
     if total is not None:
         call.deadline = call.arrived + total
@@ -152,6 +155,8 @@ def _end(call: Call, recorder: Recorder) -> None:
     call.body.free()
     forget_frames(error)
     now = time.monotonic()
+    if debug.on:
+        debug.tell(call.request_id, "%r is over after %.3f s", call, now - call.arrived)
     recorder.record(call, now)
     call.downstream.finished(call, now)
 

@@ -28,6 +28,9 @@ class Snapshot(NamedTuple):
     scopes: dict[str, set[str]]
     """The breaker scopes of each upstream."""
 
+    def __repr__(self) -> str:
+        return f"<Snapshot {len(self.router.rules)} routes, {len(self.upstreams)} upstreams>"
+
 
 def compile_snapshot(
     loaded: Loaded, upstreams: dict[str, Upstream], stats: Stats, draft: Draft

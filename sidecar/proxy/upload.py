@@ -28,6 +28,9 @@ class Upload:
         self._rest = memoryview(content)
         self._end = end
 
+    def __repr__(self) -> str:
+        return f"<Upload {len(self._rest)} bytes left>"
+
     def go(self) -> bool:
         """Write what the connection takes now. True when all was written."""
         connection = self._connection

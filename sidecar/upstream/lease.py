@@ -58,6 +58,10 @@ class Lease:
         self._released = False
         endpoint.load.begin()
 
+    def __repr__(self) -> str:
+        held = "released" if self._released else "held"
+        return f"<Lease at {self.endpoint.name}, {held}>"
+
     def sent(self, now: float) -> None:
         """The request was sent; once more, where its connection had died."""
         if not self._sent:

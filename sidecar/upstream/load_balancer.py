@@ -79,6 +79,10 @@ class LoadBalancer:
         self._turn = 0
         self._subsets: dict[tuple[tuple[str, str], ...], LoadBalancer] = {}
 
+    def __repr__(self) -> str:
+        method = self.selection.balance.method
+        return f"<LoadBalancer {method} over {len(self._ready)} of {self.upstream.name}>"
+
     def subset(self, labels: Labels) -> LoadBalancer:
         """The rotation of those endpoints that have *labels* too."""
         key = tuple(sorted(labels.items()))

@@ -19,7 +19,8 @@ from typing import Any, Final, Self, cast
 from sidecar.config.load import load
 from sidecar.control.serving import Serving
 from sidecar.listen.listener import split_address
-from sidecar.observe.access_log import CallRecord, line
+from sidecar.observe.access_log import line
+from sidecar.observe.record import CallRecord
 from sidecar.observe.stats import Stats
 from tests.fuzz.cases import Fault
 
@@ -126,7 +127,7 @@ class World:
         logging.getLogger().addHandler(self._handler)
         self.serving = Serving(self.stats)
         await self.serving.apply(load(json.dumps(self.config), file="fuzz.yaml"))
-        self.serving.recorder.log = self.log  # type: ignore[assignment]
+        self.serving.recorder.sinks = [self.log]
         self.own = asyncio.all_tasks()
         self.addresses = [
             (split_address(name)[0], listener.port)

@@ -18,11 +18,11 @@ from sidecar.observe.access_log import (
     MAX_QUEUED_BYTES,
     SLICE,
     AccessLog,
-    CallRecord,
     line,
     rfc3339,
     wait_writable,
 )
+from sidecar.observe.record import CallRecord
 
 
 class Drops:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from sidecar.http.message import RequestHead
-from sidecar.observe.access_log import AccessLog, CallRecord
+from sidecar.observe.record import CallRecord
 from sidecar.observe.stats import Stats
 from sidecar.proxy.body import RequestBody
 from sidecar.proxy.body_memory import BodyMemory
@@ -40,7 +40,7 @@ def test_the_time_of_a_call_follows_the_clock(
     monkeypatch: pytest.MonkeyPatch, set_by: float
 ) -> None:
     recorder, log = Recorder(Stats(0.0)), Log()
-    recorder.log = cast("AccessLog", log)
+    recorder.sinks = [log]
     clock = time.time
     monkeypatch.setattr(time, "time", lambda: clock() + set_by)
     one = call()

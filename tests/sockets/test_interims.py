@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from sidecar.observe.access_log import AccessLog, CallRecord
+from sidecar.observe.record import CallRecord
 from tests.sockets.peers import GET, OK, Peer, Server, until
 from tests.sockets.scripted import Fleet, Scripted, chat, status
 from tests.sockets.stage import Stage
@@ -20,7 +20,7 @@ class Logged(list[CallRecord]):
 
     def __init__(self, stage: Stage) -> None:
         super().__init__()
-        stage.serving.recorder.log = cast("AccessLog", self)
+        stage.serving.recorder.sinks = [self]
 
     async def endpoint(self) -> str:
         """Of the next call that has ended."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.observe.access_log import CallRecord
+from sidecar.observe.record import CallRecord
 from tests.sockets.peers import until
 from tests.sockets.scripted import Fleet, Scripted, status
 from tests.sockets.stage import Stage
@@ -252,7 +252,7 @@ async def test_a_model_of_any_length_is_cut_in_log_and_errors() -> None:
     async with by_model(own, paid) as stage:
         stage.config["routes"] = stage.config["routes"][:4]
         await stage.apply()
-        stage.serving.recorder.log = logged  # type: ignore[assignment]
+        stage.serving.recorder.sinks = [logged]
         body = b'{"model":"%b"}' % (b"m" * 3000)
         got, told, _ = await stage.gets(post(body, JSON))
         assert (got, len(told) < 600) == (404, True)

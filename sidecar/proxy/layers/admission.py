@@ -9,6 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import Shed
+from sidecar.observe import debug
 from sidecar.policy.admission import Refused, Ticket, Wanted
 from sidecar.proxy.patience import patience_of
 
@@ -47,12 +48,17 @@ class Admission:
         self._upstream = upstream
         self._stats = stats
 
+    def __repr__(self) -> str:
+        return f"<Admission to {self._upstream}>"
+
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Wait for a place. Raise Shed when there will be none in time."""
         ticket = self._policy.enter(time.monotonic(), self._wanted(call, request))
         if isinstance(ticket, Refused):
             raise self._refusal(ticket)
         if not ticket.granted:
+            if debug.on:
+                debug.tell(call.request_id, "waits for one of the calls to %s", self._upstream)
             await self._wait(ticket)
         leave = partial(self._leave, ticket)
         try:

@@ -23,6 +23,7 @@ from sidecar.errors import (
     Truncated,
 )
 from sidecar.llm.report import parse_orca
+from sidecar.observe import debug
 from sidecar.policy.timeouts import Patience, Timers, first_byte, within
 from sidecar.proxy.exchange import Exchange
 from sidecar.proxy.record import AttemptRecord
@@ -64,6 +65,9 @@ class Attempt:
         self._affinity = affinity
         self._reads_reports = reads_reports
 
+    def __repr__(self) -> str:
+        return f"<Attempt at {self._balancer!r}>"
+
     async def __call__(self, call: Call, request: Request) -> Exchange:
         """Return the exchange once what is needed of its reply is here; else close it."""
         balancer = self._balancer_of(request)
@@ -72,29 +76,50 @@ class Attempt:
             await self._resolve(call, request, upstream)
         if self._reads_reports:
             request = request.edited(_ASKS)
-        key = 0 if self._affinity is None else self._affinity(call, request)
-        lease = balancer.pick(key, call.tried(request.since), request.captured)
-        attempt = AttemptRecord(lease.endpoint, request.why, request.reason, lease.began)
-        call.attempts.append(attempt)
+        lease = self._pick(balancer, call, request)
+        attempt = call.attempts[-1]
         try:
             exchange = await self._send(call, request, lease, attempt)
         except CallError as error:
             call.attempt = attempt
-            now = attempt.ended = time.monotonic()
-            attempt.error = error.code
+            now = self._over(call, attempt, error.code, error.message)
             if error.endpoint_failed:
                 lease.report(True, now)
             lease.release()
             raise
         except BaseException as error:
-            now = attempt.ended = time.monotonic()
-            attempt.error = OUTRUN if OUTRUN in error.args else LEFT
-            lease.give_up(now, outrun=OUTRUN in error.args)
+            outrun = OUTRUN in error.args
+            now = self._over(call, attempt, OUTRUN if outrun else LEFT, "it is given up")
+            lease.give_up(now, outrun=outrun)
             lease.release()
             raise
+        if debug.on:
+            took = time.monotonic() - attempt.began
+            debug.tell(call.request_id, "%r, after %.3f s", attempt, took)
         if self._reads_reports and _REPORT in exchange.head.fields:
             self._read_report(exchange, lease)
         return exchange
+
+    def _pick(self, balancer: LoadBalancer, call: Call, request: Request) -> Lease:
+        """Choose an endpoint, and begin the attempt's record."""
+        key = 0 if self._affinity is None else self._affinity(call, request)
+        lease = balancer.pick(key, call.tried(request.since), request.captured)
+        attempt = AttemptRecord(lease.endpoint, request.why, request.reason, lease.began)
+        call.attempts.append(attempt)
+        if debug.on:
+            debug.tell(
+                call.request_id, "attempt %d: %r by %r", len(call.attempts), attempt, balancer
+            )
+        return lease
+
+    @staticmethod
+    def _over(call: Call, attempt: AttemptRecord, code: str, why: str) -> float:
+        """The attempt has failed. Return the time at which it did."""
+        now = attempt.ended = time.monotonic()
+        attempt.error = code
+        if debug.on:
+            debug.tell(call.request_id, "%r, after %.3f s: %s", attempt, now - attempt.began, why)
+        return now
 
     def elsewhere(self, call: Call, request: Request) -> bool:
         """Whether another endpoint than the one that was tried last may take the call now."""
@@ -123,6 +148,8 @@ class Attempt:
             if connection is None:
                 connection = await self._connect(call, lease, timers, fresh)
                 lease.began = time.monotonic() if connection.uses else connection.created
+            if debug.on:
+                debug.tell(call.request_id, "on %r", connection)
             exchange = Exchange(call, request, lease, connection, timers, attempt)
             exchange.send()
             attempt.reused = connection.uses > 1

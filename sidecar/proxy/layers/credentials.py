@@ -22,6 +22,9 @@ class Credentials:
         name = config.header.encode()
         self._edits = {name.lower(): b"\r\n%b: %b" % (name, config.value.encode())}
 
+    def __repr__(self) -> str:
+        return f"<Credentials in {', '.join(name.decode() for name in self._edits)}>"
+
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Replace the caller's header. Raise TraceRefused where the caller would be shown ours."""
         if request.method == b"TRACE":

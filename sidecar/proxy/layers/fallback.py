@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.errors import AttemptError, forget_frames
 from sidecar.http.keys import PROTOCOL, keys_among, protocols_without_keys, without_keys
+from sidecar.observe import debug
 from sidecar.policy.retry import condition_of
 from sidecar.policy.split import choose
 from sidecar.proxy.record import FALLBACK
@@ -32,6 +33,9 @@ class Target:
         self.model = model
         self._inner = inner
         self._shows_keys = shows_keys
+
+    def __repr__(self) -> str:
+        return f"<Target {self.upstream}, model {self.model or 'as asked'}>"
 
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Ask it, as if nobody had been asked before."""
@@ -74,6 +78,9 @@ class Split:
         self._shares = shares
         self._point = point
 
+    def __repr__(self) -> str:
+        return f"<Split {self._targets!r}>"
+
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Choose one and ask it."""
         point = random.random() if self._point is None else self._point(call)
@@ -97,6 +104,9 @@ class Fallback:
         self._statuses = statuses
         self._stats = stats
 
+    def __repr__(self) -> str:
+        return f"<Fallback {self._first!r}, then {self._others!r}>"
+
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Return the first reply that is good enough, or the last one."""
         asked = self._first
@@ -116,6 +126,9 @@ class Fallback:
             call.final = False
             self._stats.fallbacks[target.upstream] += 1
             asked = target
+            if debug.on:
+                text = "falls back to upstream %s, after %s"
+                debug.tell(call.request_id, text, target.upstream, reason)
             request = request.replace(why=FALLBACK, reason=reason, since=len(call.attempts))
         return await asked(call, request)
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecar.errors import TimedOut, forget_frames
+from sidecar.observe import debug
 from sidecar.proxy.layers.attempt import OUTRUN
 from sidecar.proxy.record import HEDGE
 
@@ -70,6 +71,10 @@ class Hedge:
         self._observed = observed
         self._stats = stats
 
+    def __repr__(self) -> str:
+        delay = self._delay()
+        return f"<Hedge {'not yet' if delay is None else f'after {delay:.3f} s'}>"
+
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Return the better of two replies; the other's connection is closed at once."""
         now = time.monotonic()
@@ -81,11 +86,14 @@ class Hedge:
         tasks, place = [first], None
         try:
             if await self._is_late(first, now):
-                place = self._place(request)
+                place = self._place(call, request)
             if place is not None:
                 second = request.replace(why=HEDGE, reason="slow")
                 tasks.append(asyncio.create_task(self._timed(call, second)))
             winner = await self._winner(tasks)
+            if debug.on and len(tasks) > 1:
+                which = "first" if winner is first else "hedge"
+                debug.tell(call.request_id, "the %s attempt is taken", which)
             if winner is not first and not first.done():
                 self._observed.observe(time.monotonic() - now)
                 first.cancel(OUTRUN)
@@ -113,16 +121,18 @@ class Hedge:
             pause = min(2 * pause, _LONGEST_LOOK)
         return False
 
-    def _place(self, request: Request) -> Callable[[], None] | None:
+    def _place(self, call: Call, request: Request) -> Callable[[], None] | None:
         """Leave for a second attempt: what gives its place back. None: there is none now."""
         now = time.monotonic()
-        if not (self._wanted(request) and self._budget.allows(now)):
-            return None
+        if not self._wanted(request):
+            return _no_hedge(call, "no endpoint wants calls")
+        if not self._budget.allows(now):
+            return _no_hedge(call, "the hedge budget is used up")
         give_back = _nothing
         if self._places is not None:
             ticket = self._places.spare(now)
             if ticket is None:
-                return None
+                return _no_hedge(call, "as many calls are in flight as may be")
             give_back = partial(_give_back, self._places, ticket)
         self._budget.spend(now)
         self._stats.hedges += 1
@@ -156,6 +166,12 @@ class Hedge:
 
     def _good(self, task: asyncio.Task[Reply]) -> bool:
         return task.exception() is None and task.result().head.status not in self._settings.statuses
+
+
+def _no_hedge(call: Call, why: str) -> Callable[[], None] | None:
+    if debug.on:
+        debug.tell(call.request_id, "no hedge: %s", why)
+    return None
 
 
 def _nothing() -> None:

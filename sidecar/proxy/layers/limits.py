@@ -38,6 +38,9 @@ class Limiter:
         self._rate: Rate | None = None
         self.configure(settings)
 
+    def __repr__(self) -> str:
+        return f"<Limiter {self._concurrency.max} at once, {self._rate!r}>"
+
     def configure(self, settings: LimiterSettings) -> None:
         """Go on counting under other numbers."""
         self._concurrency.max = settings.concurrency or sys.maxsize
@@ -86,6 +89,9 @@ class Limits:
         self._clients = clients
         self._client = client
         self._counted = counted
+
+    def __repr__(self) -> str:
+        return f"<Limits {self._whole!r}, each client {'too' if self._clients else 'free'}>"
 
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Refuse with 429 what is too much."""

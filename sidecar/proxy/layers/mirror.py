@@ -35,6 +35,9 @@ class Mirror:
         self._stats = stats
         self._copies: set[asyncio.Task[None]] = set()
 
+    def __repr__(self) -> str:
+        return f"<Mirror {self._share:.0%} to {self._target!r}>"
+
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Send the copy beside the call."""
         if call.body.complete and not call.head.upgrade and random.random() < self._share:

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecar.errors import AttemptError, forget_frames
+from sidecar.observe import debug
 from sidecar.policy.outcome import RATE_LIMITED
 from sidecar.policy.retry import (
     RetrySettings,
@@ -76,6 +77,9 @@ class Retry:
         self._stats = stats
         self._others = others
 
+    def __repr__(self) -> str:
+        return f"<Retry {self._settings.max} times>"
+
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Return the first reply that is good enough, or the last one."""
         self._budget.count(call.arrived)
@@ -104,6 +108,8 @@ class Retry:
                 forget_frames(error)
             self._stats.retries[reason] += 1
             retry += 1
+            if debug.on:
+                debug.tell(call.request_id, "retry %d in %.3f s, after %s", retry, wait, reason)
             request = request.replace(why=RETRY, reason=reason)
             await asyncio.sleep(wait)
 
@@ -146,14 +152,16 @@ class Retry:
         settings = self._settings
         most = settings.max if request.retries is None else request.retries
         if retry >= most or call.body.streamed or request.method not in settings.methods:
-            return None
+            return _no_retry(call, "its retries are used up, or it can't be sent again")
         wait = self._pace(call, request, retry, head)
         now = time.monotonic()
-        if wait is None or not _waits_until(call, now + wait):
-            return None
+        if wait is None:
+            return _no_retry(call, "the reply says when to come again, which its caller obeys")
+        if not _waits_until(call, now + wait):
+            return _no_retry(call, "the caller does not wait so long")
         if not free and not self._budget.spend(now):
             self._stats.budget_exhausted += 1
-            return None
+            return _no_retry(call, "the retry budget is used up")
         return wait
 
     def _pace(
@@ -183,6 +191,12 @@ class Retry:
             return True
         self._budget.excuse()
         return False
+
+
+def _no_retry(call: Call, why: str) -> float | None:
+    if debug.on:
+        debug.tell(call.request_id, "no retry: %s", why)
+    return None
 
 
 def _waits_until(call: Call, when: float) -> bool:

@@ -84,6 +84,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._timer_at = inf
         """When it fires; inf while there is none."""
 
+    def __repr__(self) -> str:
+        state = "CLOSED" if self.closed else "IDLE" if self.exchange is None else "BUSY"
+        return f"<UpstreamConnection {state} to {self.peer or 'nobody yet'}, use {self.uses}>"
+
     # -- what the exchange calls --
 
     def begin(self, exchange: Exchange, method: bytes, upgrade: bool) -> None:

@@ -13,12 +13,14 @@ one more connection, calls wait for those that are there.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import DeadlineExceeded, LocalFailure, Overloaded
+from sidecar.observe import debug
 from sidecar.policy.timeouts import Due, Patience, within
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from sidecar.upstream.connect.connection import UpstreamConnection
     from sidecar.upstream.connect.name import Name
 
+_log: Final = logging.getLogger("sidecar.upstream")
 Dial = Callable[["Pool", Due], Awaitable["UpstreamConnection"]]
 
 _UNNEEDED: Final = 5.0
@@ -49,6 +52,7 @@ class Pool:
         self.stats = stats
         self.retired = False
         self.loop = asyncio.get_running_loop()
+        self.host = "" if name is None else name.host
         self._name = None if name is None or name.fixed else name
         self._dial = dial
         self._idle: list[UpstreamConnection] = []
@@ -59,6 +63,10 @@ class Pool:
         """Whether the sweep looks after connections beyond `max_idle`, which must not wait long."""
         self._starved: asyncio.TimerHandle | None = None
         """Calls wait though there may be more connections: this machine had no means for them."""
+
+    def __repr__(self) -> str:
+        idle, waiting = len(self._idle), len(self._waiting)
+        return f"<Pool of {self.host}: {self._open} open, {idle} idle, {waiting} waiting>"
 
     def configure(self, config: PoolConfig) -> None:
         """Go by *config* from now on: who waits gets what there is more room for."""
@@ -120,6 +128,8 @@ class Pool:
 
     def discard(self, connection: UpstreamConnection) -> None:
         """A connection has closed: its place goes to the first who waits."""
+        if debug.on:
+            _log.debug("closed %r, %r", connection, self)
         if connection in self._idle:
             self._idle.remove(connection)
             self.stats.idle -= 1
@@ -218,6 +228,8 @@ class Pool:
             self._free_place()
             raise
         self.stats.connects += 1
+        if debug.on:
+            _log.debug("connected %r, %r", connection, self)
         self.stats.connect.observe(time.monotonic() - started)
         if self._waiting:  # they were starved: what this one could, the next can
             self._let_one_connect()
@@ -226,6 +238,8 @@ class Pool:
     async def _wait(self, patience: Patience) -> UpstreamConnection:
         if len(self._waiting) >= self.config.max_waiting:
             raise Overloaded(f"{len(self._waiting)} calls wait for a connection already")
+        if debug.on:
+            _log.debug("a call waits for a connection of %r", self)
         waiter: asyncio.Future[UpstreamConnection | None]
         waiter = self.loop.create_future()
         self._waiting.append(waiter)

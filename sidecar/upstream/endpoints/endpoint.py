@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from sidecar.observe import debug
 from sidecar.policy.breaker import Breaker
 from sidecar.policy.load import Load
 from sidecar.upstream.connect.dialer import Dialer
@@ -115,6 +116,9 @@ class Endpoint:
         """What an operator said."""
         return self._override
 
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.name} of {self.upstream}, {self.load.in_flight} in flight>"
+
     def new_breaker(
         self, scope: str, settings: BreakerSettings, random: Callable[[], float]
     ) -> Breaker:
@@ -133,13 +137,15 @@ class Endpoint:
         if breaker.forced != self._override.breaker:
             breaker.force(self._override.breaker, time.monotonic())
 
-    def _tripped(self, scope: str, _: Breaker, old: str, new: str, __: float) -> None:
+    def _tripped(self, scope: str, breaker: Breaker, old: str, new: str, now: float) -> None:
         """A breaker has changed its state."""
         self.stats.breakers[scope] = new
         self.stats.transitions[new] += 1
         extra = {"upstream": self.upstream, "endpoint": self.name, "scope": scope}
         level = logging.WARNING if new == "open" else logging.INFO
         _log.log(level, "breaker %s", new.replace("_", "-"), extra={**extra, "before": old})
+        if debug.on:
+            _log.debug("what the breaker has seen: %s", breaker.snapshot(now), extra=extra)
         self._changed()
 
     def set_health(self, up: bool) -> None:

@@ -507,6 +507,7 @@ async def test_trying_again_is_no_way_to_wait_longer(monkeypatch: pytest.MonkeyP
 class Moving:
     """A name whose addresses a test sets."""
 
+    host = "a"
     fixed = False
 
     def __init__(self, *addresses: str) -> None:

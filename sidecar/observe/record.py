@@ -1,0 +1,74 @@
+"""What is kept of a call that has ended, and who keeps it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+
+class Try(msgspec.Struct, omit_defaults=True, gc=False):
+    """One attempt of a call. Milliseconds count from the call's arrival."""
+
+    endpoint: str
+    why: str
+    """first, retry, hedge, fallback or mirror."""
+    began_ms: float
+    after: str = ""
+    """What made it necessary: the status or the error code of the one before."""
+    head_ms: float = 0.0
+    """The endpoint's reply began to be passed on, or to be tried again."""
+    ended_ms: float = 0.0
+    status: int = 0
+    error: str = ""
+    span_id: str = ""
+    """The parent id in the `traceparent` that the endpoint got."""
+    reused: bool = False
+    """Its connection had carried a call before."""
+    replayed: bool = False
+    """It was sent again, since that connection had died."""
+
+
+class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
+    """What is kept of a call. A field that has its default is left out of the line."""
+
+    time: float
+    """When the call arrived, in Unix seconds; written as RFC 3339."""
+    request_id: str
+    trace_id: str = ""
+    route: str = ""
+    upstream: str = ""
+    endpoint: str = ""
+    dialect: str = ""
+    model: str = ""
+    method: str = ""
+    path: str = ""
+    """Without its query, which may hold keys."""
+    status: int = 0
+    """Sent downstream; 0 when the caller left before one was."""
+    error: str = ""
+    """`x-sidecar-error` code, when we failed the call."""
+    attempts: int = 0
+    replays: int = 0
+    hedged: bool = False
+    """A second attempt was made beside a slow first."""
+    fallback: int = 0
+    """Which of the route's fallbacks answered."""
+    bytes_in: int = 0
+    """Request body bytes received."""
+    bytes_out: int = 0
+    """Reply body bytes sent downstream."""
+    duration_ms: float = 0.0
+    first_byte_ms: float = 0.0
+    stream: bool = False
+    client: str = ""
+    user_agent: str = ""
+    tries: tuple[Try, ...] = ()
+    """Its attempts, in the order in which they began, where there was more than one."""
+
+
+class RecordSink(Protocol):
+    """Takes the records of calls."""
+
+    def append(self, record: CallRecord) -> None:
+        """Take *record*. It must not block, and drops what it can't keep."""
