@@ -17,7 +17,7 @@ from sidecar.control.pages import admin_pages
 from sidecar.observe.record import CallRecord
 from sidecar.observe.stats import EndpointStats, ListenerStats, RouteStats, SourceStats, Stats
 from sidecar.policy.admission import Admission, AdmissionSettings
-from sidecar.proxy.body_memory import BodyMemory
+from sidecar.proxy.body.memory import BodyMemory
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]

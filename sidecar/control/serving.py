@@ -16,10 +16,10 @@ from sidecar.control.memory import available_memory
 from sidecar.listen.listener import Listener, name_of
 from sidecar.observe.access_log import AccessLog
 from sidecar.observe.stats import ListenerStats, Stats
-from sidecar.proxy.body_memory import DEFAULT_SHARE, BodyMemory
-from sidecar.proxy.keeper import Keeper
+from sidecar.proxy.body.memory import DEFAULT_SHARE, BodyMemory
 from sidecar.proxy.recorder import NO_ROUTE, Recorder
-from sidecar.proxy.snapshot import Snapshot, compile_snapshot
+from sidecar.proxy.routing.shared_state import SharedState
+from sidecar.proxy.routing.snapshot import Snapshot, compile_snapshot
 from sidecar.upstream.connect import descriptors
 from sidecar.upstream.endpoints.registry import Registry
 from sidecar.upstream.off_loop import off_loop
@@ -53,7 +53,7 @@ class Serving:
         self.body_memory = BodyMemory(0, 0.0)
         stats.body_memory = self.body_memory
         self.registry = Registry(stats)
-        self._keeper = Keeper()
+        self._shared = SharedState()
         self._gates: InterceptingListeners | None = None
         self._told_of = 0
         """How few connections the limit of open files leaves, if that was said."""
@@ -65,11 +65,11 @@ class Serving:
         In order: bind what is new (which may fail), swap, let go of what is gone.
         """
         log = None
-        config, draft = loaded.config, self._keeper.draft()
+        config, transaction = loaded.config, self._shared.begin()
         try:
             tls = await off_loop(partial(self.registry.secure, config.upstreams))
             binding = self.registry.bind(config.upstreams, tls)
-            snapshot = compile_snapshot(loaded, binding.upstreams, self.stats, draft)
+            snapshot = compile_snapshot(loaded, binding.upstreams, self.stats, transaction)
             log = await off_loop(partial(self._new_log, config))
             await _publish(config.intercept)
             if not self.listeners:
@@ -83,7 +83,7 @@ class Serving:
         self._set_buffers(config.buffers)
         self.registry.commit(binding)
         self.registry.keep_scopes(snapshot.scopes)
-        self._keeper.commit(draft)
+        self._shared.commit(transaction)
         self._swap_log(config, log)
         self._swap_listeners(config, started)
         self._forget_routes(snapshot)

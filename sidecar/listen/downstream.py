@@ -30,7 +30,7 @@ from sidecar.listen.downstream_state import (
 )
 from sidecar.listen.refusal import refusal
 from sidecar.observe.shortage import note
-from sidecar.proxy.body import BODY_FULL, NO_MEMORY, UPSTREAM_FULL, RequestBody
+from sidecar.proxy.body.body import BODY_FULL, NO_MEMORY, UPSTREAM_FULL, RequestBody
 from sidecar.proxy.call import Call
 from sidecar.proxy.client_sink import ClientSink
 from sidecar.proxy.serve import drop, serve

@@ -20,9 +20,9 @@ from sidecar.upstream.connect.keepalive import Tunable, is_gone, keep_alive
 if TYPE_CHECKING:
     from sidecar.config.model import Listener as Config
     from sidecar.listen.intercept.tunnel import Tunnel
-    from sidecar.proxy.body_memory import BodyMemory
+    from sidecar.proxy.body.memory import BodyMemory
     from sidecar.proxy.recorder import Recorder
-    from sidecar.proxy.snapshot import Snapshot
+    from sidecar.proxy.routing.snapshot import Snapshot
 
 _log: Final = logging.getLogger(__name__)
 BACKLOG: Final = 1024

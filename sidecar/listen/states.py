@@ -12,7 +12,7 @@ from sidecar.http.request_parser import RequestState
 from sidecar.http.response_parser import ResponseState
 from sidecar.http.states import State, diagram
 from sidecar.listen.downstream_state import DownstreamState
-from sidecar.proxy.exchange_state import ExchangeState
+from sidecar.proxy.exchange.state import ExchangeState
 
 PAGE: Final[tuple[tuple[str, str, type[State]], ...]] = (
     (
@@ -28,8 +28,8 @@ PAGE: Final[tuple[tuple[str, str, type[State]], ...]] = (
     ),
     (
         "An exchange: one attempt on one upstream connection",
-        "[`proxy/exchange.py`](../sidecar/proxy/exchange.py). Most go from SENDING to WAITING in "
-        "one step, and from RECEIVING to SETTLED in another.",
+        "[`proxy/exchange/`](../sidecar/proxy/exchange/exchange.py). Most go from SENDING to "
+        "WAITING in one step, and from RECEIVING to SETTLED in another.",
         ExchangeState,
     ),
     (

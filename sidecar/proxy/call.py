@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from sidecar.llm.request import Asked
     from sidecar.observe.trace import TraceContext
     from sidecar.policy.load import Load
-    from sidecar.proxy.body import RequestBody
+    from sidecar.proxy.body.body import RequestBody
     from sidecar.proxy.record import AttemptRecord
     from sidecar.proxy.reply import Reply
-    from sidecar.proxy.router import Route
+    from sidecar.proxy.routing.router import Route
     from sidecar.proxy.sink import Sink
 
 NOWHERE: Final = NullSink()

@@ -18,9 +18,9 @@ from sidecar.http.headers import (
 from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.http.sse import Boundary
 from sidecar.llm.dialects import error_event
-from sidecar.proxy.backlog import unsent
+from sidecar.proxy.exchange.backlog import unsent
+from sidecar.proxy.exchange.relay import Relay
 from sidecar.proxy.local import dialect_of
-from sidecar.proxy.relay import Relay
 
 if TYPE_CHECKING:
     import asyncio

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sidecar.config.model import Trust
-from sidecar.proxy.body import RequestBody
+from sidecar.proxy.body.body import RequestBody
 from sidecar.proxy.call import Call
 from sidecar.proxy.request import Request
 

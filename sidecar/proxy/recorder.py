@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.observe.record import CallRecord, RecordSink, Try
 from sidecar.observe.stats import RouteStats, Stats
-from sidecar.proxy.router import LONGEST_SHOWN
+from sidecar.proxy.routing.router import LONGEST_SHOWN
 
 if TYPE_CHECKING:
     from sidecar.proxy.call import Call

@@ -13,7 +13,7 @@ from sidecar.proxy.record import FIRST
 
 if TYPE_CHECKING:
     from sidecar.policy.timeouts import Timers
-    from sidecar.proxy.body import RequestBody
+    from sidecar.proxy.body.body import RequestBody
 
 NONE: Final[Mapping[Any, Any]] = MappingProxyType({})
 

@@ -13,18 +13,18 @@ from sidecar.http.message import ResponseHead
 from sidecar.http.semantics import hops_left
 from sidecar.observe import debug
 from sidecar.observe.trace import receive
-from sidecar.proxy.asking import depends, learn, unpack
 from sidecar.proxy.call import NOWHERE
 from sidecar.proxy.local import error_reply, last_stop
 from sidecar.proxy.request import Request
-from sidecar.proxy.router import Candidate, Route, choose
-from sidecar.proxy.trusted import obey
+from sidecar.proxy.routing.asking import depends, learn, unpack
+from sidecar.proxy.routing.overrides import apply_overrides
+from sidecar.proxy.routing.router import Candidate, Route, choose
 
 if TYPE_CHECKING:
     from sidecar.proxy.call import Call
     from sidecar.proxy.recorder import Recorder
     from sidecar.proxy.reply import Reply
-    from sidecar.proxy.snapshot import Snapshot
+    from sidecar.proxy.routing.snapshot import Snapshot
 
 _log: Final = logging.getLogger("sidecar.proxy")
 _getrandbits: Final = random.Random().getrandbits
@@ -119,7 +119,7 @@ def _route(call: Call, candidates: tuple[Candidate, ...]) -> tuple[Route, Reques
         priority=route.priority,
     )
     if call.downstream.trust.headers:
-        route, request = obey(call, route, request)
+        route, request = apply_overrides(call, route, request)
     if debug.on:
         debug.tell(call.request_id, "%r goes by route %s: %r", call, route.name, request)
     total = (request.timers or route.timers).total

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 
 from sidecar.http.headers import chunk
 from sidecar.http.sse import Boundary
-from sidecar.proxy.relay import Relay
+from sidecar.proxy.exchange.relay import Relay
 from tests.fuzz.cases import Case, Fault, Fuzzer
 from tests.fuzz.mutate import bytewise, cut, mutated
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.proxy import router
+from sidecar.proxy.routing import router
 from tests.fuzz.patterns import Use, attacks, is_bytes, superlinear, uses
 from tests.fuzz.regex_steps import Matcher, TooMany
 

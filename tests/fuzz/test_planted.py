@@ -14,8 +14,9 @@ from sidecar.http.headers import status_line
 from sidecar.http.request_parser import RequestParser
 from sidecar.http.response_parser import ResponseParser
 from sidecar.listen.downstream import DownstreamConnection
-from sidecar.proxy import client_sink, serve, wire
+from sidecar.proxy import client_sink, serve
 from sidecar.proxy.client_sink import ClientSink
+from sidecar.proxy.exchange import wire
 from tests.fuzz import fuzz_replies, fuzz_requests, world
 from tests.fuzz.cases import Case, Fault
 from tests.fuzz.fuzz_replies import ReplyFuzzer

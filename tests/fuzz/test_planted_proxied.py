@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.http.sniff import Protocol, Sniffed, sniff
 from sidecar.listen.intercept import forward, interceptor
-from sidecar.proxy import wire
+from sidecar.proxy.exchange import wire
 from tests.fuzz import fuzz_proxied, world
 from tests.fuzz.cases import Case, Fault
 from tests.fuzz.fuzz_proxied import ProxyFuzzer

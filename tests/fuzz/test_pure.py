@@ -16,7 +16,7 @@ from sidecar.http.proxied import Asked, Form
 from sidecar.http.sse import Boundary
 from sidecar.llm.request import read
 from sidecar.policy.load import Report
-from sidecar.proxy.relay import Relay
+from sidecar.proxy.exchange.relay import Relay
 from tests.fuzz import (
     fuzz_events,
     fuzz_first,

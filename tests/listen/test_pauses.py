@@ -17,7 +17,7 @@ from sidecar.errors import TimedOut
 from sidecar.listen.downstream import DownstreamConnection
 from sidecar.listen.downstream_state import OVER
 from sidecar.policy.timeouts import Due
-from sidecar.proxy.exchange_state import UNSENT
+from sidecar.proxy.exchange.state import UNSENT
 from sidecar.upstream.connect.connection import UpstreamConnection
 from sidecar.upstream.connect.pool import Pool
 from tests.listen.transports import HIGH, Transport

@@ -11,8 +11,8 @@ import pytest
 from sidecar.http.fields import Fields
 from sidecar.http.headers import REPLY_FIELDS
 from sidecar.http.message import ResponseHead
-from sidecar.proxy.commit import HELD
-from sidecar.proxy.exchange import Exchange
+from sidecar.proxy.exchange.commit import HELD
+from sidecar.proxy.exchange.exchange import Exchange
 
 
 class Connection:

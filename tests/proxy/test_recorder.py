@@ -10,8 +10,8 @@ import pytest
 from sidecar.http.message import RequestHead
 from sidecar.observe.record import CallRecord
 from sidecar.observe.stats import Stats
-from sidecar.proxy.body import RequestBody
-from sidecar.proxy.body_memory import BodyMemory
+from sidecar.proxy.body.body import RequestBody
+from sidecar.proxy.body.memory import BodyMemory
 from sidecar.proxy.call import Call
 from sidecar.proxy.detached import Nobody
 from sidecar.proxy.recorder import Recorder

@@ -11,13 +11,13 @@ from sidecar.config.model import Trust
 from sidecar.http.fields import Fields
 from sidecar.http.headers import REQUEST_FIELDS
 from sidecar.http.message import RequestHead
-from sidecar.proxy.body import RequestBody
-from sidecar.proxy.body_memory import BodyMemory
+from sidecar.proxy.body.body import RequestBody
+from sidecar.proxy.body.memory import BodyMemory
 from sidecar.proxy.call import Call
 from sidecar.proxy.client_sink import ClientSink
 from sidecar.proxy.recorder import Recorder
+from sidecar.proxy.routing.snapshot import Snapshot
 from sidecar.proxy.serve import serve
-from sidecar.proxy.snapshot import Snapshot
 
 LEFT = 0
 """Instead of a status: the caller did not wait for it."""

@@ -17,9 +17,9 @@ from typing import Any
 from sidecar.config.load import load
 from sidecar.observe.stats import Stats
 from sidecar.policy.timeouts import Due
-from sidecar.proxy.keeper import Keeper
 from sidecar.proxy.recorder import Recorder
-from sidecar.proxy.snapshot import compile_snapshot
+from sidecar.proxy.routing.shared_state import SharedState
+from sidecar.proxy.routing.snapshot import compile_snapshot
 from sidecar.upstream.connect.connection import UpstreamConnection
 from sidecar.upstream.connect.pool import Pool
 from sidecar.upstream.endpoints.endpoint import Endpoint
@@ -64,11 +64,11 @@ class Fleet:
         self.registry = Registry(self.stats)
         wanted = loaded.config.upstreams
         binding = self.registry.bind(wanted, self.registry.secure(wanted))
-        keeper = Keeper()
-        draft = keeper.draft()
-        self.snapshot = compile_snapshot(loaded, binding.upstreams, self.stats, draft)
+        shared = SharedState()
+        transaction = shared.begin()
+        self.snapshot = compile_snapshot(loaded, binding.upstreams, self.stats, transaction)
         self.registry.commit(binding)
-        keeper.commit(draft)
+        shared.commit(transaction)
         for group in self.snapshot.upstreams.values():
             for endpoint in group.endpoints():
                 endpoint.pool._dial = self._dialling(self._by_name[endpoint.name])

@@ -10,7 +10,7 @@ from sidecar.errors import CallError
 from sidecar.http.message import Header, ResponseHead
 from sidecar.proxy.call import Call
 from sidecar.proxy.detached import detach
-from sidecar.proxy.layer import Layer
+from sidecar.proxy.layers.layer import Layer
 from sidecar.proxy.local import LocalReply
 from sidecar.proxy.record import AttemptRecord
 from sidecar.proxy.reply import Reply, Tap, Transform, observed, transformed

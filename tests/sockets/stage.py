@@ -23,9 +23,9 @@ from sidecar.listen.downstream import DownstreamConnection
 from sidecar.listen.intercept.tunnel import Tunnel
 from sidecar.listen.listener import Listener
 from sidecar.observe.stats import EndpointStats, RouteStats, Stats
-from sidecar.proxy.body import RequestBody
+from sidecar.proxy.body.body import RequestBody
 from sidecar.proxy.call import Call
-from sidecar.proxy.exchange import Exchange
+from sidecar.proxy.exchange.exchange import Exchange
 from sidecar.upstream.connect.connection import UpstreamConnection
 from sidecar.upstream.endpoints.endpoint import Endpoint
 from tests.sockets.peers import GET, OK, WAIT, Peer, Server

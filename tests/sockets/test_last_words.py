@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import trustme
 
-from sidecar.proxy.upload import Upload
+from sidecar.proxy.exchange.upload import Upload
 from tests.sockets.peers import CHUNKED, OK, Peer, Server, chunk, post, until
 from tests.sockets.stage import Stage
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sidecar.listen.downstream import DownstreamConnection
-from sidecar.proxy.exchange import Exchange
+from sidecar.proxy.exchange.exchange import Exchange
 from sidecar.upstream.connect.connection import UpstreamConnection
 from tests.sockets.peers import EVENTS, GET, OK, Peer, Server, chunk, post, until
 from tests.sockets.stage import Stage

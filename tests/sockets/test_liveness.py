@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.listen import listener
 from sidecar.listen.intercept import tunnel
-from sidecar.proxy.exchange import Exchange
+from sidecar.proxy.exchange.exchange import Exchange
 from sidecar.upstream.connect.keepalive import GONE_AFTER, Tunable
 from tests.sockets.peers import EVENTS, GET, OK, Peer, chunk, post
 from tests.sockets.stage import Stage

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sidecar.listen import downstream
-from sidecar.proxy.body import BODY_FULL, UPSTREAM_FULL
+from sidecar.proxy.body.body import BODY_FULL, UPSTREAM_FULL
 from tests.sockets.peers import CHUNKED_OK, GET, OK, Peer, Server, chunk, ok, post, until
 from tests.sockets.stage import Stage
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from sidecar.http.sse import Boundary
-from sidecar.proxy.relay import Relay
+from sidecar.proxy.exchange.relay import Relay
 from sidecar.upstream.connect.connection import UpstreamConnection
 from tests.sockets.peers import CHUNKED_OK, EVENTS, OK, Peer, chunk, until
 from tests.sockets.stage import Stage

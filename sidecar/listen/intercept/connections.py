@@ -10,7 +10,7 @@ from sidecar.errors import BadMessage
 from sidecar.http.target import host_name
 from sidecar.listen.downstream import DownstreamConnection
 from sidecar.listen.downstream_state import OVER
-from sidecar.proxy.backlog import unsent
+from sidecar.proxy.exchange.backlog import unsent
 
 if TYPE_CHECKING:
     from sidecar.http.message import RequestHead

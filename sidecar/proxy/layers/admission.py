@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from sidecar.errors import Shed
 from sidecar.observe import debug
 from sidecar.policy.admission import Refused, Ticket, Wanted
-from sidecar.proxy.patience import patience_of
+from sidecar.proxy.layers.patience import patience_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sidecar.observe.stats import UpstreamStats
     from sidecar.policy.admission import Admission as Policy
     from sidecar.proxy.call import Call
-    from sidecar.proxy.layer import Layer
+    from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
 

@@ -25,7 +25,7 @@ from sidecar.errors import (
 from sidecar.llm.report import parse_orca
 from sidecar.observe import debug
 from sidecar.policy.timeouts import Patience, Timers, first_byte, within
-from sidecar.proxy.exchange import Exchange
+from sidecar.proxy.exchange.exchange import Exchange
 from sidecar.proxy.record import AttemptRecord
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from sidecar.errors import TraceRefused
 if TYPE_CHECKING:
     from sidecar.config.model import Credentials as Config
     from sidecar.proxy.call import Call
-    from sidecar.proxy.layer import Layer
+    from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
 

@@ -17,7 +17,7 @@ from sidecar.proxy.record import FALLBACK
 if TYPE_CHECKING:
     from sidecar.observe.stats import RouteStats
     from sidecar.proxy.call import Call
-    from sidecar.proxy.layer import Layer
+    from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
 

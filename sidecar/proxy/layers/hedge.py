@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sidecar.policy.budget import Budget
     from sidecar.policy.quantile import Quantile
     from sidecar.proxy.call import Call
-    from sidecar.proxy.layer import Layer
+    from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
 

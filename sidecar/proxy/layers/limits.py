@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sidecar.policy.rate import Keyed
     from sidecar.proxy.call import Call
-    from sidecar.proxy.layer import Layer
+    from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
 

@@ -13,8 +13,8 @@ from sidecar.proxy.record import MIRROR
 if TYPE_CHECKING:
     from sidecar.observe.stats import RouteStats
     from sidecar.proxy.call import Call
-    from sidecar.proxy.layer import Layer
     from sidecar.proxy.layers.fallback import Target
+    from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
 

@@ -30,7 +30,7 @@ from sidecar.policy.retry import (
     retry_after,
     wait_before,
 )
-from sidecar.proxy.patience import patience_of
+from sidecar.proxy.layers.patience import patience_of
 from sidecar.proxy.record import RETRY
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sidecar.policy.budget import Budget
     from sidecar.policy.outage import Outage
     from sidecar.proxy.call import Call
-    from sidecar.proxy.layer import Layer
+    from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
 

@@ -14,15 +14,15 @@ from sidecar.policy.budget import Budget
 from sidecar.policy.outage import Outage
 from sidecar.policy.quantile import Quantile
 from sidecar.policy.retry import parse_on
-from sidecar.proxy.affinity import affinity, sticky_point
 from sidecar.proxy.layers.admission import Admission
+from sidecar.proxy.layers.affinity import affinity, sticky_point
 from sidecar.proxy.layers.attempt import Attempt
 from sidecar.proxy.layers.credentials import Credentials
 from sidecar.proxy.layers.fallback import Fallback, Split, Target
 from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
 from sidecar.proxy.layers.mirror import Mirror
 from sidecar.proxy.layers.retry import Others, Retry
-from sidecar.proxy.limiters import client_by, limited
+from sidecar.proxy.routing.limiters import client_by, limited
 from sidecar.upstream.load_balancer import LoadBalancer, Selection
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from sidecar.config.model import Route as RouteConfig
     from sidecar.config.model import Target as TargetConfig
     from sidecar.config.overlay import Effective
-    from sidecar.proxy.keeper import Draft
-    from sidecar.proxy.layer import Layer
+    from sidecar.proxy.layers.layer import Layer
+    from sidecar.proxy.routing.shared_state import Transaction
     from sidecar.upstream.endpoints.upstream import Upstream as UpstreamState
 
 
@@ -48,7 +48,7 @@ class Parts(NamedTuple):
     upstreams: dict[str, UpstreamState]
     effective: Callable[[str], Effective]
     """The policy in force between the route and an upstream."""
-    draft: Draft
+    transaction: Transaction
     counts: Stats
     stats: RouteStats
     trusted: bool
@@ -87,7 +87,7 @@ def build(parts: Parts) -> Layer:
         )
     # Outside of all: what is over the limit costs nothing but its refusal.
     policy = parts.effective(route.upstream).policy
-    return limited(stack, policy.limits, parts.name, parts.draft, parts.stats.count_limited)
+    return limited(stack, policy.limits, parts.name, parts.transaction, parts.stats.count_limited)
 
 
 def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: bool) -> Layer:
@@ -107,7 +107,7 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
             stack,
             policy.retry.settings(),
             _budget(parts, "retry", upstream, policy.retry.budget),
-            parts.draft.get(("outage", upstream), Outage),
+            parts.transaction.get(("outage", upstream), Outage),
             parts.stats,
             Others(attempt.elsewhere, _spare(parts) if spare else frozenset()),
         )
@@ -147,7 +147,7 @@ def _attempt(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: b
     ejection = found.policy.ejection.settings()
     if spare:
         ejection = ejection._replace(panic=False)
-        parts.draft.changes.append(partial(stats.forget_panic, found.breaker_scope))
+        parts.transaction.changes.append(partial(stats.forget_panic, found.breaker_scope))
     balance = config.balance_under(found.policy)
     selection = Selection(
         found.breaker_scope,
@@ -174,7 +174,7 @@ def _hedge(
         config.min_calls,
         policy.retry.settings().statuses,
     )
-    observed = parts.draft.get(("first bytes", parts.name, upstream), Quantile)
+    observed = parts.transaction.get(("first bytes", parts.name, upstream), Quantile)
     budget = _budget(parts, "hedge", upstream, config.budget)
     return Hedge(attempt, hedge, budget, observed, parts.stats, attempt.wanted, places)
 
@@ -182,18 +182,20 @@ def _hedge(
 def _budget(parts: Parts, kind: str, upstream: str, config: BudgetConfig) -> Budget:
     """One for all routes that allow an upstream the same: the bound is on its load."""
     wanted = config.settings()
-    return parts.draft.get((kind, upstream, wanted), lambda: Budget(wanted))
+    return parts.transaction.get((kind, upstream, wanted), lambda: Budget(wanted))
 
 
 def _places(parts: Parts, upstream: str, config: AdmissionConfig) -> AdmissionPolicy:
     """What bounds the calls in flight at an upstream, hedges among them."""
     wanted = config.settings()
-    policy: AdmissionPolicy = parts.draft.get(
+    policy: AdmissionPolicy = parts.transaction.get(
         ("admission", upstream),
         lambda: AdmissionPolicy(wanted),
         partial(_set_admission, wanted=wanted),
     )
-    parts.draft.changes.append(partial(setattr, parts.counts.upstream(upstream), "line", policy))
+    parts.transaction.changes.append(
+        partial(setattr, parts.counts.upstream(upstream), "line", policy)
+    )
     return policy
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sidecar.config.model import Match
 from sidecar.errors import BadPath, NotRouted
-from sidecar.proxy.router import Candidate, Route, Router, Rule, choose
+from sidecar.proxy.routing.router import Candidate, Route, Router, Rule, choose
 
 
 def router(*matches: Match, rewrite: str | None = None) -> Router:

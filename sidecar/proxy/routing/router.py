@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sidecar.config.model import Match
     from sidecar.observe.stats import RouteStats
     from sidecar.policy.timeouts import Timers
-    from sidecar.proxy.layer import Layer
+    from sidecar.proxy.layers.layer import Layer
     from sidecar.upstream.endpoints.upstream import Upstream
 
 LONGEST_SHOWN: Final = 256

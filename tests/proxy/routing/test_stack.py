@@ -9,12 +9,12 @@ import pytest
 
 from sidecar.config.load import Loaded, load
 from sidecar.observe.stats import Stats
-from sidecar.proxy.keeper import Keeper
-from sidecar.proxy.layer import Layer
 from sidecar.proxy.layers.attempt import Attempt
 from sidecar.proxy.layers.fallback import Fallback, Split, Target
+from sidecar.proxy.layers.layer import Layer
 from sidecar.proxy.layers.mirror import Mirror
-from sidecar.proxy.snapshot import Snapshot, compile_snapshot
+from sidecar.proxy.routing.shared_state import SharedState
+from sidecar.proxy.routing.snapshot import Snapshot, compile_snapshot
 from sidecar.upstream.endpoints.registry import Registry
 from sidecar.upstream.endpoints.upstream import Upstream
 
@@ -27,7 +27,7 @@ def snapshot(
     upstream: dict[str, Any],
     route: dict[str, Any],
     listener: dict[str, Any] | None = None,
-    keeper: Keeper | None = None,
+    shared: SharedState | None = None,
 ) -> Snapshot:
     """Of one route to `u`; there is `v` as well."""
     config = {
@@ -39,10 +39,10 @@ def snapshot(
         "routes": [{"name": "r", "upstream": "u", **route}],
         "policies": {"default": policy, "v": {"retry": {"max": 0}}},
     }
-    loaded, stats, keeper = load(json.dumps(config), file="x"), Stats(0.0), keeper or Keeper()
-    draft = keeper.draft()
-    made = compile_snapshot(loaded, bound(loaded, stats), stats, draft)
-    keeper.commit(draft)
+    loaded, stats, shared = load(json.dumps(config), file="x"), Stats(0.0), shared or SharedState()
+    transaction = shared.begin()
+    made = compile_snapshot(loaded, bound(loaded, stats), stats, transaction)
+    shared.commit(transaction)
     return made
 
 
@@ -143,8 +143,8 @@ async def test_a_mirror_is_tried_once() -> None:
 async def test_what_a_stack_has_counted_outlives_it() -> None:
     policy = {"hedge": {}, "limits": {"concurrency": 2, "client": {"concurrency": 1}}}
     upstream = {"admission": {"max_in_flight": 1}}
-    keeper = Keeper()
-    before, after = (stack(snapshot(policy, upstream, {}, keeper=keeper)) for _ in range(2))
+    shared = SharedState()
+    before, after = (stack(snapshot(policy, upstream, {}, shared=shared)) for _ in range(2))
     for layer, kept in [
         (0, "_whole"), (0, "_clients"), (1, "_policy"), (2, "_budget"), (3, "_budget"),
         (3, "_observed"),
@@ -167,7 +167,7 @@ async def test_routes_that_allow_an_upstream_the_same_share_its_budget() -> None
         ],
     }
     loaded, stats = load(json.dumps(config), file="x"), Stats(0.0)
-    made = compile_snapshot(loaded, bound(loaded, stats), stats, Keeper().draft())
+    made = compile_snapshot(loaded, bound(loaded, stats), stats, SharedState().begin())
     a, b, c = [_at(rule.route.stack, 0)._budget for rule in made.router.rules]
     assert a is b
     assert c is not a

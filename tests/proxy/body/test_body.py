@@ -11,8 +11,8 @@ import pytest
 
 from sidecar.errors import BadMessage, CallError, NoBodyMemory
 from sidecar.http.message import Header
-from sidecar.proxy.body import NO_MEMORY, RequestBody
-from sidecar.proxy.body_memory import BodyMemory
+from sidecar.proxy.body.body import NO_MEMORY, RequestBody
+from sidecar.proxy.body.memory import BodyMemory
 
 BROKEN = BadMessage("malformed")
 MIB = 2**20

@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.listen.downstream import DownstreamConnection
 from sidecar.listen.downstream_state import DownstreamState
-from sidecar.proxy.backlog import unsent
+from sidecar.proxy.exchange.backlog import unsent
 from sidecar.upstream.connect.early_reply import EarlyReply
 
 

@@ -11,9 +11,9 @@ from sidecar.errors import BadOverride
 from sidecar.observe.trace import receive
 from sidecar.policy.timeouts import Timers
 from sidecar.proxy.request import Request
-from sidecar.proxy.router import Route
-from sidecar.proxy.trusted import obey
-from tests.proxy.test_limiters import call
+from sidecar.proxy.routing.overrides import apply_overrides
+from sidecar.proxy.routing.router import Route
+from tests.proxy.routing.test_limiters import call
 
 OWN = Timers(1.0, 2.0, 3.0, 4.0)
 OTHER = Timers(5.0, 6.0, 7.0, 8.0)
@@ -33,7 +33,7 @@ def told(**fields: bytes) -> tuple[Request, Route]:
     """What is asked by a call with these headers, once it has been obeyed, and its route then."""
     of = call("a", **{f"x_sidecar_{name}": value for name, value in fields.items()})
     of.trace = receive((), (), random.getrandbits)
-    route, request = obey(of, cast("Any", AnyRoute()), Request(b"POST", b"/", of.body))
+    route, request = apply_overrides(of, cast("Any", AnyRoute()), Request(b"POST", b"/", of.body))
     return request, route
 
 

@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 from sidecar.policy.timeouts import Timers, within
-from sidecar.proxy.backlog import unsent
-from sidecar.proxy.exchange_state import SENDING, UNSENT, ExchangeState
-from sidecar.proxy.overdue import overdue
+from sidecar.proxy.exchange.backlog import unsent
+from sidecar.proxy.exchange.overdue import overdue
+from sidecar.proxy.exchange.state import SENDING, UNSENT, ExchangeState
 
 if TYPE_CHECKING:
     from sidecar.errors import CallError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sidecar.upstream.endpoints.endpoint import Endpoint
 
 
-class Timed:
+class ExchangeTimers:
     """What an exchange waits for, and since when."""
 
     call: Call

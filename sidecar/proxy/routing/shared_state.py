@@ -1,7 +1,7 @@
 """What outlives a configuration: budgets, limits, queues, each by the name of what it belongs to.
 
-A new configuration drafts what it needs, with what is there already; only its commit changes
-anything that serves.
+A new configuration collects what it needs in a transaction, with what is there already; only the
+commit changes anything that serves.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Keeper:
+class SharedState:
     """Holds what the configuration in force needs."""
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, Any] = {}
 
-    def draft(self) -> Draft:
+    def begin(self) -> Transaction:
         """Begin a configuration."""
-        return Draft(self._kept)
+        return Transaction(self._kept)
 
-    def commit(self, draft: Draft) -> None:
-        """Keep what *draft* has and nothing else; what it shares gets its new settings."""
-        self._kept = draft.kept
-        for change in draft.changes:
+    def commit(self, transaction: Transaction) -> None:
+        """Keep what *transaction* has and nothing else; what it shares gets its new settings."""
+        self._kept = transaction.kept
+        for change in transaction.changes:
             change()
 
 
-class Draft:
+class Transaction:
     """What a configuration that is not in force yet needs."""
 
     def __init__(self, before: dict[Hashable, Any]) -> None:

@@ -12,7 +12,7 @@ from sidecar.llm.prompt import Prompt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sidecar.proxy.body_memory import BodyMemory
+    from sidecar.proxy.body.memory import BodyMemory
 
 UNASKED: Final = 256 * 1024
 """Bytes that are held before anybody asked for the body (a pipelined request's, say)."""

@@ -12,25 +12,25 @@ from sidecar.errors import Limited
 from sidecar.http.fields import Fields
 from sidecar.http.headers import REQUEST_FIELDS
 from sidecar.http.message import RequestHead
-from sidecar.proxy.body import RequestBody
-from sidecar.proxy.body_memory import BodyMemory
+from sidecar.proxy.body.body import RequestBody
+from sidecar.proxy.body.memory import BodyMemory
 from sidecar.proxy.call import Call
-from sidecar.proxy.keeper import Keeper
-from sidecar.proxy.layer import Layer
+from sidecar.proxy.layers.layer import Layer
 from sidecar.proxy.layers.limits import Limiter, Limits
-from sidecar.proxy.limiters import limited
-from tests.proxy.test_affinity import Downstream
+from sidecar.proxy.routing.limiters import limited
+from sidecar.proxy.routing.shared_state import SharedState
+from tests.proxy.layers.test_affinity import Downstream
 
 INNER = cast("Layer", object())
 
 
-def made(keeper: Keeper | None = None, **config: Any) -> Layer:
+def made(shared: SharedState | None = None, **config: Any) -> Layer:
     """Around `INNER`, as of a route `r`."""
-    keeper = keeper or Keeper()
-    draft = keeper.draft()
+    shared = shared or SharedState()
+    transaction = shared.begin()
     limits = msgspec.convert(config, CallLimits)
-    layer = limited(INNER, limits, "r", draft, lambda code: None)
-    keeper.commit(draft)
+    layer = limited(INNER, limits, "r", transaction, lambda code: None)
+    shared.commit(transaction)
     return layer
 
 
@@ -82,29 +82,29 @@ def test_the_smaller_of_rate_and_concurrency_holds() -> None:
 
 
 def test_calls_under_way_are_known_after_a_reload() -> None:
-    keeper = Keeper()
-    before = whole(made(keeper, concurrency=3))
+    shared = SharedState()
+    before = whole(made(shared, concurrency=3))
     assert entered(before) == 3
-    after = whole(made(keeper, concurrency=5))
+    after = whole(made(shared, concurrency=5))
     assert after is before
     assert entered(after) == 2
 
 
 def test_a_rate_that_is_taken_away_and_comes_back() -> None:
-    keeper = Keeper()
-    assert entered(whole(made(keeper, rate={"per_second": 2}))) == 2
-    assert entered(whole(made(keeper, concurrency=50))) == 48
-    assert entered(whole(made(keeper, rate={"per_second": 2}))) == 2
+    shared = SharedState()
+    assert entered(whole(made(shared, rate={"per_second": 2}))) == 2
+    assert entered(whole(made(shared, concurrency=50))) == 48
+    assert entered(whole(made(shared, rate={"per_second": 2}))) == 2
 
 
 def test_clients_take_new_numbers_too() -> None:
-    keeper = Keeper()
-    layer = made(keeper, client={"concurrency": 1})
+    shared = SharedState()
+    layer = made(shared, client={"concurrency": 1})
     assert isinstance(layer, Limits)
     assert layer._clients is not None
     known = layer._clients.get("a", 0.0)
     assert entered(known) == 1
-    made(keeper, client={"concurrency": 4})
+    made(shared, client={"concurrency": 4})
     assert entered(known) == 3
     assert entered(layer._clients.get("b", 0.0)) == 4
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sidecar.http.response_parser import ResponseParser
 from sidecar.http.sse import Boundary
-from sidecar.proxy.relay import Relay
+from sidecar.proxy.exchange.relay import Relay
 from tests.http.events import Log
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -10,10 +10,10 @@ from sidecar.config.model import Balance, Sticky, Trust
 from sidecar.http.fields import Fields
 from sidecar.http.headers import REQUEST_FIELDS
 from sidecar.http.message import RequestHead
-from sidecar.proxy.affinity import affinity, client_of, sticky_point
-from sidecar.proxy.body import RequestBody
-from sidecar.proxy.body_memory import BodyMemory
+from sidecar.proxy.body.body import RequestBody
+from sidecar.proxy.body.memory import BodyMemory
 from sidecar.proxy.call import Call
+from sidecar.proxy.layers.affinity import affinity, client_of, sticky_point
 from sidecar.proxy.request import Request
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.errors import NoBodyMemory
-from sidecar.proxy.body_memory import BodyMemory
+from sidecar.proxy.body.memory import BodyMemory
 
 TOTAL = 1000
 

@@ -13,7 +13,7 @@ from sidecar.observe.trace import SAMPLED
 if TYPE_CHECKING:
     from sidecar.proxy.call import Call
     from sidecar.proxy.request import Request
-    from sidecar.proxy.router import Route
+    from sidecar.proxy.routing.router import Route
 
 _MOST_RETRIES: Final = 10
 _MOST_LABELS: Final = 16
@@ -21,7 +21,7 @@ POLICY: Final = b"x-sidecar-policy"
 TRACE: Final = b"x-sidecar-trace"
 
 
-def obey(call: Call, route: Route, request: Request) -> tuple[Route, Request]:
+def apply_overrides(call: Call, route: Route, request: Request) -> tuple[Route, Request]:
     """Do what the call's headers say. Raise BadOverride for one that makes no sense."""
     fields = call.head.fields
     if POLICY in fields:

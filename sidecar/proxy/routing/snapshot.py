@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sidecar.config.model.policy import PRIORITIES
 from sidecar.observe.stats import RouteStats, Stats
-from sidecar.proxy.router import Route, Router, Rule
-from sidecar.proxy.stack import Parts, build
+from sidecar.proxy.routing.router import Route, Router, Rule
+from sidecar.proxy.routing.stack import Parts, build
 
 if TYPE_CHECKING:
     from sidecar.config.load import Loaded
     from sidecar.config.model import Config
     from sidecar.config.model import Route as RouteConfig
     from sidecar.config.overlay import Effective
-    from sidecar.proxy.keeper import Draft
+    from sidecar.proxy.routing.shared_state import Transaction
     from sidecar.upstream.endpoints.upstream import Upstream
 
 
@@ -33,10 +33,10 @@ class Snapshot(NamedTuple):
 
 
 def compile_snapshot(
-    loaded: Loaded, upstreams: dict[str, Upstream], stats: Stats, draft: Draft
+    loaded: Loaded, upstreams: dict[str, Upstream], stats: Stats, transaction: Transaction
 ) -> Snapshot:
     """Everything of *loaded* that calls need, worked out once."""
-    compiler = _Compiler(loaded, upstreams, stats, draft)
+    compiler = _Compiler(loaded, upstreams, stats, transaction)
     rules = [
         Rule(route.match, route.rewrite, compiler.route(index))
         for index, route in enumerate(loaded.config.routes)
@@ -49,12 +49,12 @@ def compile_snapshot(
 
 class _Compiler:
     def __init__(
-        self, loaded: Loaded, upstreams: dict[str, Upstream], stats: Stats, draft: Draft
+        self, loaded: Loaded, upstreams: dict[str, Upstream], stats: Stats, transaction: Transaction
     ) -> None:
         self._loaded = loaded
         self._upstreams = upstreams
         self._stats = stats
-        self._draft = draft
+        self._draft = transaction
         self._trusted = any(listener.trust.headers for listener in loaded.config.listeners)
         self._others: dict[tuple[int, str], Route] = {}
 

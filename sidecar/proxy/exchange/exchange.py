@@ -1,7 +1,7 @@
 """One attempt's request sent, and its reply received, on one upstream connection.
 
-What it does now is its `state` (`exchange_state.py`). Data flows by callbacks: no task wakes for a
-chunk. Its timers are in `timed.py`.
+What it does now is its `state` (`state.py`). Data flows by callbacks: no task wakes for a
+chunk. Its timers are in `timers.py`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from sidecar.http.headers import chunk
 from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.http.semantics import keep_alive_limit
 from sidecar.policy.timeouts import Timers, first_byte
-from sidecar.proxy.commit import BEGUN, HEAD, HELD, needed
-from sidecar.proxy.exchange_state import (
+from sidecar.proxy.exchange.commit import BEGUN, HEAD, HELD, needed
+from sidecar.proxy.exchange.halves import Halves
+from sidecar.proxy.exchange.interims import Interims
+from sidecar.proxy.exchange.state import (
     EARLY,
     FINISHING,
     NO_REPLY,
@@ -28,11 +30,9 @@ from sidecar.proxy.exchange_state import (
     WAITING,
     ExchangeState,
 )
-from sidecar.proxy.halves import Halves
-from sidecar.proxy.interims import Interims
-from sidecar.proxy.timed import Timed
-from sidecar.proxy.upload import AT_ONCE, FITS, Upload
-from sidecar.proxy.wire import chunked, end_of_body, framing, request_head
+from sidecar.proxy.exchange.timers import ExchangeTimers
+from sidecar.proxy.exchange.upload import AT_ONCE, FITS, Upload
+from sidecar.proxy.exchange.wire import chunked, end_of_body, framing, request_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ _PIECES: Final = 64
 times their size."""
 
 
-class Exchange(Timed):
+class Exchange(ExchangeTimers):
     """Takes the connection's events. Ends exactly once, in `_settle`. A Reply (`reply.py`)."""
 
     head: ResponseHead

@@ -16,7 +16,7 @@ from sidecar.llm.request import glance, read, worth_a_glance
 
 if TYPE_CHECKING:
     from sidecar.proxy.call import Call
-    from sidecar.proxy.router import Candidate
+    from sidecar.proxy.routing.router import Candidate
 
 _AT_ONCE: Final = 16
 """Pieces of 64 KiB that are unpacked before others get their turn: about 3 ms."""

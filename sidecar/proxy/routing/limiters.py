@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sidecar.policy.rate import Keyed
-from sidecar.proxy.affinity import client_of
+from sidecar.proxy.layers.affinity import client_of
 from sidecar.proxy.layers.limits import Limiter, LimiterSettings, Limits
 
 if TYPE_CHECKING:
@@ -14,31 +14,35 @@ if TYPE_CHECKING:
 
     from sidecar.config.model import CallLimits, ClientLimits, Clients
     from sidecar.proxy.call import Call
-    from sidecar.proxy.keeper import Draft
-    from sidecar.proxy.layer import Layer
+    from sidecar.proxy.layers.layer import Layer
+    from sidecar.proxy.routing.shared_state import Transaction
 
 
 def limited(
-    inner: Layer, config: CallLimits, route: str, draft: Draft, counted: Callable[[str], None]
+    inner: Layer,
+    config: CallLimits,
+    route: str,
+    transaction: Transaction,
+    counted: Callable[[str], None],
 ) -> Layer:
     """*inner*, behind the limits of *route* if it has any."""
     whole, clients = _settings(config), None
     limiter = None
     if whole is not None:
         wanted = whole
-        limiter = draft.get(
+        limiter = transaction.get(
             ("limit", route), lambda: Limiter(wanted), lambda kept: kept.configure(wanted)
         )
     if config.client is not None:
-        clients = _clients(config.client, route, draft)
+        clients = _clients(config.client, route, transaction)
     if limiter is None and clients is None:
         return inner
     return Limits(inner, limiter, clients, client_by(config.client), counted)
 
 
-def _clients(config: ClientLimits, route: str, draft: Draft) -> Keyed[Limiter]:
+def _clients(config: ClientLimits, route: str, transaction: Transaction) -> Keyed[Limiter]:
     wanted = _settings(config) or LimiterSettings()
-    return draft.get(
+    return transaction.get(
         ("client limits", route, config.by, config.header),
         lambda: Keyed(partial(Limiter, wanted), config.max_clients),
         partial(_configure, wanted=wanted, max_clients=config.max_clients),

@@ -1,0 +1,1 @@
+"""A request's body, and the memory that all of them share."""

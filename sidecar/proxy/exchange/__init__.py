@@ -1,0 +1,1 @@
+"""One attempt: a request sent on an upstream connection, and its reply received."""

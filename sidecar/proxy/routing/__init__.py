@@ -1,0 +1,1 @@
+"""Which route a call takes, and the stack of layers that each route has."""
