@@ -188,7 +188,7 @@ def busy_stats() -> Stats:
     endpoint.probes["x"] = endpoint.transitions["open"] = 1
     endpoint.breakers["x"] = "open"
     upstream = stats.upstream("u")
-    upstream.line = Admission(AdmissionSettings(1, 1, 1, 1.0, 1.0))
+    upstream.queue = Admission(AdmissionSettings(1, 1, 1, 1.0, 1.0))
     upstream.panic["x"], upstream.ejected["x"], upstream.shed["x"] = True, [], 1
     stats.listeners["l"] = ListenerStats()
     stats.listeners["l"].refused[400] = stats.listeners["l"].decisions["x"] = 1

@@ -188,8 +188,8 @@ def _upstream(upstream: Upstream, stats: UpstreamStats) -> dict[str, Any]:
         "ejected": {scope: names for scope, names in stats.ejected.items() if names},
         "endpoints": [_endpoint(endpoint) for endpoint in upstream.endpoints()],
     }
-    if stats.line is not None:
-        shown["admission"] = {"in_flight": stats.line.in_flight, "queued": stats.line.queued}
+    if stats.queue is not None:
+        shown["admission"] = {"in_flight": stats.queue.in_flight, "queued": stats.queue.queued}
     return shown
 
 

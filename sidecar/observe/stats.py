@@ -122,30 +122,30 @@ class EndpointStats:
             self.errors[code] += 1
 
 
-class Line(Protocol):
-    """What an admission limit tells of itself."""
+class Queue(Protocol):
+    """What an `admission` limit tells of itself."""
 
     @property
     def in_flight(self) -> int:
-        """Calls that hold a place."""
+        """Calls in flight that count in it."""
 
     @property
     def queued(self) -> int:
-        """Calls that wait for one."""
+        """Calls that wait."""
 
 
 class UpstreamStats:
     """One upstream, as those who call it wait and are served."""
 
-    __slots__ = ("ejected", "line", "panic", "queue_wait", "shed")
+    __slots__ = ("ejected", "panic", "queue", "queue_wait", "shed")
 
     def __init__(self) -> None:
         self.panic: dict[str, bool] = {}
         """By breaker scope: whether all endpoints are out, and tried all the same."""
         self.ejected: dict[str, list[str]] = {}
         """By breaker scope: endpoints that are out of rotation."""
-        self.line: Line | None = None
-        """Calls that hold a place of the admission limit, and those that wait for one."""
+        self.queue: Queue | None = None
+        """The `admission` limit, where there is one."""
         self.queue_wait = Histogram()
         self.shed: defaultdict[str, int] = defaultdict(int)
         """Calls turned away, by reason."""
@@ -171,7 +171,7 @@ class ListenerStats:
         self.accepted = 0
         self.open = 0
         self.decisions: defaultdict[str, int] = defaultdict(int)
-        """What became of connections that might be intercepted (`listen.decide.Decision`)."""
+        """What became of connections that might be intercepted (`Decision`)."""
         self.passing = 0
         """Connections being passed through."""
         self.passed_out = 0

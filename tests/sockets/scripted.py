@@ -9,7 +9,7 @@ import re
 import socket
 from typing import Any, Self
 
-from sidecar.observe.stats import Line
+from sidecar.observe.stats import Queue
 from tests.sockets.peers import Peer, Server, ok
 from tests.sockets.stage import Stage
 
@@ -175,9 +175,9 @@ class Fleet(Stage):
         await super().__aexit__(kind, *rest)
 
     @property
-    def line(self) -> Line:
+    def line(self) -> Queue:
         """In front of the first upstream."""
-        found = next(iter(self.stats.upstreams.values())).line
+        found = next(iter(self.stats.upstreams.values())).queue
         assert found is not None
         return found
 

@@ -194,7 +194,7 @@ def _places(parts: Parts, upstream: str, config: AdmissionConfig) -> AdmissionPo
         partial(_set_admission, wanted=wanted),
     )
     parts.transaction.changes.append(
-        partial(setattr, parts.counts.upstream(upstream), "line", policy)
+        partial(setattr, parts.counts.upstream(upstream), "queue", policy)
     )
     return policy
 

@@ -1,0 +1,443 @@
+"""Every metric: its name, its help, its labels, and where its number is read.
+
+The numbers belong to the data plane's loop, and are read from the admin server's thread while that
+loop goes on adding: each mapping is copied in one step before it is walked.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Generic, Literal, NamedTuple, TypeVar
+
+from sidecar import __version__
+from sidecar.control import logs
+from sidecar.observe import shortage
+from sidecar.observe.stats import (
+    EndpointStats,
+    Histogram,
+    ListenerStats,
+    Memory,
+    Queue,
+    RouteStats,
+    SourceStats,
+    Stats,
+    UpstreamStats,
+)
+
+T = TypeVar("T")
+Labels = tuple[str, ...]
+Sample = tuple[Labels, float | Histogram]
+Counts = Mapping[str, int] | Mapping[int, int]
+
+
+class Metric(NamedTuple):
+    """One metric. Its full name begins with `sidecar_`, and a counter's ends with `_total`."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    name: str
+    help: str
+    labels: Labels
+    read: Callable[[Stats], Iterable[Sample]]
+    """Yields the values of the labels, and the number under them."""
+
+
+class _Of(Generic[T]):
+    """Makes the metrics of one kind of objects, which have *labels* in common."""
+
+    def __init__(self, labels: Labels, objects: Callable[[Stats], Iterable[tuple[Labels, T]]]):
+        self._labels = labels
+        self._objects = objects
+
+    def counter(self, name: str, help_: str, value: Callable[[T], float]) -> Metric:
+        return Metric("counter", name, help_, self._labels, self._each(value))
+
+    def gauge(self, name: str, help_: str, value: Callable[[T], float]) -> Metric:
+        return Metric("gauge", name, help_, self._labels, self._each(value))
+
+    def histogram(self, name: str, help_: str, value: Callable[[T], Histogram]) -> Metric:
+        return Metric("histogram", name, help_, self._labels, self._each(value))
+
+    def counts(self, name: str, label: str, help_: str, counts: Callable[[T], Counts]) -> Metric:
+        """Make a counter with one more *label*, whose values are the keys of a mapping."""
+        return Metric("counter", name, help_, (*self._labels, label), self._every(counts))
+
+    def gauges(
+        self, name: str, labels: Labels, help_: str, values: Callable[[T], Mapping[Labels, float]]
+    ) -> Metric:
+        """Make a gauge with more *labels*, whose values are the keys of a mapping."""
+        return Metric("gauge", name, help_, (*self._labels, *labels), self._every(values))
+
+    def info(self, name: str, help_: str, **labels: Callable[[T], str]) -> Metric:
+        """Make a gauge of 1 whose labels are the news (an OpenMetrics Info reads the same)."""
+
+        def values(of: T) -> Mapping[Labels, float]:
+            return {tuple(value(of) for value in labels.values()): 1.0}
+
+        return self.gauges(name, tuple(labels), help_, values)
+
+    def _each(self, value: Callable[[T], float | Histogram]) -> Callable[[Stats], Iterable[Sample]]:
+        return lambda stats: [(labels, value(of)) for labels, of in self._objects(stats)]
+
+    def _every(
+        self, values: Callable[[T], Counts | Mapping[Labels, float]]
+    ) -> Callable[[Stats], Iterable[Sample]]:
+        def read(stats: Stats) -> Iterable[Sample]:
+            for labels, of in self._objects(stats):
+                for key, value in dict(values(of)).items():
+                    more = key if isinstance(key, tuple) else (str(key),)
+                    yield (*labels, *more), value
+
+        return read
+
+
+def _queues(stats: Stats) -> Iterable[tuple[Labels, Queue]]:
+    return [
+        ((name,), of.queue) for name, of in dict(stats.upstreams).items() if of.queue is not None
+    ]
+
+
+def _results(stats: Stats) -> Counts:
+    of = stats.reloads
+    return {"accepted": of.accepted, "rejected": of.rejected, "unchanged": of.unchanged}
+
+
+def _breakers(of: EndpointStats) -> Mapping[Labels, float]:
+    states = ("closed", "half_open", "open")
+    now = of.breakers.copy().items()
+    return {(scope, state): float(state == is_) for scope, is_ in now for state in states}
+
+
+_ROUTES: Final = _Of[RouteStats](("route", "upstream"), lambda stats: dict(stats.routes).items())
+_ENDPOINTS: Final = _Of[EndpointStats](
+    ("upstream", "endpoint"), lambda stats: dict(stats.endpoints).items()
+)
+_UPSTREAMS: Final = _Of[UpstreamStats](
+    ("upstream",), lambda stats: [((name,), of) for name, of in dict(stats.upstreams).items()]
+)
+_QUEUES: Final = _Of[Queue](("upstream",), _queues)
+_LISTENERS: Final = _Of[ListenerStats](
+    ("listener",), lambda stats: [((name,), of) for name, of in dict(stats.listeners).items()]
+)
+_SOURCE: Final = _Of[SourceStats](
+    (), lambda stats: [] if stats.source is None else [((), stats.source)]
+)
+_MEMORY: Final = _Of[Memory](
+    (), lambda stats: [] if stats.body_memory is None else [((), stats.body_memory)]
+)
+_PROCESS: Final = _Of[Stats]((), lambda stats: [((), stats)])
+
+METRICS: Final = (
+    _ROUTES.counts(
+        "calls",
+        "status",
+        "Calls that have ended, by the status sent; 0 if the caller left first.",
+        lambda route: route.statuses,
+    ),
+    _ROUTES.counts(
+        "call_errors",
+        "code",
+        "Calls that the sidecar failed or the caller left, by error code.",
+        lambda route: route.errors,
+    ),
+    _ROUTES.gauge("calls_in_flight", "Calls in flight.", lambda route: route.in_flight),
+    _ROUTES.histogram(
+        "call_duration_seconds",
+        "Time from a call's head to the end of its reply.",
+        lambda route: route.duration,
+    ),
+    _ROUTES.histogram(
+        "call_first_byte_seconds",
+        "Time from a call's head to the first byte of its reply.",
+        lambda route: route.first_byte,
+    ),
+    _ROUTES.counter(
+        "request_bytes",
+        "Bytes of request bodies received from applications.",
+        lambda route: route.bytes_in,
+    ),
+    _ROUTES.counter(
+        "response_bytes",
+        "Bytes of reply bodies sent to applications.",
+        lambda route: route.bytes_out,
+    ),
+    _ROUTES.counts(
+        "retries",
+        "reason",
+        "Retries, by the status or error code of the attempt before.",
+        lambda route: route.retries,
+    ),
+    _ROUTES.counter(
+        "retry_budget_exhausted",
+        "Retries that the retry budget did not allow.",
+        lambda route: route.budget_exhausted,
+    ),
+    _ROUTES.counter(
+        "hedges", "Hedges: second attempts sent beside slow ones.", lambda route: route.hedges
+    ),
+    _ROUTES.counter(
+        "hedges_won",
+        "Hedges that answered before the first attempt.",
+        lambda route: route.hedges_won,
+    ),
+    _ROUTES.counts(
+        "fallbacks",
+        "to",
+        "Calls that fell back to another upstream.",
+        lambda route: route.fallbacks,
+    ),
+    _ROUTES.counts(
+        "mirrored",
+        "result",
+        "Copies of calls sent to mirrors, by status or error code.",
+        lambda route: route.mirrored,
+    ),
+    _ROUTES.counts(
+        "limited",
+        "code",
+        "Calls refused by a limit of the route, by error code.",
+        lambda route: route.limited,
+    ),
+    _ENDPOINTS.counts(
+        "attempts",
+        "status",
+        "Attempts that have ended, by the endpoint's status; 0 if no head came.",
+        lambda endpoint: endpoint.attempts,
+    ),
+    _ENDPOINTS.counts(
+        "attempt_errors",
+        "code",
+        "Attempts that failed, by error code.",
+        lambda endpoint: endpoint.errors,
+    ),
+    _ENDPOINTS.gauge(
+        "attempts_in_flight", "Attempts in flight.", lambda endpoint: endpoint.in_flight
+    ),
+    _ENDPOINTS.gauge(
+        "tunnels",
+        "Open connections that switched to WebSocket.",
+        lambda endpoint: endpoint.tunnels,
+    ),
+    _ENDPOINTS.counter(
+        "replays",
+        "Requests sent again because their pooled connection had been closed.",
+        lambda endpoint: endpoint.replays,
+    ),
+    _ENDPOINTS.counter(
+        "upstream_request_bytes",
+        "Bytes of request bodies sent to the endpoint.",
+        lambda endpoint: endpoint.bytes_out,
+    ),
+    _ENDPOINTS.counter(
+        "upstream_response_bytes",
+        "Bytes of reply bodies received from the endpoint.",
+        lambda endpoint: endpoint.bytes_in,
+    ),
+    _ENDPOINTS.gauge(
+        "endpoint_weight",
+        "Weight of the endpoint, with what an operator has set.",
+        lambda endpoint: endpoint.weight,
+    ),
+    _ENDPOINTS.gauge(
+        "endpoint_drained",
+        "1 while an operator drains the endpoint.",
+        lambda endpoint: endpoint.drained,
+    ),
+    _ENDPOINTS.gauge(
+        "endpoint_healthy",
+        "1 unless the endpoint's health checks fail.",
+        lambda endpoint: endpoint.up,
+    ),
+    _ENDPOINTS.counts(
+        "health_checks",
+        "result",
+        "Health checks of the endpoint, by result.",
+        lambda endpoint: endpoint.probes,
+    ),
+    _ENDPOINTS.gauges(
+        "breaker_state",
+        ("scope", "state"),
+        "1 for the state that each breaker of the endpoint is in.",
+        _breakers,
+    ),
+    _ENDPOINTS.counts(
+        "breaker_transitions",
+        "state",
+        "Changes of the breakers' states, by the new state.",
+        lambda endpoint: endpoint.transitions,
+    ),
+    _ENDPOINTS.gauge(
+        "pool_open",
+        "Connections of the pool, those being made included.",
+        lambda endpoint: endpoint.open,
+    ),
+    _ENDPOINTS.gauge("pool_idle", "Idle connections of the pool.", lambda endpoint: endpoint.idle),
+    _ENDPOINTS.gauge(
+        "pool_waiting",
+        "Calls waiting for a connection of the pool.",
+        lambda endpoint: endpoint.waiting,
+    ),
+    _ENDPOINTS.counter(
+        "connects", "Connections made to the endpoint.", lambda endpoint: endpoint.connects
+    ),
+    _ENDPOINTS.counter(
+        "connect_errors",
+        "Connections to the endpoint that could not be made.",
+        lambda endpoint: endpoint.connect_errors,
+    ),
+    _ENDPOINTS.histogram(
+        "connect_seconds",
+        "Time to connect to the endpoint: name, TCP and TLS.",
+        lambda endpoint: endpoint.connect,
+    ),
+    _UPSTREAMS.gauges(
+        "upstream_panic",
+        ("scope",),
+        "1 while every endpoint is ejected, and all are tried.",
+        lambda upstream: {(scope,): on for scope, on in upstream.panic.copy().items()},
+    ),
+    _UPSTREAMS.gauges(
+        "upstream_ejected",
+        ("scope",),
+        "Endpoints that are ejected from rotation.",
+        lambda upstream: {(scope,): len(out) for scope, out in upstream.ejected.copy().items()},
+    ),
+    _QUEUES.gauge(
+        "admission_in_flight",
+        "Calls in flight that count in `admission`.",
+        lambda queue: queue.in_flight,
+    ),
+    _QUEUES.gauge(
+        "admission_queued",
+        "Calls waiting in the `admission` queue.",
+        lambda queue: queue.queued,
+    ),
+    _UPSTREAMS.histogram(
+        "admission_wait_seconds",
+        "Time that calls waited in the `admission` queue.",
+        lambda upstream: upstream.queue_wait,
+    ),
+    _UPSTREAMS.counts(
+        "shed",
+        "reason",
+        "Calls that `admission` refused, by reason.",
+        lambda upstream: upstream.shed,
+    ),
+    _LISTENERS.gauge(
+        "listener_connections",
+        "Open connections of applications.",
+        lambda listener: listener.open,
+    ),
+    _LISTENERS.counter(
+        "listener_accepted",
+        "Connections accepted from applications.",
+        lambda listener: listener.accepted,
+    ),
+    _LISTENERS.counts(
+        "listener_refused",
+        "status",
+        "Messages refused because they are not valid requests, by status.",
+        lambda listener: listener.refused,
+    ),
+    _LISTENERS.counts(
+        "listener_decisions",
+        "decision",
+        "Connections to an intercepting listener, by what was decided.",
+        lambda listener: listener.decisions,
+    ),
+    _LISTENERS.gauge(
+        "passed_through",
+        "Open connections that are passed through.",
+        lambda listener: listener.passing,
+    ),
+    _LISTENERS.counter(
+        "passed_through_request_bytes",
+        "Bytes passed through from clients to servers.",
+        lambda listener: listener.passed_out,
+    ),
+    _LISTENERS.counter(
+        "passed_through_response_bytes",
+        "Bytes passed through from servers to clients.",
+        lambda listener: listener.passed_in,
+    ),
+    _PROCESS.counts("reloads", "result", "Reloads of the configuration, by result.", _results),
+    _PROCESS.gauge(
+        "config_last_reload_success_timestamp_seconds",
+        "Unix time of the last configuration that was accepted.",
+        lambda stats: stats.reloads.last_accepted,
+    ),
+    _PROCESS.gauge(
+        "config_last_reload_successful",
+        "1 if the last configuration was accepted, 0 if it was refused.",
+        lambda stats: not stats.reloads.last_error,
+    ),
+    _PROCESS.info(
+        "config_info",
+        "The configuration in use.",
+        hash=lambda stats: stats.reloads.config_hash,
+    ),
+    _SOURCE.info(
+        "config_source_info",
+        "The source of the configuration, and the revision that was read last.",
+        source=lambda source: source.name,
+        revision=lambda source: source.revision,
+    ),
+    _SOURCE.gauge(
+        "config_source_last_heard_timestamp_seconds",
+        "Unix time when the source was last read or found unchanged.",
+        lambda source: source.last_heard,
+    ),
+    _SOURCE.counter(
+        "config_source_errors",
+        "Failed reads of the source of the configuration.",
+        lambda source: source.errors,
+    ),
+    _PROCESS.info(
+        "build_info",
+        "Versions of the sidecar and of Python.",
+        version=lambda _: __version__,
+        python=lambda _: platform.python_version(),
+        implementation=lambda _: platform.python_implementation(),
+    ),
+    _PROCESS.gauge(
+        "start_time_seconds",
+        "Unix time when the sidecar started.",
+        lambda stats: stats.started,
+    ),
+    _PROCESS.counter(
+        "access_log_dropped",
+        "Lines of the access log that were dropped.",
+        lambda stats: stats.log_dropped,
+    ),
+    _PROCESS.counter(
+        "log_dropped",
+        "Lines of the sidecar's own log that were dropped.",
+        lambda _: logs.dropped(),
+    ),
+    _PROCESS.counts(
+        "out_of_resources",
+        "for",
+        "Connections refused or not made for want of descriptors, ports or memory.",
+        lambda _: shortage.counts.copy(),
+    ),
+    _MEMORY.gauge(
+        "request_buffer_bytes",
+        "Memory that buffered request bodies take or have reserved.",
+        lambda memory: memory.used,
+    ),
+    _MEMORY.gauge(
+        "request_buffer_limit_bytes",
+        "Memory that buffered request bodies may take.",
+        lambda memory: memory.total,
+    ),
+    _MEMORY.gauge(
+        "request_buffer_waiting",
+        "Calls whose body waits for memory.",
+        lambda memory: memory.waiting,
+    ),
+    _MEMORY.counter(
+        "request_buffer_refused",
+        "Calls refused because no memory for their body became free.",
+        lambda memory: memory.refused,
+    ),
+)
