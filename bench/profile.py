@@ -9,6 +9,7 @@ the main thread counts, where calls are carried: py-spy takes the other threads'
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,7 @@ _TRAFFIC: Final = {
     "new": wrk.CLOSING,
 }
 _KINDS: Final = (*_TRAFFIC, "streams")
+_IN_C: Final = re.compile(r"\.[ch]\)$")
 
 
 def _record(pid: int, output: Path) -> None:
@@ -50,7 +52,7 @@ def _record(pid: int, output: Path) -> None:
 def _load(kind: str, port: int, scripts: wrk.Scripts) -> float:
     """How many calls were made, or chunks came."""
     if kind == "streams":
-        return float(run_module("streams", port, CONNECTIONS, _SECONDS)["chunks"])
+        return float(run_module("streams", port, CONNECTIONS, _SECONDS, 1)["chunks"])
     return wrk.saturate(scripts[_TRAFFIC[kind]], port, CONNECTIONS, _SECONDS)["calls"]
 
 
@@ -83,6 +85,8 @@ def _print(stacks: list[str], each_us: float) -> None:
         own[names[-1]] += int(count)
         whole.update(dict.fromkeys(names, int(count)))
     total = own.total()
+    for name in [name for name in whole if _IN_C.search(name)]:
+        del whole[name]  # the loop's own functions, which call all others
     for title, counter in (("own", own), ("with all that it calls", whole)):
         print(f"\n{title}:")
         for name, samples in counter.most_common(_SHOWN):
