@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from sidecar.upstream.endpoints.endpoint import Endpoint
 
 _LEFT: Final = 3.0
-"""Times what is usual, after which an attempt has failed whose caller leaves."""
+"""An attempt whose caller leaves has failed if it took so many times the usual latency."""
 _LEAST: Final = 0.5
-"""Seconds that it must have taken: who leaves sooner is in a hurry."""
+"""Seconds that it must have taken as well: a caller that leaves sooner is in a hurry."""
 _OUTRUN: Final = 2.0
-"""Times what is usual, after which an attempt has failed that is outrun as well."""
+"""An attempt that a hedge outran has failed if it took so many times the usual latency."""
 
 
 class Lease:
@@ -48,13 +48,13 @@ class Lease:
         self.endpoint = endpoint
         self.breaker = breaker
         self.began = now
-        """Monotonic seconds. Connecting counts; waiting for a place in the pool, ours, does not."""
+        """Monotonic seconds. Connecting counts; waiting in our own pool's queue does not."""
         self._sent = False
         """Whether the request was sent."""
         self._permit = permit
         self._decay = decay
         self._failed: bool | None = None
-        """What was told; None: nothing yet."""
+        """What was reported; None: nothing yet."""
         self._released = False
         endpoint.load.begin()
 
@@ -63,13 +63,13 @@ class Lease:
         return f"<Lease at {self.endpoint.name}, {held}>"
 
     def sent(self, now: float) -> None:
-        """The request was sent; once more, where its connection had died."""
+        """Note that the request was sent. It may be sent twice, where its connection had died."""
         if not self._sent:
             self._sent = True
             self.endpoint.load.ask(now)
 
     def answered(self, head: ResponseHead, now: float) -> None:
-        """The endpoint has answered."""
+        """Report the status of *head*, and obey what it says of rate limits."""
         status = head.status
         if status < 400:
             self.report(False, now)
@@ -84,7 +84,7 @@ class Lease:
                 self.endpoint.load.cool(now + seconds)
 
     def _limited(self, now: float) -> None:
-        """The endpoint is well, but a quota is used up: that speaks neither for nor against it."""
+        """Note that a quota is used up, which speaks neither for nor against the endpoint."""
         if self._failed is None:
             self._learn(False, now)
             self._cancel()
@@ -96,7 +96,7 @@ class Lease:
             self.endpoint.load.answer(now)
 
     def report(self, failed: bool, now: float) -> None:
-        """How the attempt went, as far as the endpoint is to be judged by it."""
+        """Report whether the endpoint has *failed*. Only the first report counts."""
         if self._failed is not None:
             return
         self._learn(failed, now)
@@ -106,10 +106,10 @@ class Lease:
         self.endpoint.load.observe(seconds, failed, now, self._decay)
 
     def give_up(self, now: float, *, outrun: bool) -> None:
-        """Nobody waits for its answer any more; *outrun*: a later attempt was faster.
+        """Report that the attempt was given up; *outrun*: because a later attempt was faster.
 
-        All that is known is how long it has taken already. If that is several times what is usual,
-        a timer has run out, as far as the endpoint goes: the caller's own, or the hedge's.
+        All that is known is how long it has taken already. Several times the usual latency counts
+        as a timeout of the endpoint, whether the caller's timer ran out or the hedge's.
         """
         if self._failed is not None or self._released or not self._sent:
             return
@@ -126,9 +126,9 @@ class Lease:
                 self.breaker.outrun(self._permit, now)
 
     def report_broken(self, now: float) -> None:
-        """Its reply broke after its head: what was told as a success was none.
+        """Report that the reply broke after its head, which was reported as a success.
 
-        How long the head took was told already; how long the rest took depends on what was asked.
+        How long the head took was reported already; how long the rest took depends on the request.
         """
         if self._failed is not False:
             return
@@ -138,7 +138,7 @@ class Lease:
         self.endpoint.load.observe(0.0, True, now, self._decay)
 
     def release(self) -> None:
-        """The attempt is over. What was not told by now says nothing about the endpoint."""
+        """End the lease. An attempt that was not reported says nothing about the endpoint."""
         if self._released:
             return
         self._released = True

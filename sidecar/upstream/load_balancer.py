@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("sidecar.upstream")
 _MAX_SUBSETS: Final = 64
-"""Selections of labels that callers asked for and that are kept."""
+"""Subsets that are remembered, of labels that callers asked for."""
 _random: Final = random.Random().random
 
 Labels = Mapping[str, str]
 
 
 class Selection:
-    """Which calls: those of one breaker scope, balance and set of wanted labels."""
+    """What one kind of calls asks of endpoints: breaker scope, balance and labels."""
 
     __slots__ = ("balance", "breaker", "ejection", "labels", "missing_is_any", "scope")
 
@@ -51,13 +51,13 @@ class Selection:
         missing_is_any: bool,
     ) -> None:
         self.scope = scope
-        """Routes of one scope share each endpoint's breaker."""
+        """Routes of one breaker scope share each endpoint's breaker."""
         self.breaker = breaker
         self.ejection = ejection
         self.balance = balance
         self.labels = labels
         self.missing_is_any = missing_is_any
-        """Whether any endpoint will do where none has the labels."""
+        """Whether all endpoints may be picked where none has the labels."""
 
 
 class LoadBalancer:
@@ -67,7 +67,7 @@ class LoadBalancer:
         self.upstream = upstream
         self.selection = selection
         self.panic = False
-        """Every endpoint is out: all of them are tried, since none is better than another."""
+        """Whether every endpoint is ejected, so that all are tried: none is better than another."""
         self._stats = stats
         self._total = upstream.membership.total
         self._balancer = balance.make(selection.balance)
@@ -84,7 +84,7 @@ class LoadBalancer:
         return f"<LoadBalancer {method} over {len(self._ready)} of {self.upstream.name}>"
 
     def subset(self, labels: Labels) -> LoadBalancer:
-        """The rotation of those endpoints that have *labels* too."""
+        """Return the load balancer of the subset of endpoints that have *labels* too."""
         key = tuple(sorted(labels.items()))
         found = self._subsets.get(key)
         if found is None:
@@ -108,7 +108,7 @@ class LoadBalancer:
         avoid: Collection[Load] = (),
         captured: Mapping[str, str] = {},
     ) -> Lease:
-        """Choose an endpoint and take a place there, in one step.
+        """Choose an endpoint and lease it, in one step.
 
         *key* chooses where the balance is by affinity; *avoid* were tried before. Raise
         AttemptError when there is no endpoint.
@@ -127,7 +127,7 @@ class LoadBalancer:
         return self._balanced(key, now, avoid)
 
     def elsewhere(self, tried: Sequence[Load], captured: Mapping[str, str] = {}) -> bool:
-        """Whether there is another endpoint than the last *tried* that wants calls now."""
+        """Whether another endpoint than the last *tried* one is in rotation and not cooling."""
         now = time.monotonic()
         if self.upstream.templated:
             loads = [each.load for each in self.upstream.rendered(captured) if each.usable]
@@ -138,7 +138,7 @@ class LoadBalancer:
         return any(load.cool_until <= now and load not in tried[-1:] for load in loads)
 
     def _without_cooling(self, avoid: Collection[Load], now: float) -> Collection[Load]:
-        """Who is to be avoided: who wants no calls now as well, unless that leaves nobody."""
+        """Return what to avoid, with the endpoints that are cooling, unless none would be left."""
         ready = self._ready
         cooling = {load for load in ready if now < load.cool_until}
         if len(cooling) == len(ready):
@@ -147,7 +147,7 @@ class LoadBalancer:
         return cooling if both >= ready.keys() else both
 
     def _balanced(self, key: int, now: float, avoid: Collection[Load]) -> Lease:
-        """The balancer's choice; another one, where a half-open breaker lets no more in."""
+        """Lease what the balancer chooses; another one, where a half-open breaker is full."""
         ready = self._ready
         full: set[Load] = set()
         while True:
@@ -162,7 +162,7 @@ class LoadBalancer:
                 return self._lease_only(ready[load], now)
 
     def _lease_at(self, endpoint: Endpoint, now: float) -> Lease | None:
-        """A place at *endpoint*; None where its half-open breaker lets no more in."""
+        """Lease *endpoint*; None where its half-open breaker permits no more trials."""
         breaker = self._breaker(endpoint)
         permit = None if breaker is None else breaker.acquire(now)
         if permit is None and breaker is not None and breaker.status == "half_open":
@@ -170,7 +170,7 @@ class LoadBalancer:
         return Lease(endpoint, breaker, permit, now, self.selection.balance.decay)
 
     def _lease_only(self, endpoint: Endpoint, now: float) -> Lease:
-        """A place at *endpoint*, since there is no other: its breaker decides without panic."""
+        """Lease *endpoint*, as there is no other. Without panic its breaker may still refuse."""
         lease = self._lease_at(endpoint, now)
         if lease is not None:
             return lease
@@ -179,14 +179,14 @@ class LoadBalancer:
         return Lease(endpoint, None, None, now, self.selection.balance.decay)
 
     def _breaker(self, endpoint: Endpoint) -> Breaker | None:
-        """What judges *endpoint* for these calls, new if it is."""
+        """Return the breaker of *endpoint* for these calls, made at its first use."""
         settings, scope = self.selection.breaker, self.selection.scope
         if settings is None:
             return None
         breaker = endpoint.breakers.get(scope)
         return breaker or endpoint.new_breaker(scope, settings, _random)
 
-    # -- who is in --
+    # -- membership --
 
     def _rebuild(self, now: float) -> None:
         self._seen = self.upstream.membership.generation
@@ -228,7 +228,7 @@ class LoadBalancer:
         return endpoints if not fit and self.selection.missing_is_any else fit
 
     def _out_since(self, endpoint: Endpoint, now: float) -> float | None:
-        """When *endpoint* went out; None while it is in."""
+        """Return when *endpoint* was ejected; None while it is in rotation."""
         if endpoint.down_since is not None:
             return endpoint.down_since
         breaker = endpoint.breakers.get(self.selection.scope)
@@ -239,13 +239,13 @@ class LoadBalancer:
         return breaker.opened_at if is_out else None
 
     def _back_at(self, endpoint: Endpoint) -> float:
-        """When *endpoint* may be tried again; a probe's news come as a change."""
+        """Return when *endpoint* may be tried again. A health check tells of itself."""
         breaker = endpoint.breakers.get(self.selection.scope)
         down = endpoint.down_since is not None or breaker is None or breaker.status != "open"
         return float("inf") if down or breaker is None else breaker.until
 
     def _empty(self) -> AttemptError:
-        """Why nobody can be picked."""
+        """Make the error that says why no endpoint can be picked."""
         name = self.upstream.name
         if not self.upstream.sources or (not self._matching and not self.selection.labels):
             return AttemptError(f"upstream {name} has no endpoint", code="no_endpoint", status=503)
@@ -267,7 +267,7 @@ class LoadBalancer:
     def _rendered(
         self, captured: Mapping[str, str], avoid: Collection[Load], now: float
     ) -> Endpoint:
-        """The endpoint of the next source in turn: what exists depends on the call."""
+        """Choose among the endpoints that a template makes for this call, in turn."""
         choices = self.upstream.rendered(captured)
         usable = [endpoint for endpoint in choices if endpoint.usable]
         self._matching = len(choices)

@@ -1,4 +1,4 @@
-"""Work that may block, as reading files does: a file system can hang as any other peer can."""
+"""Runs work that may block, such as reading files: a file system can hang as any peer can."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def off_loop(work: Callable[[], T]) -> T:
-    """Do *work* in a thread of its own; return what it returns, raise what it raises.
+    """Run *work* in a thread of its own; return what it returns, raise what it raises.
 
     Not in the loop's executor: what hangs there keeps a thread that all share, and the process from
     ending. For what is rare: a thread takes 0.1 ms to make.

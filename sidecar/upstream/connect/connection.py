@@ -1,4 +1,4 @@
-"""One connection to an endpoint: bytes to and from the exchange that has it."""
+"""One connection to an endpoint: bytes to and from the exchange that uses it."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 
 
 class Exchange(ResponseSink, Protocol):
-    """Who has the connection: takes the response's events, and these."""
+    """The user of a connection. It takes the response's events, and these."""
 
     ended: bool
     """The response is complete."""
 
     def on_read(self) -> None:
-        """All events of one read were delivered."""
+        """Act on the events of one read, which were all delivered."""
 
     def on_lost(self, error: CallError) -> None:
-        """The connection ended before the response did."""
+        """Take it that the connection ended before the response did."""
 
     def on_eof(self) -> bool:
-        """The server sends no more. True to keep the other direction open."""
+        """Take it that the server sends no more. Return True to keep the other direction open."""
 
     def on_writable(self, writable: bool) -> None:
-        """The connection's send buffer filled up, or has room again."""
+        """Take it that the connection's send buffer filled up, or has room again."""
 
     def on_time(self) -> None:
-        """The time has come that `wake_at` was told."""
+        """Act on the time that `wake_at` was given."""
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -59,9 +59,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", None)
         self.exchange: Exchange | None = None
         self.take_chunk: Callable[[bytes], bool] | None = None
-        """What gets a read first, between two chunks: true if it took it, as a chunk."""
+        """Called first with a read between two chunks; returns whether it took it as a chunk."""
         self.parser = cast("ResponseParser", None)
-        """There from the moment that the connection is made: many are never."""
+        """Made with the transport: many connections are never established."""
         self.created = time.monotonic()
         self.idle_since = 0.0
         self.idle_limit = float("inf")
@@ -72,17 +72,17 @@ class UpstreamConnection(asyncio.Protocol):
         self.writable = True
         self.closed = False
         self._stray = False
-        """Something stands behind the reply, be it the connection's end."""
+        """Whether anything came behind the reply, be it the connection's end."""
         self._poll: select.poll | None = None
-        """Made when it is used again for the first time."""
+        """Made when the connection is used for the second time."""
         self._patient = False
         self._early_reply: EarlyReply | None = None
-        """There while the request's body is sent piece by piece."""
+        """Present while the request's body is sent piece by piece."""
         self.peer = ""
         self._wake_at = inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
-        """When it fires; inf while there is none."""
+        """When the timer fires; inf while there is none."""
 
     def __repr__(self) -> str:
         state = "CLOSED" if self.closed else "IDLE" if self.exchange is None else "BUSY"
@@ -100,7 +100,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.parser.expect(method, upgrade)
 
     def quiet(self) -> bool:
-        """Whether nothing came since the last reply: no second one, and not the server's end.
+        """Whether nothing came since the last reply: no second reply, and no FIN.
 
         What arrived a moment ago may not have been read yet; the next call must not take it for its
         own reply (RFC 9112, section 9.2). Costs 0.7 us.
@@ -114,7 +114,7 @@ class UpstreamConnection(asyncio.Protocol):
         return not self._poll.poll(0)
 
     def be_patient(self) -> None:
-        """The server may keep its window shut from now on, for as long as it likes.
+        """Let the server keep its receive window shut for as long as it likes.
 
         What was sent may be more than it takes before it reads, and a server that does one call
         after another reads late.
@@ -126,12 +126,12 @@ class UpstreamConnection(asyncio.Protocol):
                 give_up_unanswered(sock, 0)
 
     def keep_early_reply(self) -> None:
-        """The request will take a while to send: the server may answer it and close meanwhile."""
+        """Prepare for a long upload: the server may answer and close before it is all sent."""
         with contextlib.suppress(OSError):  # no descriptor is left: then it goes without
             self._early_reply = EarlyReply(self.transport)
 
     def forget_early_reply(self) -> None:
-        """All was written. Where the kernel took all of it, no write can fail any more."""
+        """Note that all was written. If the kernel took all of it, no write can fail any more."""
         words, transport = self._early_reply, self.transport
         if words is not None and not (transport.is_closing() or transport.get_write_buffer_size()):
             words.close()
@@ -148,7 +148,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._set_timer(when)
 
     def end(self, reusable: bool) -> None:
-        """The exchange is over: back to the pool, or closed where it can't be used again.
+        """End the exchange: return the connection to the pool, or close it if it is not reusable.
 
         A server may have answered before it took all of the request. What it has not taken by now
         would stand before the next request, and hide from it that the send buffer is full.
@@ -181,7 +181,7 @@ class UpstreamConnection(asyncio.Protocol):
         return True
 
     def discard_unused(self) -> None:
-        """Nobody waits for it any more: close it, if it came so far, without a word to the pool."""
+        """Close a connection that is still being made and is not wanted; the pool is not told."""
         self.closed = True
         if self.transport is not None:
             self.parser.close()
@@ -244,19 +244,19 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(Reset(f"the server closed the connection without a reply{reason}"))
 
     def pause_writing(self) -> None:
-        """The send buffer is full."""
+        """Tell the exchange that the send buffer is full."""
         self.writable = False
         if self.exchange is not None:
             self.exchange.on_writable(False)
 
     def resume_writing(self) -> None:
-        """The send buffer has room."""
+        """Tell the exchange that the send buffer has room."""
         self.writable = True
         if self.exchange is not None:
             self.exchange.on_writable(True)
 
     def _hear(self, last_words: EarlyReply) -> None:
-        """Take what the server said before a write of ours failed. No other call gets this one."""
+        """Parse what the server sent before a write of ours failed; do not reuse the connection."""
         self._stray = True
         data = last_words.read()
         if data:
@@ -289,7 +289,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._set_timer(self._wake_at)
 
     def _let_go(self) -> None:
-        """An idle connection must not keep the exchange, with its call and body, alive."""
+        """Let go of the exchange: an idle connection must not keep its call and body alive."""
         self.exchange = self.parser.sink = cast("Exchange", None)
         self.take_chunk = None
         if self._early_reply is not None:

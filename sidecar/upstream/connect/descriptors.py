@@ -30,13 +30,13 @@ ceilings = Ceilings()
 
 
 def ceilings_for(limit: int) -> Ceilings:
-    """What a process that may have *limit* descriptors gives to whom."""
+    """Return the ceilings of a process that may have *limit* descriptors."""
     reserve = min(_RESERVE, limit // 8)
     return Ceilings(limit - 2 * reserve, limit - reserve)
 
 
 def raise_limit() -> int:
-    """Have the process use as many as it may; return how many.
+    """Raise the soft limit of descriptors to the hard one; return it.
 
     The soft limit, often 1,024, is there for programs that use select(2). Go's runtime and Envoy
     raise it as well.
@@ -61,5 +61,5 @@ def may_accept(number: int) -> bool:
 
 
 def may_dial(number: int) -> bool:
-    """Whether a connection to an endpoint may keep it."""
+    """Whether a connection to an endpoint may keep the descriptor *number*."""
     return number < ceilings.dialled

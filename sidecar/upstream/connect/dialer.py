@@ -1,4 +1,4 @@
-"""How to connect to one server: its name, TCP, and TLS where it has it."""
+"""Connects to one server: resolves its name, then TCP, then TLS where it has it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Dialer:
         self._server_name = server_name.removesuffix(".") if server_name and context else None
 
     async def __call__(self, pool: Pool, due: Due) -> UpstreamConnection:
-        """A new connection for *pool*, within *due*.
+        """Make a new connection for *pool*, within *due*.
 
         Raise ConnectFailed or TimedOut if the endpoint can't be connected to, LocalFailure if we or
         our machine are in no condition to, and DeadlineExceeded if *due* is the call's total.

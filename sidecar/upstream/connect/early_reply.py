@@ -1,4 +1,4 @@
-"""What a server said before it closed on us, while we were still sending.
+"""Reads the reply of a server that closed the connection while we were still sending.
 
 A server that refuses an upload early (401, 413) answers and closes, and the rest of what we send
 makes its kernel reset the connection. A write that fails then ends uvloop's transport at once, with
@@ -23,13 +23,13 @@ _PIECE: Final = 65536
 
 
 class EarlyReply:
-    """Of the server at the other end of *transport*. It must be closed."""
+    """The early reply of the server at the other end of *transport*. It must be closed."""
 
     ended = False
     """Whether the server's side was closed in order behind what was read."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        """Raise OSError when there is no descriptor left, or no connection."""
+        """Keep a second descriptor of the socket. Raise OSError if there is none left."""
         sock = transport.get_extra_info("socket")
         if sock is None:  # TLS that was lost, of which its protocol is told in the next step
             raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
@@ -39,7 +39,7 @@ class EarlyReply:
         self._protocol: Any = transport.get_extra_info("uvloop.sslproto")
 
     def read(self) -> bytes:
-        """All that came and was not read by the transport, which is closed by now."""
+        """Return all that came and was not read by the transport, which is closed by now."""
         raw = b"".join(self._raw())
         if self._tls is None or not raw:
             return raw

@@ -32,12 +32,12 @@ _LOCAL: Final = {
 
 
 def local_reason(error: OSError) -> str | None:
-    """What *error* says is missing on this machine; None if it tells of the other side."""
+    """Return what *error* says is missing on this machine; None if it is about the other side."""
     return _LOCAL.get(error.errno or 0)
 
 
 async def connect(infos: Sequence[AddrInfo]) -> socket.socket:
-    """A connection to the first of *infos* that takes one.
+    """Connect to the first of *infos* that accepts.
 
     Raise OSError, that of the address which told most, when none does.
     """
@@ -47,7 +47,7 @@ async def connect(infos: Sequence[AddrInfo]) -> socket.socket:
 
 
 def interleaved(infos: Iterable[AddrInfo]) -> list[AddrInfo]:
-    """*infos* with families by turns, in the resolver's order else (RFC 8305, section 4)."""
+    """Alternate the address families, else keep the resolver's order (RFC 8305, section 4)."""
     families: dict[int, list[AddrInfo]] = {}
     for info in infos:
         families.setdefault(info[0], []).append(info)

@@ -55,9 +55,9 @@ class Name:
         self._find = find
         self._max_stale = max_stale
         self._failure: AttemptError | None = None
-        """Why it is unknown, once that was tried."""
+        """Why it is unknown, once a look-up has failed."""
         self._refused = 0
-        """How often in a row the answer was that there is no such name."""
+        """How many answers in a row were "no such name"."""
         self._answered = 0.0
         self._began = 0.0
         self._asking: asyncio.Task[None] | None = None
@@ -65,11 +65,11 @@ class Name:
         self._stopped = False
 
     def beside(self, host: str, port: int) -> Name:
-        """Another name that is looked up in the same way."""
+        """Make another name that is looked up in the same way."""
         return Name(host, port, self.refresh, self._find, self._max_stale)
 
     async def get(self) -> list[AddrInfo]:
-        """Its addresses, waiting for them only while it is unknown.
+        """Return the addresses; wait for them only while the name is unknown.
 
         Raise ConnectFailed if there is no such name, and LocalFailure if the resolver does not
         answer: at once, where that is known already.
@@ -84,18 +84,18 @@ class Name:
         return self.found
 
     def ask(self) -> None:
-        """Begin to look it up, and keep it fresh from then on, unless that was begun before."""
+        """Begin to look the name up and keep it fresh, unless that has begun already."""
         if self._asking is None and self._timer is None and not self.fixed:
             self._ask()
 
     def ask_soon(self) -> None:
-        """Look it up before its time: an address of it did not work."""
+        """Look the name up before its time: one of its addresses did not work."""
         if self._timer is not None and time.monotonic() - self._answered > _CONFIRM:
             self._timer.cancel()
             self._ask()
 
     def stop(self) -> None:
-        """Keep it fresh no longer. Who still needs it may ask, and is answered."""
+        """Keep the name fresh no longer. `get` still answers."""
         self._stopped = True
         self.on_change = None
         if self._timer is not None:
@@ -128,7 +128,7 @@ class Name:
         return self.refresh
 
     def _failed(self, error: Exception) -> float:
-        """Take that there was no good answer. Return the seconds until the next look-up."""
+        """Note that there was no good answer. Return the seconds until the next look-up."""
         if says_no(error):
             self._refused += 1
             self._failure = ConnectFailed(
@@ -152,7 +152,7 @@ class Name:
             self.on_change()
 
     def silent(self, error: Exception | None = None) -> LocalFailure:
-        """Say that nothing was answered, for the reason in *error* if there is one."""
+        """Make the error that the resolver does not answer, with the reason in *error*."""
         reason = f": {error}" if error is not None else ""
         return LocalFailure(
             f"the resolver does not answer for {self.host}{reason}", code="resolver_failed"

@@ -1,4 +1,4 @@
-"""The connections that this process dials: who connects from one of their ends is ourselves.
+"""The sockets that this process dials, by which it recognises connections from itself.
 
 A redirect that catches the sidecar too would make each call a new one, without end.
 """
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from sidecar.upstream.connect.resolver import AddrInfo
 
 _sockets: Final[WeakSet[socket.socket]] = WeakSet()
-"""Those that connect, and those in pools: few. Of a socket that is closed nothing is left here."""
+"""Sockets that are connecting or pooled: few. Closed sockets vanish from it."""
 _kept: Final[set[tuple[str, int]]] = set()
-"""Ends of those that may be many, which their owner takes back."""
+"""Local addresses of sockets that may be many; their owner calls `forget`."""
 
 
 def own_socket(info: AddrInfo) -> socket.socket:
-    """A socket for *info* that `is_own` knows, from before it is connected.
+    """Make a socket for *info* that `is_own` knows, from before it is connected.
 
     Raise OSError if there is no descriptor left for it.
     """
@@ -37,7 +37,7 @@ def own_socket(info: AddrInfo) -> socket.socket:
 
 
 def remember(sock: socket.socket) -> tuple[str, int]:
-    """Know *sock*, connected now, by its end until that is forgotten: for those that are many."""
+    """Remember *sock*, connected now, by its local address: for tunnels, which are many."""
     end: tuple[str, int] = sock.getsockname()[:2]
     _kept.add(end)
     _sockets.discard(sock)
@@ -45,12 +45,12 @@ def remember(sock: socket.socket) -> tuple[str, int]:
 
 
 def forget(end: tuple[str, int]) -> None:
-    """The socket that `remember` was called with is closed."""
+    """Forget the address that `remember` returned: its socket is closed."""
     _kept.discard(end)
 
 
 def is_own(peer: tuple[str, int]) -> bool:
-    """Whether *peer*, who connects to us, is ourselves."""
+    """Whether *peer*, which connects to us, is one of our own sockets."""
     return peer in _kept or any(_end(sock) == peer for sock in _sockets)
 
 

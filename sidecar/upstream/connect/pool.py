@@ -1,9 +1,9 @@
 """The connections to one endpoint.
 
 State: `_idle` (a stack: the last used is the warmest), `_open` (all of ours, those still connecting
-too) and `_waiting` (callers in the order in which they came). Every change is one synchronous step;
-connecting happens after it. A place that falls free goes to the first who waits, never past the
-queue.
+too) and `_waiting` (the queue of calls, in order of arrival). Every change is one synchronous step;
+connecting happens after it. A slot that becomes free goes to the first call that waits, never past
+the queue.
 
 Waiting in the queue is no failure of the endpoint's: it has a time of its own, and ends with errors
 that no breaker and no retry budget counts. Where this machine has no descriptor or port left for
@@ -36,7 +36,7 @@ _UNNEEDED: Final = 5.0
 """Seconds. A connection beyond `max_idle` that rested as long was not needed: closing it at once
 would only have the next burst connect again."""
 _TRY_AGAIN: Final = 0.5
-"""Seconds until a connection is tried again that this machine had no means for."""
+"""Seconds until another connection is tried after this machine was out of descriptors or ports."""
 
 
 class Pool:
@@ -60,16 +60,16 @@ class Pool:
         self._waiting: deque[asyncio.Future[UpstreamConnection | None]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         self._hurried = False
-        """Whether the sweep looks after connections beyond `max_idle`, which must not wait long."""
+        """Whether the next sweep is an early one, for connections beyond `max_idle`."""
         self._starved: asyncio.TimerHandle | None = None
-        """Calls wait though there may be more connections: this machine had no means for them."""
+        """Set while calls wait because this machine is out of descriptors or ports."""
 
     def __repr__(self) -> str:
         idle, waiting = len(self._idle), len(self._waiting)
         return f"<Pool of {self.host}: {self._open} open, {idle} idle, {waiting} waiting>"
 
     def configure(self, config: PoolConfig) -> None:
-        """Go by *config* from now on: who waits gets what there is more room for."""
+        """Go by *config* from now on; calls that wait get the connections that are allowed now."""
         self.config = config
         while self._let_one_connect():
             pass
@@ -77,7 +77,7 @@ class Pool:
             self._arm_sweep()
 
     def take(self) -> UpstreamConnection | None:
-        """An idle connection that is still good, or None. Never waits."""
+        """Return an idle connection that is still good, or None. Never waits."""
         if not self._idle:
             return None
         now = time.monotonic()
@@ -90,7 +90,7 @@ class Pool:
         return None
 
     async def acquire(self, patience: Patience, *, reuse: bool = True) -> UpstreamConnection:
-        """A connection: an idle one if *reuse*, a new one, or the next that falls free.
+        """Return a connection: an idle one if *reuse*, a new one, or the next that is released.
 
         Raise Overloaded when too many wait already, or after *patience*; ConnectFailed or TimedOut
         when connecting does not succeed; LocalFailure when it is our own machine that can't.
@@ -127,7 +127,7 @@ class Pool:
                 self._arm_sweep()
 
     def discard(self, connection: UpstreamConnection) -> None:
-        """A connection has closed: its place goes to the first who waits."""
+        """Count a connection that has closed; its slot goes to the first call that waits."""
         if debug.on:
             _log.debug("closed %r, %r", connection, self)
         if connection in self._idle:
@@ -170,7 +170,7 @@ class Pool:
         )
 
     def _surplus(self) -> int:
-        """How many more are idle than shall be."""
+        """Return how many connections are idle beyond `max_idle`."""
         return max(0, len(self._idle) - self.config.max_idle)
 
     def _close_one_idle(self) -> None:
@@ -190,12 +190,12 @@ class Pool:
         return None
 
     def _free_place(self) -> None:
-        """One connection less: the first who waits may open another in its place."""
+        """Count one connection less; the first call that waits may open another."""
         self._count_open(-1)
         self._let_one_connect()
 
     def _let_one_connect(self) -> bool:
-        """Have the first who waits, if there is room, open a connection. False if nobody does."""
+        """Let the first call that waits connect, if there is room. Return whether one does."""
         if self._open >= self.config.max_open or (waiter := self._next_waiter()) is None:
             return False
         self._count_open(1)
@@ -203,12 +203,12 @@ class Pool:
         return True
 
     def _try_again(self) -> None:
-        """See whether this machine has the means for one more connection now."""
+        """Try whether this machine can make one more connection now."""
         self._starved = None
         self._let_one_connect()
 
     async def _connect(self, patience: Patience) -> UpstreamConnection:
-        """Connect in a place that was counted already."""
+        """Connect in a slot that was counted already."""
         started = time.monotonic()
         due = within(patience.connect, "connect", patience.deadline, started)
         try:
@@ -263,11 +263,11 @@ class Pool:
             return await self._connect(patience)
         if not granted.closed and granted.quiet():
             return granted
-        granted.abort()  # it died, or has a stray reply, since its release: its place is free again
+        granted.abort()  # it died, or has a stray reply, since its release: its slot is free again
         return await self.acquire(patience)
 
     def _leave(self, waiter: asyncio.Future[UpstreamConnection | None]) -> None:
-        """A caller stopped waiting: out of the line, or what it was just given goes on."""
+        """Take a call out of the queue, or pass on the connection that it was just given."""
         if waiter.cancelled() or not waiter.done():
             if waiter in self._waiting:
                 self._waiting.remove(waiter)

@@ -1,4 +1,4 @@
-"""Ask the system's resolver for the addresses of names, in threads of our own.
+"""Asks the system's resolver for the addresses of names, in threads of our own.
 
 `getaddrinfo` blocks, and no timer can end it: a name whose server is silent holds its thread for 10
 to 30 s (resolv.conf(5): `timeout` and `attempts`, for each server). In libuv's pool, which has four
@@ -31,7 +31,7 @@ _NO_SUCH: Final = frozenset(
 
 
 def literal(host: str, port: int) -> list[AddrInfo] | None:
-    """The address that *host* is, if it is one: no resolver is asked, no thread is used."""
+    """Return the address that *host* is, if it is one. No resolver is asked, no thread is used."""
     flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     try:
         return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags))
@@ -40,7 +40,7 @@ def literal(host: str, port: int) -> list[AddrInfo] | None:
 
 
 def with_port(infos: list[AddrInfo], port: int) -> list[AddrInfo]:
-    """*infos* with *port* in each address."""
+    """Put *port* into each address of *infos*."""
     return [(*info[:4], (info[4][0], port, *info[4][2:])) for info in infos]
 
 
@@ -76,13 +76,13 @@ class Lookups:
         self._slow_after = slow
         self._loop = asyncio.get_running_loop()
         self._asked: dict[str, asyncio.Future[list[AddrInfo]]] = {}
-        """Every look-up that is not answered yet, by name."""
+        """All look-ups that are not answered yet, by name."""
         self._waiting: dict[str, None] = {}
-        """Of these, those that have no thread yet, in order."""
+        """Those of `_asking` that have no thread yet, in order."""
         self._slow: dict[str, None] = {}
 
     async def find(self, host: str) -> list[AddrInfo]:
-        """The addresses of *host*, with port 0. Raise OSError or UnicodeError.
+        """Return the addresses of *host*, with port 0. Raise OSError or UnicodeError.
 
         Who stops waiting leaves the look-up to those who ask for the same name meanwhile.
         """
@@ -95,11 +95,11 @@ class Lookups:
 
     @property
     def running(self) -> int:
-        """Threads that are asking now."""
+        """Count the threads that are asking now."""
         return len(self._asked) - len(self._waiting)
 
     def _start(self) -> None:
-        """Give threads to those that wait, as far as there are any."""
+        """Start threads for look-ups that wait, as far as the bound allows."""
         asking = self._asked.keys() - self._waiting.keys()
         slow = len(asking & self._slow.keys())
         running = len(asking)

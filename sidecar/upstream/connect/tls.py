@@ -35,7 +35,7 @@ _OURS: Final = frozenset(
 
 
 def refusal_of_ours(error: Exception | None) -> str | None:
-    """What the server says is wrong with our client certificate, if *error* is such an alert."""
+    """Return the alert about our client certificate, if *error* is one."""
     reason: str | None = error.reason if isinstance(error, ssl.SSLError) else None
     return reason if reason in _OURS else None
 
@@ -44,13 +44,13 @@ class Secured(NamedTuple):
     """What an upstream's https endpoints connect with."""
 
     digest: str
-    """Of the settings and of all files behind them: with others, connections are made anew."""
+    """Of the settings and all files behind them; endpoints are made anew when it changes."""
     context: ssl.SSLContext | None
-    """None: it has no https endpoint."""
+    """None where no endpoint has TLS."""
 
 
 def system_roots() -> list[Path]:
-    """Where OpenSSL looks for the system's roots: a file and folders, there or not."""
+    """Return where OpenSSL looks for the system's roots: a file and folders, if they exist."""
     paths = ssl.get_default_verify_paths()
     file = os.environ.get(paths.openssl_cafile_env, paths.openssl_cafile)
     folders = os.environ.get(paths.openssl_capath_env, paths.openssl_capath)
@@ -58,7 +58,7 @@ def system_roots() -> list[Path]:
 
 
 def stamp(paths: Iterable[Path]) -> str:
-    """Text that is another one when a file, or what is in a folder, was replaced or changed."""
+    """Return a text that changes when a file, or what is in a folder, is replaced or changed."""
     return " ".join(map(_stamp, paths))
 
 
@@ -71,12 +71,12 @@ def _stamp(path: Path) -> str:
 
 
 def uses_system_roots(config: UpstreamConfig) -> bool:
-    """Whether an endpoint is verified against them."""
+    """Whether an endpoint is verified against the system's roots."""
     return config.tls.ca is None and _is_secure(config)
 
 
 def secured(config: UpstreamConfig, known: dict[str, ssl.SSLContext]) -> Secured:
-    """What *config* asks for, from *known* contexts by their digests if it is there.
+    """Make what *config* asks for, or take it from *known* contexts, which are by digest.
 
     Reads files. Raise OSError for those that can't be used.
     """
@@ -101,7 +101,7 @@ def _digest(tls: Tls) -> str:
 
 
 def client_context(tls: Tls) -> ssl.SSLContext:
-    """A context for *tls*. Costs about 17 ms: build it once. Raise OSError for unusable files."""
+    """Make a context for *tls*, in about 17 ms. Raise OSError for unusable files."""
     context = ssl.create_default_context(cafile=tls.ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # RFC 9110, section 4.3.4: a certificate is for its subjectAltName, never for its common name.

@@ -1,4 +1,4 @@
-"""One server of an upstream: where it is, how to connect to it, its pool and its counts."""
+"""One server of an upstream: its origin, pool, load, breakers and health."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _log: Final = logging.getLogger("sidecar.upstream")
 
 
 class Origin(NamedTuple):
-    """What of a URL names a server."""
+    """A server as a URL names it: scheme, host and port (RFC 9110, 4.3.1), and a base path."""
 
     secure: bool
     host: str
@@ -39,7 +39,7 @@ class Origin(NamedTuple):
 
     @classmethod
     def of(cls, url: str, address: str | None = None) -> Origin:
-        """Of *url*; connections go to *address* where one is given."""
+        """Parse *url*; connections go to *address* where one is given."""
         parts = urlsplit(url)
         secure = parts.scheme == "https"
         port = parts.port or (443 if secure else 80)
@@ -48,7 +48,7 @@ class Origin(NamedTuple):
 
 
 class Endpoint:
-    """Made by the registry, and kept by it as long as its key stays in the configuration."""
+    """An endpoint. The registry keeps it as long as its key stays in the configuration."""
 
     def __init__(
         self,
@@ -65,30 +65,30 @@ class Endpoint:
     ) -> None:
         self.upstream = upstream
         self.name = name
-        """How logs and metrics call it: its URL, or URL and address."""
+        """The name in logs and metrics: its URL, or URL and address."""
         self.origin = origin
         self.stats = stats
         server_name = server_name or urlsplit(f"//{origin.authority.decode()}").hostname
         self.dial = Dialer(name, resolved, context if origin.secure else None, server_name)
         self.pool = Pool(pool, stats, self.dial, resolved)
         self.resolved = resolved
-        """Its name, or its address."""
+        """The host name and its addresses."""
         if not resolved.fixed:
             resolved.on_change = self._moved
         self.load = Load(name, 1.0, time.monotonic(), total)
         self.labels: Mapping[str, str] = {}
         self.breakers: dict[str, Breaker] = {}
-        """By scope: services of different tolerance judge it each for themselves."""
+        """By scope: services of different tolerance each have a breaker of their own."""
         self.down_since: float | None = None
         """When its health checks failed; None while they succeed, and where there are none."""
         self.problem: str | None = None
         """What its last health check found wrong."""
         self._override = Override()
         self._changed = changed
-        """Tells the rotations to look anew."""
+        """Called so that load balancers look anew."""
 
     def configure(self, weight: float, labels: Mapping[str, str], override: Override) -> None:
-        """Take what the file, and an operator at run time, say of it."""
+        """Apply what the configuration, and an operator at run time, say of it."""
         before = (self.load.weight, self.labels, self._override)
         self.labels = labels
         self._override = override
@@ -102,7 +102,7 @@ class Endpoint:
 
     @property
     def usable(self) -> bool:
-        """Whether it may get attempts at all, however it fares."""
+        """Whether it may get attempts at all, whatever its health and breakers say."""
         override = self._override
         return not override.drained and self.load.weight > 0 and override.breaker != "open"
 
@@ -113,7 +113,7 @@ class Endpoint:
 
     @property
     def override(self) -> Override:
-        """What an operator said."""
+        """What an operator has set."""
         return self._override
 
     def __repr__(self) -> str:
@@ -122,7 +122,7 @@ class Endpoint:
     def new_breaker(
         self, scope: str, settings: BreakerSettings, random: Callable[[], float]
     ) -> Breaker:
-        """Its breaker for the calls of *scope*."""
+        """Make its breaker for the calls of *scope*."""
         breaker = self.breakers[scope] = Breaker(settings, partial(self._tripped, scope), random)
         self._force(breaker)
         return breaker
@@ -138,7 +138,7 @@ class Endpoint:
             breaker.force(self._override.breaker, time.monotonic())
 
     def _tripped(self, scope: str, breaker: Breaker, old: str, new: str, now: float) -> None:
-        """A breaker has changed its state."""
+        """Log and count that a breaker has changed its state."""
         self.stats.breakers[scope] = new
         self.stats.transitions[new] += 1
         extra = {"upstream": self.upstream, "endpoint": self.name, "scope": scope}
@@ -149,7 +149,7 @@ class Endpoint:
         self._changed()
 
     def set_health(self, up: bool) -> None:
-        """Its probes say so."""
+        """Take the verdict of its health checks."""
         now = time.monotonic()
         self.down_since = None if up else now
         if up:
@@ -165,7 +165,7 @@ class Endpoint:
         self._changed()
 
     def retire(self) -> None:
-        """No new calls come: idle connections are closed, the others after their call.
+        """Close idle connections now, the others after their call: no new calls come.
 
         What refers back to it is let go of, so that it is freed with its last call, without the
         collector: a template's endpoints come and go as callers please.
@@ -177,6 +177,6 @@ class Endpoint:
         self.breakers.clear()
 
     def _moved(self) -> None:
-        """Its name has other addresses now, or none."""
+        """Follow its name to its new addresses."""
         self.pool.follow(self.resolved)
         self._changed()

@@ -1,4 +1,4 @@
-"""What an operator said of an endpoint at run time. It wins over the file until it is cleared."""
+"""What an operator has set for endpoints at run time; it wins over the file until it is cleared."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ MAX_OVERRIDES: Final = 10_000
 
 
 class Override(NamedTuple):
-    """All None or False: nothing was said."""
+    """All fields None or False: nothing is set."""
 
     weight: float | None = None
-    """Instead of the configured one; 0 sends it nothing new."""
+    """Replaces the configured weight; 0 sends it nothing new."""
     drained: bool = False
     """It gets no new attempts; those under way end by themselves."""
     breaker: str | None = None
@@ -22,17 +22,17 @@ _NOTHING: Final = Override()
 
 
 class Overrides:
-    """By upstream and endpoint name, whether or not such an endpoint exists at the moment."""
+    """Overrides by upstream and endpoint name, whether or not such an endpoint exists now."""
 
     def __init__(self) -> None:
         self._said: dict[tuple[str, str], Override] = {}
 
     def get(self, upstream: str, endpoint: str) -> Override:
-        """What was said of this one."""
+        """Return what is set for this endpoint."""
         return self._said.get((upstream, endpoint), _NOTHING)
 
     def put(self, upstream: str, endpoint: str, override: Override) -> None:
-        """Replace what was said. Raise OverflowError when too many endpoints are spoken of."""
+        """Replace what is set. Raise OverflowError when too many endpoints have overrides."""
         key = (upstream, endpoint)
         self._said.pop(key, None)
         if override == _NOTHING:

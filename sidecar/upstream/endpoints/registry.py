@@ -1,4 +1,4 @@
-"""Endpoints outlive reloads: each is kept as long as its key stays in the configuration.
+"""The registry of endpoints, which outlive reloads: each is kept as long as its key is configured.
 
 A reload binds first (a failure changes nothing), then commits (nothing there can fail).
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Kept = Endpoint | Template | DnsGroup
 _LOOKUPS: Final = 64
-"""Threads that look up names of endpoints. Each takes some 60 KB while it asks."""
+"""Threads that look up names of endpoints. Each takes about 60 KB while it asks."""
 
 
 class Key(NamedTuple):
@@ -59,7 +59,7 @@ class Registry:
         self._monitors = Monitors()
         self._memberships: dict[str, Membership] = {}
         self._entries: dict[Key, EndpointConfig] = {}
-        """What the file says of the endpoints that serve."""
+        """What the configuration says of the endpoints that serve."""
         self._overrides = Overrides()
         self._lookups = Lookups(_LOOKUPS)
 
@@ -82,7 +82,7 @@ class Registry:
         return made
 
     def bind(self, configs: dict[str, UpstreamConfig], tls: dict[str, Secured]) -> Binding:
-        """Upstreams for *configs*, with what exists already; *tls* is what `secure` returned."""
+        """Make upstreams for *configs*, of what exists already; *tls* is what `secure` returned."""
         kept: dict[Key, Kept] = {}
         entries: dict[Key, EndpointConfig] = {}
         upstreams = {}
@@ -113,13 +113,13 @@ class Registry:
                 self._configure(key, endpoint)
 
     def overridden(self, upstream: str, endpoint: str) -> Override:
-        """What an operator said of this endpoint."""
+        """Return what an operator has set for this endpoint."""
         return self._overrides.get(upstream, endpoint)
 
     def override(self, upstream: str, endpoint: str, override: Override) -> None:
-        """Say it. It holds from the next pick on, across reloads, until something else is said.
+        """Set *override* from the next pick on, across reloads, until another one is set.
 
-        Raise LookupError when there is no such endpoint, OverflowError when too many are spoken of.
+        Raise LookupError when there is no such endpoint, OverflowError when too many are set.
         """
         found = [
             (key, each)
@@ -147,7 +147,7 @@ class Registry:
         self.commit(Binding({}, {}, {}, {}))
 
     def forget(self) -> None:
-        """Drop the counts of endpoints that do not serve: a binding came to nothing."""
+        """Drop the counts of endpoints that do not serve: a binding was not committed."""
         for key in self._stats.endpoints.keys() - self._named():
             del self._stats.endpoints[key]
 

@@ -1,4 +1,4 @@
-"""A named group of endpoints: which there are."""
+"""A named group of endpoints, and the sources that they come from: URLs, templates, DNS names."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from sidecar.upstream.endpoints.endpoint import Endpoint
 
 _MAX_RENDERED: Final = 256
-"""Endpoints that one template keeps; the least used goes first."""
+"""Endpoints that one template keeps; the least recently used is dropped first."""
 _IDLE: Final = 600.0
-"""Seconds without a call after which one of them goes, with its connections long closed."""
+"""Seconds without a call after which a template's endpoint is dropped."""
 _SWEEP: Final = 60.0
-"""Seconds between two looks for such."""
+"""Seconds between two sweeps for such endpoints."""
 
 Source = Union["Endpoint", "Template", "DnsGroup"]
 MakeEndpoint = Callable[[str, str | None], "Endpoint"]
-"""From a URL and, where the name was resolved already, an address."""
+"""Makes an endpoint of a URL and, where the name was resolved already, an address."""
 
 
 class Membership:
-    """Counts what changes at an upstream's endpoints. Shared by all configurations of its name."""
+    """The generation of an upstream's endpoints, shared by all configurations of its name."""
 
     __slots__ = ("generation", "total")
 
     def __init__(self) -> None:
         self.generation = 0
         self.total = Total()
-        """Calls in flight at all of them."""
+        """The load of all endpoints together."""
 
     def change(self) -> None:
-        """Rotations look anew at their next pick."""
+        """Have load balancers look anew at their next pick."""
         self.generation += 1
 
 
@@ -53,11 +53,11 @@ class Template:
         self._drop = drop
         self._retired = False
         self._used: dict[str, float] = {}
-        """When each was asked for last (monotonic seconds)."""
+        """When each endpoint was last asked for (monotonic seconds)."""
         self._sweeper: asyncio.TimerHandle | None = None
 
     def render(self, captured: Mapping[str, str]) -> Endpoint:
-        """The endpoint for what was captured."""
+        """Return the endpoint for what was captured, made at its first use."""
         url = self.url.format_map(captured)
         endpoint = self.made.get(url)
         if endpoint is None:
@@ -73,7 +73,7 @@ class Template:
         return endpoint
 
     def retire(self) -> None:
-        """The template is gone from the configuration, and its endpoints with it."""
+        """Drop all endpoints: the template is no longer configured."""
         self._retired = True
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -89,7 +89,7 @@ class Template:
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
 
     def _sweep(self) -> None:
-        """Let go of what no call has asked for in a while."""
+        """Drop endpoints that no call has asked for in a while."""
         self._sweeper = None
         old = time.monotonic() - _IDLE
         while self.made and self._used[next(iter(self.made))] < old:
@@ -99,7 +99,7 @@ class Template:
 
 
 class DnsGroup:
-    """A name with one endpoint for each of its addresses, which come and go as it changes."""
+    """A DNS name with one endpoint for each of its addresses, which come and go with them."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class DnsGroup:
         resolved.on_change = self.follow
 
     def start(self) -> None:
-        """Have the name looked up, now and from then on: it serves."""
+        """Look the name up from now on: its configuration serves."""
         self.follow()
         self.resolved.ask()
 
@@ -129,7 +129,7 @@ class DnsGroup:
         return bool(self.endpoints)
 
     def follow(self) -> None:
-        """Have an endpoint for each address that the name has now, and no others."""
+        """Make and drop endpoints, so that there is one for each address of the name."""
         addresses = self.resolved.addresses
         if addresses != self.endpoints.keys():
             self._membership.change()
@@ -141,7 +141,7 @@ class DnsGroup:
                 self._drop(self.endpoints[new])
 
     def retire(self) -> None:
-        """The name is gone from the configuration, and its endpoints with it."""
+        """Drop all endpoints: the name is no longer configured."""
         self._retired = True
         self.resolved.stop()
         for endpoint in self.endpoints.values():
@@ -161,7 +161,7 @@ class Upstream:
         self.sources = sources
         self.membership = membership
         self.templated = any(isinstance(source, Template) for source in sources)
-        """Which endpoints there are depends on what a call's route captured."""
+        """Whether the endpoints depend on what a call's route captured."""
         self._named = [
             source
             for source in sources
@@ -203,18 +203,18 @@ class Upstream:
             raise self._nothing(failures[0])
 
     def _nothing(self, error: BaseException) -> BaseException:
-        """What a call is told while no name has an address, *error* being what one of them says."""
+        """Make the error for a call while no name has an address; *error* is that of one name."""
         if not isinstance(error, ConnectFailed):
             return error
         message = f"upstream {self.name} has no endpoint: {error.message}"
         return AttemptError(message, code="no_endpoint", status=503)
 
     def _reachable(self) -> bool:
-        """Whether any endpoint has an address. A template's have, as far as is known before."""
+        """Whether any endpoint has an address. A template's are taken to have one."""
         return any(isinstance(source, Template) or source.reachable for source in self.sources)
 
     def endpoints(self) -> list[Endpoint]:
-        """Those that exist now."""
+        """List the endpoints that exist now."""
         found: list[Endpoint] = []
         for source in self.sources:
             if isinstance(source, DnsGroup):
@@ -226,7 +226,7 @@ class Upstream:
         return found
 
     def rendered(self, captured: Mapping[str, str]) -> list[Endpoint]:
-        """Those that a call whose route captured this may go to."""
+        """List the endpoints for a call whose route captured this."""
         found: list[Endpoint] = []
         for source in self.sources:
             if isinstance(source, DnsGroup):

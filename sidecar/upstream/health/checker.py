@@ -1,4 +1,4 @@
-"""Looking after an endpoint at intervals: is it well, what does it say of its load.
+"""Monitors that ask an endpoint at intervals: for its health, or for its load.
 
 A watch begins with its construction and ends with `stop`, which leaves nothing behind: no timer, no
 task, no connection. Its `settings` may be replaced at any time. Intervals are jittered, so that the
@@ -34,7 +34,7 @@ Random = Callable[[], float]
 
 
 class HealthChecks(NamedTuple):
-    """What is asked, and how often. At least one of `tcp`, `path` and `model` is given."""
+    """How health is checked, and how often. At least one of `tcp`, `path` and `model` is given."""
 
     path: str | None
     tcp: bool
@@ -78,12 +78,12 @@ S = TypeVar("S", bound=_Settings)
 
 
 class _Monitor(Generic[S]):
-    """Looks once at once, then at intervals, from one start to the next."""
+    """Checks at once, then at intervals, from the start of one check to that of the next."""
 
     def __init__(self, endpoint: Endpoint, settings: S, random: Random) -> None:
         self.endpoint = endpoint
         self.problem: str | None = None
-        """Why the last look failed, for people; None when it did not."""
+        """Why the last check failed, for people; None if it succeeded."""
         self._settings = settings
         self._random = random
         self._loop = asyncio.get_running_loop()
@@ -96,7 +96,7 @@ class _Monitor(Generic[S]):
 
     @property
     def settings(self) -> S:
-        """Replacing them sets the time of the next look anew."""
+        """The settings. Replacing them reschedules the next check."""
         return self._settings
 
     @settings.setter
@@ -107,7 +107,7 @@ class _Monitor(Generic[S]):
                 self._arm()
 
     def stop(self) -> None:
-        """End it at once: nothing is reported any more."""
+        """Stop at once: nothing is reported any more."""
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
@@ -174,7 +174,7 @@ class HealthChecker(_Monitor[HealthChecks]):
             self._on_change(self.health.up)
 
     async def _check(self, settings: HealthChecks) -> str | None:
-        """What is wrong. Raise CallError when there is no answer."""
+        """Return what is wrong, or None. Raise CallError when there is no answer."""
         if settings.tcp:
             await self._probe.connect(settings.timeout)
         elif settings.path is not None:
@@ -192,7 +192,7 @@ class HealthChecker(_Monitor[HealthChecks]):
 
 
 class LoadPoller(_Monitor[LoadChecks]):
-    """What *endpoint* says of its load, told to `on_report`.
+    """Polls *endpoint* for its load, and passes the reports to `on_report`.
 
     A report is whole or there is none: a source that fails would else look like no load at all. The
     balancer lets what it has grow stale then.
@@ -210,7 +210,7 @@ class LoadPoller(_Monitor[LoadChecks]):
         super().__init__(endpoint, settings, random)
 
     def stop(self) -> None:
-        """End it at once: nothing is reported any more."""
+        """Stop at once: nothing is reported any more."""
         super().stop()
         self._drop_gpu()
 
@@ -253,7 +253,7 @@ async def _read(probe: Probe, path: str, seconds: float, lines: bytes = b"") -> 
 
 
 def exporter_url(template: str, origin: Origin) -> str:
-    """*template* with the host of *origin* for `{host}`."""
+    """Fill the host of *origin* into *template*, for `{host}`."""
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     return template.replace("{host}", host)
 

@@ -1,4 +1,4 @@
-"""Who is looked after, and how: the watches of the endpoints that serve."""
+"""The monitors of all endpoints that serve."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Monitors:
         self._load: dict[Endpoint, LoadPoller] = {}
 
     def ensure(self, endpoint: Endpoint, config: UpstreamConfig) -> None:
-        """Look after *endpoint* as *config* says: begin, go on with other settings, or end."""
+        """Monitor *endpoint* as *config* says: begin, go on with other settings, or stop."""
         lines = b""
         if isinstance(config.credentials, Credentials):
             name, value = config.credentials.header, config.credentials.value
@@ -37,7 +37,7 @@ class Monitors:
         self._ensure_load(endpoint, config.load, lines)
 
     def remove(self, endpoint: Endpoint) -> None:
-        """It is gone, or nobody wants to know any more."""
+        """Stop monitoring *endpoint*."""
         for monitor in (self._health.pop(endpoint, None), self._load.pop(endpoint, None)):
             if monitor is not None:
                 monitor.stop()
@@ -70,7 +70,7 @@ class Monitors:
 
 
 def health_checks(config: Health, lines: bytes) -> HealthChecks:
-    """The configuration's section as the monitor takes it."""
+    """Make what a health checker goes by; *lines* are header lines to send."""
     return HealthChecks(
         path=config.path,
         tcp=config.tcp,
@@ -86,7 +86,7 @@ def health_checks(config: Health, lines: bytes) -> HealthChecks:
 
 
 def load_checks(config: LoadReport, lines: bytes) -> LoadChecks:
-    """The configuration's section as the monitor takes it."""
+    """Make what a load poller goes by; *lines* are header lines to send."""
     return LoadChecks(
         path=config.path,
         gpu=config.gpu,

@@ -1,4 +1,4 @@
-"""One small request of our own to an endpoint: is it well, what is its load.
+"""Small requests of our own to an endpoint, for its health or load.
 
 Probes have a pool of their own, so that they neither wait behind calls nor count as calls. They are
 rare: `asyncio.timeout` is affordable here, and it bounds connecting too.
@@ -30,15 +30,15 @@ _LINES: Final = b"\r\nUser-Agent: llm-sidecar-probe\r\nAccept: */*"
 _POOL: Final = PoolConfig(
     max_open=2, max_idle=1, lifetime=Duration("1m"), idle_timeout=Duration("30s")
 )
-"""A minute's life: then the name is looked up again, and another backend of it may answer."""
+"""One connection, for a minute: then the name is resolved again, and another backend may answer."""
 
 
 class ProbeFailed(CallError):
-    """An endpoint gave no answer that says anything. No caller is ever told."""
+    """An endpoint gave no usable answer. The error reaches no caller."""
 
 
 class Answer(NamedTuple):
-    """What came; at most MAX_BODY bytes of the body."""
+    """An answer, with at most MAX_BODY bytes of its body."""
 
     status: int
     body: bytes
@@ -53,7 +53,7 @@ class Probe:
         self._exchange: _Exchange | None = None
 
     async def get(self, path: str, seconds: float, lines: bytes = b"", *, keep: bool) -> Answer:
-        """The answer to a GET of *path*, behind the base of the endpoint's URL, as for calls.
+        """GET *path*, behind the base of the endpoint's URL, as calls are sent.
 
         *lines* are more header lines, each after a CRLF. Unless *keep*, it takes a new connection,
         which shows that calls could connect too, and closes it. Raise CallError when there is no
@@ -86,7 +86,7 @@ class Probe:
 
     @property
     def open(self) -> int:
-        """Connections that are open, or still connecting."""
+        """Count connections that are open, or still connecting."""
         return self._pool.open
 
     async def _get(self, request: bytes, seconds: float, keep: bool) -> Answer:
@@ -123,7 +123,7 @@ class Probe:
 
 
 class _Exchange:
-    """Takes a connection's events (see `connection.Exchange`) and makes an answer of them."""
+    """Collects a connection's events (see `connection.Exchange`) into an answer."""
 
     def __init__(self, connection: UpstreamConnection, keep: bool) -> None:
         self.over: asyncio.Future[None] = connection.pool.loop.create_future()
@@ -136,7 +136,7 @@ class _Exchange:
         self._connection = connection
 
     def abandon(self) -> None:
-        """Nobody wants the answer any more: close the connection at once."""
+        """Close the connection at once: the answer is not wanted any more."""
         if self.over.cancelled() or self.over.cancel():
             self._connection.abort()
 
@@ -169,7 +169,7 @@ class _Exchange:
             self._finish()
 
     def on_lost(self, error: CallError) -> None:
-        """The connection ended before the answer did."""
+        """Fail: the connection ended before the answer did."""
         self.error = error
         self._finish()
 
@@ -178,10 +178,10 @@ class _Exchange:
         return False
 
     def on_writable(self, writable: bool) -> None:
-        """A request this small fits."""
+        """Ignore it: a request this small fits into the buffer."""
 
     def on_time(self) -> None:
-        """Who probes keeps the time."""
+        """Never called: `Probe` has a timeout of its own."""
 
     def _finish(self) -> None:
         if not self.over.done():
