@@ -49,11 +49,11 @@ class App:
             _log.info("listening", extra={"address": listener.name})
 
     def abandon(self) -> None:
-        """Leave no socket file behind: SIGTERM came while it starts."""
+        """Remove socket files: SIGTERM came during the start."""
         self._serving.abandon()
 
     def obey_signals(self) -> None:
-        """SIGTERM and SIGINT stop it, a second one cuts calls off; SIGHUP has the file read."""
+        """Handle signals: SIGTERM and SIGINT stop, a second one aborts calls, SIGHUP reloads."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -65,7 +65,7 @@ class App:
         await self._shut_down()
 
     def stop(self) -> None:
-        """Drain, then end `run`. Again: end it now."""
+        """Drain, then end `run`. Called again: end it now."""
         if self._stop.is_set():
             self._serving.abort()
         self._stop.set()
@@ -86,7 +86,7 @@ class App:
         _log.info("stopped")
 
     def hang_up(self) -> None:
-        """SIGHUP: the log was rotated, or somebody wants the file read now."""
+        """Reopen the access log and reload the configuration (SIGHUP)."""
         if self._serving.access_log is not None:
             self._serving.access_log.reopen()
         self._reloading = asyncio.create_task(self._reloader.reload())

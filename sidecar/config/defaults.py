@@ -6,16 +6,16 @@ import pkgutil
 from typing import Final
 
 FILE: Final = "(built in)"
-"""What errors and the admin API call it."""
+"""Its name in errors and the admin API."""
 
 
 def default_text() -> str:
-    """The text of `providers.yaml`, to be loaded like any other file's."""
+    """Return the text of `providers.yaml`, to be loaded like that of any other source."""
     return packaged("providers.yaml")
 
 
 def packaged(name: str) -> str:
-    """The text of a file of this package; raise FileNotFoundError if it was not installed."""
+    """Return the text of a file of this package. Raise FileNotFoundError if it is missing."""
     data = pkgutil.get_data(__package__, name)
     if data is None:
         raise FileNotFoundError(name)

@@ -1,4 +1,4 @@
-"""Text -> a frozen Config, or every error in it with its line.
+"""Turns text into a frozen Config, or into every error in it with its line.
 
 Read the YAML, put in what references stand for, decode. Then look at what types cannot say. Nothing
 here knows a clock or a loop, and files are read by a function that is passed in.
@@ -35,17 +35,17 @@ class Loaded(Struct, frozen=True):
 
     config: Config
     shown: object
-    """The file as a tree for display: references as written, credentials masked."""
+    """The configuration as a tree to be shown: references as written, credentials masked."""
     files: frozenset[str]
     """Other files that it depends on: those of references and of TLS."""
     hash: str
-    """Of the text and of everything that it refers to."""
+    """Hash of the text and of everything that it refers to."""
     effective: dict[tuple[int, str], Effective]
-    """By index of a route and name of an upstream that it may send to."""
+    """The policies in force, by index of a route and name of an upstream that it may send to."""
     overlay: Overlay
-    """For calls that ask for another policy than their route's."""
+    """Makes policies for calls that ask for another one than their route's."""
     warnings: tuple[Located, ...] = ()
-    """What it hardly means, though it may be said."""
+    """What is valid, but probably not meant."""
 
 
 def load(text: str, *, file: str, resolve: Resolve = references.from_system) -> Loaded:
@@ -92,7 +92,7 @@ def _decode(root: object) -> tuple[Config | None, list[Problem]]:
 
 
 def _parts(root: Any, problems: list[Problem]) -> Parts:
-    """The parts without a problem: one that has any is not blamed for what follows from it."""
+    """Decode the parts without a problem: what follows from an error is not reported."""
     bad = {problem.path[:2] for problem in problems}
     if len(problems) > MAX_SHOWN or {(), ("upstreams",), ("routes",), ("policies",)} & bad:
         return Parts({}, {}, {}, {}, None)

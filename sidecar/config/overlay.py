@@ -30,7 +30,7 @@ class Effective(Struct, frozen=True):
     policy: Policy
     """`balance`: None where the upstream's own holds."""
     breaker_scope: str
-    """Who gave `breaker` or `ejection` most specifically: `default`, `policy:NAME`,
+    """The most specific layer that gave `breaker` or `ejection`: `default`, `policy:NAME`,
     `upstream:NAME` or `route:NAME`."""
 
 
@@ -52,17 +52,17 @@ class Overlay:
         self._known: dict[tuple[Path, ...], Effective] = {}
 
     def of_route(self, index: int, route: Route, tree: Tree, upstream: str) -> list[Layer]:
-        """The layers for calls of *route*, written as *tree*, to *upstream*."""
+        """Return the layers for calls of *route*, written as *tree*, to *upstream*."""
         name = route.name or f"{index}-{route.upstream}"
         own = self._given(tree.get("policy"), f"route:{name}", ("routes", index, "policy"))
         return [*self._below(upstream), *own]
 
     def of_policy(self, name: str) -> list[Layer]:
-        """The layers of a named policy by itself."""
+        """Return the layers of a named policy by itself."""
         return [*self._named(DEFAULT), *self._given(name, "", ())]
 
     def named(self, upstream: str, name: str) -> Effective | None:
-        """What holds at *upstream* when a call asks for the policy *name* instead of its route's.
+        """Return the policy at *upstream* for calls that ask for *name* instead of their route's.
 
         None: there is no such policy.
         """
@@ -71,7 +71,7 @@ class Overlay:
         return self.effective([*self._below(upstream), *self._given(name, "", ())])
 
     def effective(self, layers: list[Layer]) -> Effective:
-        """What *layers* come to, the last one being the most specific."""
+        """Merge *layers*, the last one being the most specific."""
         key = tuple(layer.path for layer in layers)
         if key not in self._known:
             policy = convert(_pile(layers), Policy)
@@ -79,7 +79,7 @@ class Overlay:
         return self._known[key]
 
     def _below(self, upstream: str) -> list[Layer]:
-        """What holds at *upstream* unless a route says otherwise."""
+        """Return the policy at *upstream* unless a route says otherwise."""
         tree, path = self._upstreams[upstream], ("upstreams", upstream)
         layers = self._named(DEFAULT)
         if "balance" in tree:
@@ -87,7 +87,7 @@ class Overlay:
         return layers + self._given(tree.get("policy"), f"upstream:{upstream}", (*path, "policy"))
 
     def _given(self, policy: str | Tree | None, scope: str, path: Path) -> list[Layer]:
-        """The layer of a name or of what is written at *path*; `default` is below already."""
+        """Return the layer of a policy's name, or of the policy written at *path*."""
         if isinstance(policy, Mapping):
             return [Layer(scope, path, policy)]
         return self._named(policy) if policy is not None and policy != DEFAULT else []
@@ -99,7 +99,7 @@ class Overlay:
 
 
 def targets(route: Route) -> list[str]:
-    """The upstreams that *route* may send to."""
+    """List the upstreams that *route* may send to."""
     others = (*route.split, *route.fallback, *((route.mirror,) if route.mirror else ()))
     return list(dict.fromkeys([route.upstream, *(other.upstream for other in others)]))
 
@@ -107,7 +107,7 @@ def targets(route: Route) -> list[str]:
 def effective(
     overlay: Overlay, routes: Mapping[int, Route], trees: Mapping[int, Tree]
 ) -> dict[tuple[int, str], Effective]:
-    """What holds for every route, by its index, at every upstream that it may send to."""
+    """Work out the policy of every route, by index, at every upstream that it may send to."""
     return {
         (index, name): overlay.effective(overlay.of_route(index, route, trees[index], name))
         for index, route in routes.items()
@@ -116,7 +116,7 @@ def effective(
 
 
 def _pile(layers: list[Layer]) -> Any:
-    """The layers as one tree, without `balance` if the upstream's own is what holds."""
+    """Merge the layers into one tree, without `balance` if the upstream's own is in force."""
     nothing: Any = {}
     merged = reduce(_over, (layer.tree for layer in layers), nothing)
     balanced = [layer for layer in layers if "balance" in layer.tree]
@@ -126,7 +126,7 @@ def _pile(layers: list[Layer]) -> Any:
 
 
 def _over(below: Any, above: Any) -> Any:
-    """*above* laid over *below*."""
+    """Lay *above* over *below*."""
     if not isinstance(above, Mapping):
         return above
     if isinstance(below, str):  # a method's name stands for a mapping

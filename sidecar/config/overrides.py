@@ -1,4 +1,4 @@
-"""Settings of whoever starts the sidecar, which win over the file at every reload."""
+"""Settings of the command line, which win over the configuration at every reload."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sidecar.config.load import Loaded
 
 
 class Overrides(Struct, frozen=True, kw_only=True):
-    """None: as the file has it."""
+    """None: as the configuration has it."""
 
     health: str | None = None
     log_level: str | None = None
 
     def over(self, loaded: Loaded) -> Loaded:
-        """*loaded* with these settings in it."""
+        """Return *loaded* with these settings in it."""
         config = loaded.config
         changes: dict[str, Any] = {}
         if self.health is not None:

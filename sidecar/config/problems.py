@@ -17,14 +17,14 @@ Path = tuple[str | int, ...]
 """Keys and list indices from the document's root."""
 
 MAX_SHOWN: Final = 100
-"""Errors that are reported; nobody reads more, and each costs a search for a suggestion."""
+"""Errors that are reported at most: each costs a search for a suggestion."""
 _MAX_WORD: Final = 63
 _MAX_KNOWN: Final = 1000
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Problem(Struct, frozen=True):
-    """One mistake. `line` is for mistakes that no path of the finished tree stands for."""
+    """One mistake. `line` is for mistakes that have no path in the finished tree."""
 
     path: Path
     message: str
@@ -39,9 +39,9 @@ class Located(Struct, frozen=True):
 
     file: str
     line: int
-    """From 1."""
+    """The first line is 1."""
     key: str
-    """Dotted, as `routes[1].match.path`; empty for the document itself."""
+    """The dotted path, as `routes[1].match.path`; empty for the document itself."""
     message: str
     suggestion: str | None = None
 
@@ -58,14 +58,14 @@ class ConfigErrors(Exception):
         super().__init__(errors)
         self.errors = errors
         self.files: frozenset[str] = frozenset()
-        """Other files that it names: once they are others, or there, it may be good."""
+        """Files that it refers to: when these change, or appear, it may be valid."""
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.errors))
 
 
 def locate(problems: Iterable[Problem], lines: Mapping[Path, int], file: str) -> ConfigErrors:
-    """Give each of *problems* its line. One mistake is one error: the first at a place wins."""
+    """Give each of *problems* its line. The first problem of a path is reported, no others."""
     placed: dict[tuple[int, Path], Problem] = {}
     for problem in problems:
         placed.setdefault((problem.line or _line(lines, problem.path), problem.path), problem)
@@ -78,7 +78,7 @@ def locate(problems: Iterable[Problem], lines: Mapping[Path, int], file: str) ->
 
 
 def _line(lines: Mapping[Path, int], path: Path) -> int:
-    """The line of *path*, or of the nearest mapping or list that it would stand in."""
+    """Return the line of *path*, or of the nearest mapping or list that would contain it."""
     while path and path not in lines:
         path = path[:-1]
     return lines.get(path, 1)
@@ -93,7 +93,7 @@ def _located(problem: Problem, line: int, file: str) -> Located:
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """The one of *known* that *word* is most likely a misspelling of."""
+    """Return the one of *known* that *word* is most likely a misspelling of."""
     # Late: only a bad file needs it.
     from difflib import get_close_matches
 
@@ -103,13 +103,13 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 
 
 def listed(words: Iterable[str]) -> str:
-    """`a, b, c`, cut short after ten."""
+    """Join *words* with commas, cut short after ten."""
     words = list(words)
     return ", ".join(words[:10]) + (", ..." if len(words) > 10 else "")
 
 
 def dotted(path: Path) -> str:
-    """*path* as a user writes it, in one line of bounded length."""
+    """Write *path* as a user does, in one line of bounded length."""
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{_key(step)}"

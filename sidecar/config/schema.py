@@ -43,7 +43,7 @@ _WRITTEN: Final[dict[type, dict[str, Any]]] = {
 
 
 def schema() -> dict[str, Any]:
-    """A JSON schema (draft 2020-12) that takes what `load` takes, but for what only `check` knows.
+    """Make a JSON schema (draft 2020-12) that accepts what `load` accepts, but for cross-checks.
 
     References such as `${env:NAME}` are taken in plain strings only: a schema can't expand them.
     """
@@ -57,7 +57,7 @@ def schema() -> dict[str, Any]:
 
 @cache
 def _twin(section: type[Struct]) -> type[Struct]:
-    """*section* with its defaults as a user would write them.
+    """Make a twin of *section* whose defaults are as a user would write them.
 
     msgspec puts defaults into the schema, but can't encode a Duration, a Size or a Share there.
     """
@@ -74,7 +74,7 @@ def _twin(section: type[Struct]) -> type[Struct]:
 
 
 def _default(field: structs.FieldInfo) -> tuple[Any, ...]:
-    """Nothing for what is required, else the default; a section's is given by its own fields."""
+    """Return the default as it is written; none for what is required, or a section."""
     if field.required:
         return ()
     if field.default is NODEFAULT:
@@ -89,7 +89,7 @@ def _default(field: structs.FieldInfo) -> tuple[Any, ...]:
 
 
 def _retyped(kind: Any) -> Any:
-    """The type *kind* with every section in it replaced by its twin."""
+    """Replace every section in the type *kind* by its twin."""
     if isinstance(kind, type) and issubclass(kind, Struct):
         return _twin(kind)
     origin, args = get_origin(kind), get_args(kind)

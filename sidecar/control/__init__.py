@@ -1,1 +1,1 @@
-"""The running snapshot, the watcher, the admin server, the metrics exporter."""
+"""What serves now, sources and reloads, the admin server, metrics, the own log."""

@@ -1,4 +1,4 @@
-"""Accept connections for the admin server, also when the process is out of descriptors.
+"""Accepts connections for the admin server, also when the process is out of descriptors.
 
 asyncio's own accept loop writes an error with a traceback for each try then, hundreds a second, and
 leaves the connection waiting: `/live` would fail where nothing is wrong but the load.

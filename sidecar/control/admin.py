@@ -147,7 +147,7 @@ class _Thread:
             try:
                 await self._replace(name, listening)
             except Exception:
-                _log.exception("admin: the %s server does not run", name)
+                _log.exception("admin: the %s server could not be started", name)
                 if listening is not None:
                     listening.close()
         await asyncio.gather(*(_end(*server) for server in self._servers.values()))

@@ -1,4 +1,4 @@
-"""The data plane as the admin server shows it."""
+"""Shows the data plane to the admin server, and takes its orders."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ class Inspection:
         return self._serving.stats
 
     def still(self) -> float:
-        """Seconds for which the data plane's loop has stood still, if it does."""
+        """Return for how many seconds the data plane's loop has not run."""
         return self._pulse.still()
 
     def ready(self) -> tuple[bool, str]:
-        """Whether calls are taken. What the LLMs do has no say in it."""
+        """Whether calls are accepted, and why not. The state of upstreams does not count."""
         return (False, "draining") if self._serving.draining else (True, "ready")
 
     def config(self) -> dict[str, Any]:
-        """The configuration in use, secrets redacted."""
+        """Show the configuration in use, secrets redacted."""
         reloads, source = self.stats.reloads, self._reloader.source.stats
         return {
             "source": {
@@ -70,14 +70,14 @@ class Inspection:
         }
 
     def upstreams(self) -> list[dict[str, Any]]:
-        """Upstreams and their endpoints."""
+        """Show upstreams and their endpoints."""
         upstreams = self._serving.snapshot.upstreams
         return self._on_loop(
             lambda: [_upstream(u, self.stats.upstream(u.name)) for u in upstreams.values()]
         )
 
     def override(self, upstream: str, endpoint: str, **said: Any) -> dict[str, Any]:
-        """Change what an operator says of an endpoint; show the endpoint as it is then."""
+        """Change what an operator has set for an endpoint; show the endpoint as it is then."""
 
         def change() -> dict[str, Any]:
             registry = self._serving.registry
@@ -94,7 +94,7 @@ class Inspection:
         return self._on_loop(change)
 
     def routes(self) -> list[dict[str, Any]]:
-        """Routes in the order in which they are tried, as the file has them."""
+        """Show routes in the order in which they are tried, as they are configured."""
         config = self._reloader.loaded.config
         rules = self._serving.snapshot.router.rules
         return [
@@ -115,7 +115,7 @@ class Inspection:
         ]
 
     def connections(self) -> list[dict[str, Any]]:
-        """Connections of applications."""
+        """Show connections of applications."""
 
         def collect() -> list[dict[str, Any]]:
             now = time.monotonic()
@@ -136,7 +136,7 @@ class Inspection:
         return self._on_loop(collect)
 
     def interception(self) -> dict[str, Any]:
-        """Listeners by mode, and the local CA's certificate: made now, if somebody needs it."""
+        """Show listeners by mode, and the local CA's certificate, which is made if it is needed."""
         config = self._reloader.loaded.config
         listeners: dict[str, list[str]] = {}
         for listener in config.listeners:
@@ -152,11 +152,11 @@ class Inspection:
         return {"listeners": listeners, "ca": certificate}
 
     def log_level(self) -> str:
-        """The level that is logged from."""
+        """Return the log level."""
         return logs.level()
 
     def set_log_level(self, level: str) -> None:
-        """Log from *level* on, until the configuration names another."""
+        """Set the log level, until a reload changes it."""
         logs.set_level(level)
 
     def drain(self) -> None:

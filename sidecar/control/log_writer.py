@@ -1,4 +1,4 @@
-"""Write log lines in a thread of their own: whoever reads standard error may stop reading.
+"""Writes log lines in a thread of its own: the reader of standard error may stop reading.
 
 A pipe holds 64 KiB. Once it is full, a write waits for its reader; on the data plane's loop, every
 call would wait as well.
@@ -32,7 +32,7 @@ class LogWriter(logging.Handler):
         self._lines: deque[bytes] = deque()
         self._bytes = 0
         self._lost = 0
-        """Lines that were lost since that was said last."""
+        """Lines that were lost since this was last logged."""
         self._guard = Lock()
         self._work = Event()
         self._empty = Event()

@@ -1,4 +1,4 @@
-"""What the admin server answers: paths, methods and who may ask. It knows no sockets."""
+"""The pages of the admin server: paths, methods, and who may ask. It knows no sockets."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Inspected(Protocol):
         """Tell whether calls are taken, and why not."""
 
     def config(self) -> dict[str, Any]:
-        """Show the configuration in use, secrets redacted, its hash, file and last error."""
+        """Show the configuration in use, secrets redacted, its source, hash and last error."""
 
     def upstreams(self) -> list[dict[str, Any]]:
         """Show upstreams and the state of their endpoints."""
 
     def override(self, upstream: str, endpoint: str, **said: Any) -> dict[str, Any]:
-        """Say something of an endpoint (`upstream.endpoints.overrides.Override`), and show it.
+        """Override settings of an endpoint (see `upstream.endpoints.overrides`), and show it.
 
         Raise LookupError when there is no such endpoint, OverflowError for too many overrides.
         """
@@ -55,13 +55,13 @@ class Inspected(Protocol):
         """Show open connections."""
 
     def interception(self) -> dict[str, Any]:
-        """Show where programs may come in, and the CA that they must trust for it."""
+        """Show the intercepting listeners, and the CA that programs must trust for them."""
 
     def log_level(self) -> str:
-        """Name the level that is logged from."""
+        """Name the log level."""
 
     def set_log_level(self, level: str) -> None:
-        """Log from *level* on."""
+        """Set the log level."""
 
     def drain(self) -> None:
         """Stop being ready and end connections as their calls end."""
@@ -206,7 +206,7 @@ def health_pages() -> Pages:
 
 
 def admin_pages() -> Pages:
-    """All pages, for who sits on this machine."""
+    """All pages, for users of this machine."""
     pages = {
         **health_pages(),
         "/config": Page("The configuration in use, redacted.", lambda i, _: Answer(i.config())),
@@ -254,7 +254,7 @@ def refuse(request: Request, pages: Pages) -> Answer | None:
 
 
 def refuse_malformed(error: BadMessage) -> Answer:
-    """Refuse what is no request that we take."""
+    """Refuse what is not a valid request."""
     return _error(error.status, error.code, error.message)
 
 
@@ -285,7 +285,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def answer(inspected: Inspected, request: Request, page: Page) -> Answer:
-    """Ask *page*; what goes wrong is an answer too."""
+    """Ask *page*. Errors become answers."""
     handler = page.post if request.method == "POST" else page.get
     assert handler is not None  # `refuse` looked
     try:
@@ -298,7 +298,7 @@ def answer(inspected: Inspected, request: Request, page: Page) -> Answer:
 
 
 def busy() -> Answer:
-    """Answer for a data plane that does not."""
+    """Answer that the data plane does not answer in time."""
     return _error(503, "busy", "the data plane did not answer in time")
 
 

@@ -1,4 +1,4 @@
-"""Whether the data plane's loop goes on, as other threads see it."""
+"""Tells other threads whether the data plane's loop still runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 BEAT: Final = 5.0
 """Seconds between two beats: one timer, whatever the load."""
 STOOD_STILL: Final = 60.0
-"""Seconds without a beat after which something holds the loop that will not let it go."""
+"""Seconds without a beat after which the loop is taken to hang."""
 
 
 class Pulse:

@@ -107,7 +107,7 @@ async def _tell(changed: Callable[[], Awaitable[None]]) -> None:
         await changed()
     except Exception:
         # A watcher that dies here would leave the process deaf to every later change.
-        _log.exception("a changed file could not be taken up")
+        _log.exception("internal error: a changed file was not taken up")
 
 
 class _Watching:
@@ -151,7 +151,7 @@ class _Watching:
         try:
             events = self._notify.watch(self._debounce, _STEP, self._poll, self._wake)
         except RuntimeError as error:
-            _log.warning("watching files failed, beginning again: %s", error)
+            _log.warning("watching files failed and is begun anew: %s", error)
             self._drop()
             self._wake.wait(_PAUSE)
             return
@@ -170,7 +170,7 @@ class _Watching:
             self._notify = RustNotify(list(places), False, False, 0, False, True)
         except OSError as error:
             # Gone again since we looked, or out of inotify watches: look every *poll* seconds.
-            _log.warning("files are not watched, only polled: %s", error)
+            _log.warning("files can't be watched and are only polled: %s", error)
 
     def _drop(self) -> None:
         if self._notify is not None:

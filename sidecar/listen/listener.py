@@ -1,4 +1,4 @@
-"""A place where connections arrive, and a coarse sweep over those that are open."""
+"""Accepts connections at one address, and sweeps over those that are open for timers."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _log: Final = logging.getLogger(__name__)
 BACKLOG: Final = 1024
 """Connections that the kernel holds until we accept them."""
 _SWEEP: Final = 1.0
-"""Seconds between two looks at the timers of all connections; no timer here is finer."""
+"""Seconds between two sweeps over the timers of all connections; no timer here is finer."""
 _SILENCE: Final = 60
-"""Sweeps from one look for peers that are gone to the next: it takes a system call for each."""
+"""Every so many sweeps look for dead peers: that takes a system call for each connection."""
 
 
 class Current(Protocol):
-    """Where what serves now is found."""
+    """What serves now: the snapshot, whether it drains, and the memory for bodies."""
 
     snapshot: Snapshot
     draining: bool
@@ -54,7 +54,7 @@ class Listener:
         self.loop = asyncio.get_running_loop()
         self.connections: set[DownstreamConnection] = set()
         self.tunnels: set[Tunnel] = set()
-        """Connections that are passed through: in modes that intercept."""
+        """Connections that are passed through (in modes that intercept)."""
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self.retired = False
@@ -63,12 +63,12 @@ class Listener:
 
     @property
     def limits(self) -> HeadLimits:
-        """Sizes for connections that open from now on."""
+        """The size limits of connections that open from now on."""
         return self.config.limits.settings()
 
     @property
     def name(self) -> str:
-        """Its address, as logs and metrics call it."""
+        """Its address, which is its name in logs and metrics."""
         return name_of(self.config)
 
     async def start(self) -> None:
@@ -93,13 +93,13 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The TCP port that it got, where the configuration left it open (0)."""
+        """The TCP port that it is bound to, also where the configuration has port 0."""
         if self._server is None or self.config.path is not None:
             return 0
         return int(self._server.sockets[0].getsockname()[1])
 
     def stop_accepting(self) -> None:
-        """Take no new connections, and close those that rest; calls being served go on."""
+        """Accept no new connections, and close idle ones; calls that are being served go on."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -108,7 +108,7 @@ class Listener:
         self.close_idle()
 
     def retire(self) -> None:
-        """Leave the configuration: as `stop_accepting`, and gone with the last connection."""
+        """Stop accepting: it is not configured any more, and ends with its last connection."""
         self.retired = True
         self.stop_accepting()
 
@@ -125,19 +125,19 @@ class Listener:
             connection.cut_off()
 
     def opened(self, connection: DownstreamConnection) -> bool:
-        """Count a connection in. False when there are too many."""
+        """Count a connection. Return False when there are too many."""
         self.connections.add(connection)
         self.stats.accepted += 1
         self.stats.open += 1
         return len(self.connections) <= self.config.max_connections
 
     def closed(self, connection: DownstreamConnection) -> None:
-        """Count a connection out."""
+        """Count a connection no more."""
         self.connections.discard(connection)
         self.stats.open -= 1
 
     def in_flight(self) -> int:
-        """Calls that are being served."""
+        """Count calls that are being served."""
         return sum(connection.call is not None for connection in self.connections)
 
     @property
@@ -158,7 +158,7 @@ class Listener:
             self._check_silent()
 
     def _look_after(self, now: float) -> None:
-        """Look at the timers of what is open."""
+        """Check the timers of all open connections."""
         for connection in list(self.connections):
             self._end_stray_pauses(connection)
             age = now - connection.since
@@ -172,24 +172,24 @@ class Listener:
                 connection.check_gone()
 
     def _check_silent(self) -> None:
-        """Notice who is gone without a word. Keep-alive looks after connections at rest."""
+        """Notice dead peers of connections with a call; TCP keep-alive notices idle ones'."""
         for connection in list(self.connections):
             if not connection.idle and any(map(is_gone, _sockets(connection))):
                 connection.transport.abort()
 
     def _end_stray_pauses(self, connection: DownstreamConnection) -> None:
-        """Read on where nothing else would: the next call would hang, and stand in no log."""
+        """Resume reading where a bug left it paused: the next call would hang unseen."""
         reasons = connection.stray_pauses
         if not reasons:
             return
         connection.resume_reading(reasons)
         if not self._told_of_pause:
             self._told_of_pause = True
-            _log.error("internal error: a connection was no longer read, reasons %d", reasons)
+            _log.error("internal error: reading of a connection stayed paused, reasons %d", reasons)
 
 
 def _sockets(connection: DownstreamConnection) -> list[Tunable]:
-    """That of *connection*, and that of its server if it is a tunnel, which no timer watches."""
+    """List the socket of *connection*, and the upstream one of a tunnel, which has no timer."""
     transports = [connection.transport]
     reply = connection.call.reply if connection.call is not None else None
     if reply is not None and reply.tunnel is not None:
@@ -199,12 +199,12 @@ def _sockets(connection: DownstreamConnection) -> list[Tunable]:
 
 
 def name_of(config: Config) -> str:
-    """What a listener of this configuration is called."""
+    """Name the listener of this configuration."""
     return f"unix:{config.path}" if config.path is not None else config.address or ""
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """`host:port` or `[v6]:port` in its parts; the configuration has checked it."""
+    """Split `host:port` or `[v6]:port`, which the configuration has checked."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 

@@ -90,7 +90,7 @@ class AccessLog:
         self._wake()
         self._thread.join(timeout)
         if self._thread.is_alive():
-            _log.warning("access log: %d lines not written at exit", len(self._queue))
+            _log.warning("access log: %d lines were not written before the exit", len(self._queue))
 
     def _wake(self) -> None:
         self._awake = True
@@ -126,7 +126,7 @@ class AccessLog:
         except (OSError, ValueError) as error:
             self._on_drop(len(records))
             if not self._torn:
-                _log.error("access log: lines are lost: %s", error)
+                _log.error("access log: lines can't be written and are dropped: %s", error)
             self._torn = True
 
     def _write_all(self, data: bytes) -> None:
@@ -144,7 +144,9 @@ class AccessLog:
         try:
             new = _open(self._path)
         except OSError as error:
-            _log.error("access log: not reopened, the old file stays: %s", error)
+            _log.error(
+                "access log: the file can't be reopened, the old one stays in use: %s", error
+            )
             return
         self._close_file()
         self._fd = new

@@ -1,4 +1,4 @@
-"""What this machine is short of: counted, and said once a minute, not once a connection."""
+"""Counts what this machine lacks for connections, and logs it once a minute at most."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _QUIET: Final = 60.0
 """Seconds between two warnings."""
 
 counts: Final = Counter(listener=0, endpoint=0, admin=0)
-"""Connections that could not be had, by whom they were for: `listener`, `endpoint`, `admin`."""
+"""Connections that could not be made, by what they were for: `listener`, `endpoint`, `admin`."""
 _said: Final[dict[str, float]] = {}
 
 
 def note(where: str, what: str) -> None:
-    """A connection for *where* could not be had, since *what* is missing."""
+    """Count a connection for *where* that could not be made, because *what* is missing."""
     counts[where] += 1
     now = time.monotonic()
     if now - _said.get(where, -_QUIET) >= _QUIET:

@@ -54,21 +54,21 @@ class RouteStats:
         self.bytes_in = 0
         self.bytes_out = 0
         self.retries: defaultdict[str, int] = defaultdict(int)
-        """By what was wrong before: a status, or an error code."""
+        """Retries, by the status or error code of the attempt before."""
         self.budget_exhausted = 0
         """Retries that the budget did not allow."""
         self.hedges = 0
         self.hedges_won = 0
         """Hedges whose head came before the first attempt's."""
         self.fallbacks: defaultdict[str, int] = defaultdict(int)
-        """By the upstream that was tried next."""
+        """Fallbacks, by the upstream that was tried next."""
         self.mirrored: defaultdict[str, int] = defaultdict(int)
         """Copies sent, by what became of them."""
         self.limited: defaultdict[str, int] = defaultdict(int)
         """Calls refused by a limit, by its error code."""
 
     def count_limited(self, code: str) -> None:
-        """A limit refused a call."""
+        """Count a call that a limit refused."""
         self.limited[code] += 1
 
 
@@ -104,16 +104,16 @@ class EndpointStats:
         self.weight = 1.0
         self.drained = False
         self.up = True
-        """What its health probes say."""
+        """Whether its health checks succeed."""
         self.probes: defaultdict[str, int] = defaultdict(int)
-        """Health probes, by result: `ok`, `failed`, or `unknown` where we could not ask."""
+        """Health checks, by result: `ok`, `failed`, or `unknown` where we could not ask."""
         self.breakers: dict[str, str] = {}
-        """State by scope; a breaker is made by the first attempt."""
+        """States of breakers by scope; the first attempt makes a breaker."""
         self.transitions: defaultdict[str, int] = defaultdict(int)
         """Changes of breakers, by the new state."""
 
     def end(self, status: int, code: str, came: int, tunnel: bool) -> None:
-        """An attempt has ended, with *code* if it failed, after *came* bytes of a reply's body."""
+        """Count an attempt that ended, with *code* if it failed, after *came* bytes of a body."""
         self.in_flight -= 1
         self.tunnels -= tunnel
         self.attempts[status] += 1
@@ -135,27 +135,27 @@ class Queue(Protocol):
 
 
 class UpstreamStats:
-    """One upstream, as those who call it wait and are served."""
+    """Queue, ejections and panic of one upstream."""
 
     __slots__ = ("ejected", "panic", "queue", "queue_wait", "shed")
 
     def __init__(self) -> None:
         self.panic: dict[str, bool] = {}
-        """By breaker scope: whether all endpoints are out, and tried all the same."""
+        """By breaker scope: whether every endpoint is ejected, and all are tried."""
         self.ejected: dict[str, list[str]] = {}
-        """By breaker scope: endpoints that are out of rotation."""
+        """By breaker scope: names of ejected endpoints."""
         self.queue: Queue | None = None
         """The `admission` limit, where there is one."""
         self.queue_wait = Histogram()
         self.shed: defaultdict[str, int] = defaultdict(int)
-        """Calls turned away, by reason."""
+        """Calls that admission refused, by reason."""
 
     def forget_panic(self, scope: str) -> None:
-        """Whoever panics under this breaker scope says so anew."""
+        """Forget the panic of this breaker scope: load balancers report it anew."""
         self.panic.pop(scope, None)
 
     def keep_scopes(self, scopes: set[str]) -> None:
-        """Forget what is said of other breaker scopes."""
+        """Forget other breaker scopes."""
         self.panic = {scope: on for scope, on in self.panic.items() if scope in scopes}
         self.ejected = {scope: names for scope, names in self.ejected.items() if scope in scopes}
 
@@ -177,7 +177,7 @@ class ListenerStats:
         self.passed_out = 0
         """Bytes of clients that were passed through."""
         self.passed_in = 0
-        """Bytes of servers that were."""
+        """Bytes of servers that were passed through."""
         self.refused: defaultdict[int, int] = defaultdict(int)
         """Messages refused before they were calls, by status (400, 408, 413, 414, 431, ...)."""
 
@@ -195,11 +195,11 @@ class Memory(Protocol):
 
     @property
     def waiting(self) -> int:
-        """Bodies that wait for room."""
+        """Bodies that wait for memory."""
 
     @property
     def refused(self) -> int:
-        """Bodies that waited in vain."""
+        """Bodies that got no memory in time."""
 
 
 class SourceStats:

@@ -215,9 +215,9 @@ class LoadBalancer:
         if told.get(scope, False) != panic:
             extra = {"upstream": self.upstream.name, "scope": scope}
             if panic:
-                _log.warning("panic: every endpoint is out, all are tried", extra=extra)
+                _log.warning("panic: every endpoint is ejected, so all are tried", extra=extra)
             else:
-                _log.info("panic is over", extra=extra)
+                _log.info("panic is over: some endpoints are in rotation again", extra=extra)
         told[scope] = panic
 
     def _members(self, endpoints: list[Endpoint]) -> list[Endpoint]:

@@ -290,7 +290,7 @@ def test_a_failing_change_does_not_end_the_watch(
             await watched.resting()
 
     run(Watched(config), script)
-    assert "could not be taken up" in caplog.text
+    assert "was not taken up" in caplog.text
 
 
 def test_what_changed_before_the_watch_began_is_told(config: Path) -> None:

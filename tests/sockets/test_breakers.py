@@ -239,7 +239,7 @@ async def test_panic(caplog: pytest.LogCaptureFixture) -> None:
         shown = _upstream(stage.serving.snapshot.upstreams["u"], stage.stats.upstreams["u"])
         assert (shown["panic"], shown["ejected"]) == (["default"], {})
         said = [r.getMessage() for r in caplog.records if "panic" in r.getMessage()]
-        assert said == ["panic: every endpoint is out, all are tried"]
+        assert said == ["panic: every endpoint is ejected, so all are tried"]
 
 
 async def test_panic_ends_with_the_first_that_may_be_tried(

@@ -138,7 +138,7 @@ async def test_a_pause_without_an_owner_is_ended_and_told_once(reason: int) -> N
             connection.pause_reading(reason)  # what a bug would do
             await s.answered_again(client, server)
         (told,) = s.errors
-        assert told == f"internal error: a connection was no longer read, reasons {reason}"
+        assert told == f"internal error: reading of a connection stayed paused, reasons {reason}"
         s.errors.clear()
 
 

@@ -1,4 +1,4 @@
-"""Which rule each text of a configuration obeys: one table. The rules stand in `grammar`."""
+"""The table of which rule each text of a configuration obeys. The rules are in `grammar`."""
 
 from __future__ import annotations
 
@@ -160,4 +160,4 @@ RULES: Final = (
     ),
     *_ELSEWHERE,
 )
-"""Where each text stands, and the rule that it obeys."""
+"""The path of each text, and the rule that it obeys."""

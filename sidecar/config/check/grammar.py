@@ -1,4 +1,4 @@
-"""What the texts of a configuration may look like.
+"""Rules for single texts of a configuration.
 
 Each function takes a text and returns what is wrong with it, without quoting it, or None.
 """

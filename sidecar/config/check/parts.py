@@ -1,4 +1,4 @@
-"""What each part of a configuration gets wrong by itself.
+"""Checks each part of a configuration by itself.
 
 Works on the tree, so that texts are checked even when another part of the file does not fit.
 """
@@ -31,7 +31,7 @@ _FAILED_ON: Final = (*(f"{policy}.retry.on.*" for policy in POLICIES), "routes.*
 
 
 def broken_rules(root: object) -> Iterator[Problem]:
-    """What each part of *root* gets wrong by itself, and names of what is not there."""
+    """Find violations within each part of *root*, and names that are not defined."""
     for steps, rule in RULES:
         for path, text in _texts(root, steps):
             if wrong := rule(text):
@@ -56,7 +56,7 @@ def _names(root: object) -> Iterator[Problem]:
 
 
 def _conditions(root: object) -> Iterator[Problem]:
-    """Words for failures: conditions and statuses from 400 on."""
+    """Check the words for failures: conditions, and statuses from 400 on."""
     for steps in _FAILED_ON:
         for path, word in _texts(root, steps):
             if word not in _CONDITIONS and (word[:1] not in ("4", "5") or grammar.status(word)):
@@ -64,7 +64,7 @@ def _conditions(root: object) -> Iterator[Problem]:
 
 
 def _sockets_of_other_modes(root: object) -> Iterator[Problem]:
-    """No client uses a proxy behind a Unix socket, and the kernel redirects to none."""
+    """Allow Unix sockets in mode `reverse` only: proxies and redirects have TCP addresses."""
     for path, value in select(root, "listeners.*"):
         if isinstance(value, dict) and value.get("path") is not None:
             mode = value.get("mode")
@@ -84,14 +84,14 @@ def _one_of(
 
 
 def _probes(root: object) -> Iterator[Problem]:
-    """A check that only connects asks for no path."""
+    """Refuse a path for a health check that only connects."""
     for path, value in select(root, "upstreams.*.health"):
         if isinstance(value, dict) and value.get("tcp") is True and value.get("path") is not None:
             yield Problem((*path, "path"), "not read with `tcp: true`")
 
 
 def _places(root: object) -> Iterator[tuple[Path, Hashable]]:
-    """Where something listens; port 0 is another place each time."""
+    """List the addresses that are listened at; port 0 is another port each time."""
     if not list(select(root, "admin.address")):
         yield ("admin", "address"), grammar.parse_address(Admin().address or "")
     for steps in ("admin.address", "admin.health", "listeners.*.address"):
@@ -111,12 +111,12 @@ def _twice(places: Iterator[tuple[Path, Hashable]]) -> Iterator[Problem]:
 
 
 def _texts(root: object, steps: str) -> Iterator[tuple[Path, str]]:
-    """All strings that *steps* lead to; what has another type is another error."""
+    """Yield all strings that *steps* lead to; other types are another error."""
     return ((path, value) for path, value in select(root, steps) if isinstance(value, str))
 
 
 def select(root: object, steps: str) -> Iterator[tuple[Path, object]]:
-    """All values in *root* that the dotted *steps* lead to; `*` stands for every item or key."""
+    """Yield all values in *root* that the dotted *steps* lead to; `*` is every item or key."""
     found: list[tuple[Path, object]] = [((), root)]
     for step in steps.split("."):
         found = [
@@ -126,7 +126,7 @@ def select(root: object, steps: str) -> Iterator[tuple[Path, object]]:
 
 
 def children(root: object, key: str) -> Iterator[tuple[str | int, object]]:
-    """The items or entries of what stands under *key*."""
+    """Yield the items or entries under *key*."""
     return ((path[1], value) for path, value in select(root, f"{key}.*"))
 
 

@@ -1,4 +1,4 @@
-"""What the parts of a configuration must be to each other."""
+"""Checks what concerns several parts of a configuration together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sidecar.config.problems import Path, Problem, dotted
 
 
 class Parts(Struct):
-    """The parts that could be decoded, each at its place."""
+    """The parts that could be decoded."""
 
     upstreams: dict[str, Upstream]
     routes: dict[int, Route]
@@ -27,11 +27,11 @@ class Parts(Struct):
     trees: Mapping[int, Tree]
     """The routes as they are written."""
     overlay: Overlay | None
-    """None: `policies.default` is not fit, on which all others rest."""
+    """None where `policies.default`, on which all others rest, is not valid."""
 
 
 def broken_relations(parts: Parts, lines: Mapping[Path, int]) -> Iterator[Problem]:
-    """Everything that only shows when several values are looked at together."""
+    """Find all violations that only show when several values are looked at together."""
     for name, upstream in parts.upstreams.items():
         yield from _upstream(("upstreams", name), upstream)
     for index, route in parts.routes.items():
@@ -72,7 +72,7 @@ def _route(path: Path, route: Route) -> Iterator[Problem]:
 
 
 def _captured(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Iterator[Problem]:
-    """What a route captures is what its upstreams' URLs need."""
+    """Check that a route captures what its upstreams' URLs need."""
     captured = captures(route.match.host, route.match.path)
     for name in sorted({name for name in captured if captured.count(name) > 1}):
         yield Problem(path, f"captures {{{name}}} twice")
@@ -87,7 +87,7 @@ def _captured(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> It
 
 
 def _targets(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Iterator[Problem]:
-    """The other upstreams of a route speak its upstream's API, and are others."""
+    """Check that a route's other upstreams speak the same API, and are not its own upstream."""
     own = upstreams.get(route.upstream)
     if own is not None:
         yield from _labels(path, route, own)
@@ -122,7 +122,7 @@ def _labels(path: Path, route: Route, upstream: Upstream) -> Iterator[Problem]:
 
 
 def _policies(parts: Parts, overlay: Overlay) -> Iterator[Problem]:
-    """Each policy by itself, and as it comes to be for each route at each upstream."""
+    """Check each policy by itself, and as it is in force for each route at each upstream."""
     fit = {DEFAULT, *parts.policies}
     piles = [overlay.of_policy(name) for name in sorted(fit)]
     for index, route in parts.routes.items():
@@ -140,7 +140,7 @@ def _fits(policy: str | Policy | None, fit: set[str]) -> bool:
 
 
 def _written(layers: list[Layer], where: Path) -> Path:
-    """The place of the key *where* in the most specific layer that has its section."""
+    """Return the path of the key *where* in the most specific layer that has its section."""
     for layer in reversed(layers):
         value: Any = layer.tree
         for step in where[:-1]:
@@ -151,7 +151,7 @@ def _written(layers: list[Layer], where: Path) -> Path:
 
 
 def _dead_routes(routes: Mapping[int, Route], lines: Mapping[Path, int]) -> Iterator[Problem]:
-    """Routes that an earlier one leaves no call for."""
+    """Find routes that get no calls, as an earlier one takes them all."""
     alive: list[tuple[int, Route]] = []
     for index, route in routes.items():
         taker = next((i for i, earlier in alive if covers(earlier.match, route.match)), None)

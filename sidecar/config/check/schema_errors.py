@@ -1,4 +1,4 @@
-"""Everything in a tree that does not fit the JSON schema, in words of our own.
+"""Finds everything in a tree that does not fit the JSON schema, and says so in words of our own.
 
 Used once msgspec, which stops at the first error, has refused the tree. jsonschema costs memory and
 start-up time, and its messages quote values: it is imported late, and its messages are not used.
@@ -33,7 +33,7 @@ _FOUND: Final = {dict: "a mapping", list: "a list", type(None): "nothing"}
 
 
 def explain(root: object) -> list[Problem]:
-    """All problems of types, keys and ranges in *root*, but no more than can be shown."""
+    """Find problems of types, keys and ranges in *root*, at most as many as can be shown."""
     problems = (p for error in _validator().iter_errors(root) for p in _problems(error))
     return list(islice(problems, 2 * MAX_SHOWN))
 
@@ -56,7 +56,7 @@ def _problems(error: Error) -> Iterator[Problem]:
 
 
 def _alternatives(error: Error, path: Path) -> Iterator[Problem]:
-    """`anyOf`: look into the alternatives of the right type, if there are any."""
+    """Explain `anyOf`: look into the alternatives of the right type, if there are any."""
     mistyped = {e.schema_path[0] for e in error.context or () if _is_mistyped(e)}
     inner = [e for e in error.context or () if e.schema_path[0] not in mistyped]
     for each in inner:
@@ -79,7 +79,7 @@ def _unknown(error: Error, path: Path) -> Iterator[Problem]:
 
 
 def _missing(error: Error, path: Path) -> Iterator[Problem]:
-    """The keys that are missing, but for those of which an unknown key is a misspelling.
+    """Find missing keys, but for those of which an unknown key is a misspelling.
 
     jsonschema has an error for each but names the key in its message alone: `locate` drops repeats.
     """
@@ -99,7 +99,7 @@ def _enumerated(error: Error, path: Path) -> Iterator[Problem]:
 
 
 def _misspelt(error: Error, path: Path) -> Iterator[Problem]:
-    """`pattern`: of a text, or of a key, for which the schema has no type."""
+    """Explain `pattern`: of a text, or of a key, for which the schema has no type."""
     if "type" in error.schema:
         yield Problem(path, _but(error))
     else:
@@ -128,7 +128,7 @@ _WRITERS: Final[dict[str, Callable[[Error, Path], Iterator[Problem]]]] = {
 
 
 def _but(error: Error) -> str:
-    """What was expected, and what kind of thing stands there instead."""
+    """Say what was expected, and what kind of value is there instead."""
     expected = f"expected {_expected(error.schema)}"
     found = error.instance
     if isinstance(found, dict | list) or found is None:
@@ -138,7 +138,7 @@ def _but(error: Error) -> str:
 
 
 def _expected(schema: Any) -> str:
-    """The schema in a few words."""
+    """Describe the schema in a few words."""
     if "anyOf" in schema:
         return " or ".join(_expected(_resolved(each)) for each in schema["anyOf"])
     if "enum" in schema:
@@ -152,5 +152,5 @@ def _expected(schema: Any) -> str:
 
 
 def _resolved(part: Any) -> Any:
-    """*part*, or the section that it refers to."""
+    """Return *part*, or the section that it refers to."""
     return {"type": "object"} if "$ref" in part else part

@@ -1,4 +1,4 @@
-"""What the settings of one section must be to each other.
+"""Checks the settings of one section against each other.
 
 Each function yields the path of a key within the section, and what is wrong with it.
 """
@@ -21,7 +21,7 @@ _IDLE_NAME: Final = "only read for a header or cookie"
 
 
 def policy_violations(policy: Policy) -> Iterator[Violation]:
-    """Of a policy, with everything that it inherits."""
+    """Check a policy, with everything that it inherits."""
     if policy.retry.backoff.base > policy.retry.backoff.cap:
         yield ("retry", "backoff", "base"), "longer than `cap`"
     if policy.breaker is not None:
@@ -34,7 +34,7 @@ def policy_violations(policy: Policy) -> Iterator[Violation]:
 
 
 def upstream_violations(upstream: Upstream) -> Iterator[Violation]:
-    """Of an upstream, but for its policy."""
+    """Check an upstream, but for its policy."""
     if upstream.tls.key is not None and upstream.tls.cert is None:
         yield ("tls", "key"), "needs the certificate that it belongs to, `cert`"
     if isinstance(upstream.balance, Balance):
@@ -51,7 +51,7 @@ def upstream_violations(upstream: Upstream) -> Iterator[Violation]:
 def name_violations(
     by: Literal["client", "header", "cookie"], name: str | None
 ) -> Iterator[Violation]:
-    """A header or cookie has a name, the client's address has none."""
+    """Check that a header or cookie has a name, and the client's address has none."""
     if by == "client" and name is not None:
         yield ("name",), _IDLE_NAME
     if by != "client" and name is None:

@@ -1,4 +1,4 @@
-"""Whether one match takes every call that another takes: a route behind such a one is dead.
+"""Finds out whether one match takes every call that another takes, so that its route is dead.
 
 Sound but not complete: what is called covered is, but a match that only several earlier ones
 together cover is not found.
@@ -44,7 +44,7 @@ def _segments(path: str) -> list[str]:
 
 
 def _name_covers(first: str, second: str) -> bool:
-    """One label or segment over another; each may have a `{name}` in it."""
+    """Whether one label or segment covers another; each may have a `{name}` in it."""
     if first == second:
         return True
     return "{" in first and bool(_named(first).fullmatch(_NAME.sub(_ANY_NAME, second)))
@@ -105,7 +105,7 @@ def _takes(glob: str, text: str) -> bool:
 
 
 def _found(piece: str, text: str, start: int) -> int:
-    """Where *piece* stands in *text* at or after *start*, its `?` for one character; or -1."""
+    """Find *piece* in *text* at or after *start*, its `?` for one character; -1 if not found."""
     for at in range(start, len(text) - len(piece) + 1):
         if all(
             want == char or (want == "?" and char != _ANY_TEXT)

@@ -1,4 +1,4 @@
-"""What a configuration may say, but hardly means: `sidecar check` and the log tell it."""
+"""Warns of what is valid but probably not meant, in `sidecar check` and the log."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Whole(NamedTuple):
 
 
 def doubtful(whole: Whole) -> Iterator[Problem]:
-    """Everything of this kind."""
+    """Find everything of this kind."""
     config = whole.config
     for index, route in enumerate(config.routes):
         path = ("routes", index)
@@ -46,7 +46,7 @@ def doubtful(whole: Whole) -> Iterator[Problem]:
 
 
 def _without_keys(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Iterator[Problem]:
-    """Other upstreams that get calls without the caller's keys, and have none of their own."""
+    """Find other upstreams that get calls without the caller's keys, and have none of their own."""
     groups: tuple[tuple[str, tuple[Target, ...]], ...]
     groups = ("split", route.split), ("fallback", route.fallback)
     others = [((*path, key, n), each) for key, group in groups for n, each in enumerate(group)]
@@ -63,7 +63,7 @@ def _without_keys(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -
 
 
 def _literal(path: Path, route: Route) -> Iterator[Problem]:
-    """Characters that stand for themselves where they look as if they stood for others."""
+    """Find characters that are literal where they look like wildcards."""
     if route.match.path is not None and "*" in route.match.path:
         wrong = "`*` stands for itself here. A path takes all that begins with it anyway"
         yield Problem((*path, "match", "path"), wrong)
@@ -76,7 +76,7 @@ def _literal(path: Path, route: Route) -> Iterator[Problem]:
 
 
 def _doubled(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Iterator[Problem]:
-    """A prefix that stands in the endpoint's URL and in the call's path is sent twice."""
+    """Find prefixes that are in the endpoint's URL and in the call's path: they are sent twice."""
     first = (route.match.path or "").strip("/").partition("/")[0]
     if not first or route.rewrite is not None:
         return
@@ -109,7 +109,7 @@ def _idle_tls(path: Path, upstream: Upstream) -> Iterator[Problem]:
 
 
 def _not_a_reference(written: object) -> Iterator[Problem]:
-    """Credentials that a shell would have put in."""
+    """Find `$NAME` in credentials, which only a shell would replace."""
     for path, value in select(written, "upstreams.*.credentials.value"):
         if isinstance(value, str) and _VARIABLE.search(value):
             wrong = "`$` stands for itself: an environment variable is written ${env:NAME}"

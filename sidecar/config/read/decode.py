@@ -1,4 +1,4 @@
-"""Plain values -> the model's structs."""
+"""Turns plain values into the model's structs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def convert(value: object, kind: type[T]) -> T:
-    """*value* as a *kind*; raise msgspec.ValidationError at the first part that does not fit."""
+    """Convert *value* to *kind*; raise msgspec.ValidationError at the first misfit."""
     return msgspec.convert(value, kind, dec_hook=_text)
 
 

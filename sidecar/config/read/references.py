@@ -1,4 +1,4 @@
-"""`${env:NAME}` and `${file:PATH}`: secrets and whatever else is better kept out of the file.
+"""Replaces `${env:NAME}` and `${file:PATH}`: secrets, and what else is kept out of the file.
 
 What they stand for is put in before types are checked, and is never shown: errors name places, not
 values, and `shown` is the tree as it was written.
@@ -46,18 +46,18 @@ def from_system(kind: Kind, name: str) -> str:
 
 
 class Expanded(Struct):
-    """A tree with every reference replaced."""
+    """A tree with every reference replaced, and what was read for that."""
 
     root: object
     read: dict[tuple[Kind, str], str]
-    """What was read. TLS files too: when a certificate is renewed, the configuration is another."""
+    """The texts that were read, TLS files included: a renewed certificate changes the hash."""
     files: frozenset[str]
     """Paths of all files that it names, also of those that could not be read."""
     problems: list[Problem]
 
 
 class _Failed(Exception):
-    """A reference that stands for nothing; the message is for the user."""
+    """A reference that can't be resolved; the message is for the user."""
 
 
 def expand(root: object, *, folder: str, resolve: Resolve) -> Expanded:
@@ -109,7 +109,7 @@ class _Expander:
         return text
 
     def look_up(self, kind: Kind, name: str, what: str) -> str:
-        """The text, read once. *what* names it in errors."""
+        """Return the text that a reference stands for, read once. *what* names it in errors."""
         self.asked.add((kind, name))
         if (kind, name) in self.read:
             return self.read[kind, name]
@@ -124,7 +124,7 @@ class _Expander:
         return text
 
     def tls(self, section: dict[str, object], path: Path) -> None:
-        """Make the paths of certificates independent of the folder, and see that they are there."""
+        """Make the paths of certificates absolute, and check that they are there."""
         for key in _TLS_FILES:
             name = section.get(key)
             if not isinstance(name, str):
@@ -137,7 +137,7 @@ class _Expander:
 
 
 def _sections(root: object, group: str, key: str) -> Iterator[tuple[Path, dict[str, object]]]:
-    """The mapping under *key* of every member of *group*."""
+    """Yield the mapping under *key* of every member of *group*."""
     members = root.get(group) if isinstance(root, dict) else None
     for name, member in members.items() if isinstance(members, dict) else ():
         section = member.get(key) if isinstance(member, dict) else None
@@ -146,7 +146,7 @@ def _sections(root: object, group: str, key: str) -> Iterator[tuple[Path, dict[s
 
 
 def masked(root: object) -> object:
-    """*root*, as written, with what stands literally in a credential replaced by `***`.
+    """Return *root* as written, with literal credentials replaced by `***`.
 
     References stay, as they tell nothing, and so does a scheme such as `Bearer`. Changes *root*.
     """

@@ -1,4 +1,4 @@
-"""YAML text -> plain dicts, lists and scalars, with the line of each, or what is wrong with it.
+"""Reads YAML into plain dicts, lists and scalars with their lines, or tells what is wrong.
 
 Stricter than PyYAML's own construction: a key may stand only once, what YAML 1.1 reads otherwise
 than it looks (`no`, `010`, `12:30:45`, dates) must be quoted, and everything is bounded, since nine
@@ -60,7 +60,7 @@ _SCALARS: Final[dict[str, Callable[[str], object]]] = {
     "value": _nothing,
     "merge": _nothing,
 }
-"""By YAML tag: the value, or None for what is read otherwise than it looks."""
+"""By YAML tag: makes the value, or None where YAML reads it otherwise than it looks."""
 _KEYS: Final = ("str", "bool", "merge")
 
 
@@ -69,12 +69,12 @@ class Tree(Struct):
 
     root: object
     lines: dict[Path, int]
-    """From 1: of the key for what stands in a mapping, of the item for what stands in a list."""
+    """The first line is 1. Entries of a mapping have the line of their key."""
     problems: list[Problem]
 
 
 class Unreadable(Exception):
-    """The text is no YAML document that could be looked into further."""
+    """The text is not a YAML document that could be checked further."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
@@ -120,7 +120,7 @@ def _unreadable(text: str, error: yaml.YAMLError) -> Unreadable:
 
 
 class _Builder:
-    """Nodes -> values. Aliases are written out, so that each use has its own path and copy."""
+    """Makes values of nodes. Aliases are written out: each use has its own path and copy."""
 
     def __init__(self) -> None:
         self.lines: dict[Path, int] = {}
@@ -143,7 +143,7 @@ class _Builder:
         return self.scalar(node, path)
 
     def count(self, node: yaml.Node, depth: int) -> None:
-        """Bound what aliases may stand for; one that contains itself is endlessly deep."""
+        """Bound what aliases expand to; one that contains itself is endlessly deep."""
         self.nodes += 1
         if depth > MAX_DEPTH:
             raise Unreadable(_line(node), f"nested deeper than {MAX_DEPTH} levels")
@@ -170,7 +170,7 @@ class _Builder:
     def entries(
         self, node: yaml.MappingNode, path: Path, depth: int
     ) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
-        """A mapping's own entries, which win, and then those of what it merges (`<<: *base`)."""
+        """Yield a mapping's own entries, which win, then those that it merges (`<<: *base`)."""
         merged: list[yaml.Node] = []
         first: dict[str, yaml.Node] = {}
         for key_node, item in node.value:
@@ -199,14 +199,14 @@ class _Builder:
             self.refuse(base, path, "expected an alias of a mapping, as `<<: *name`")
 
     def key(self, node: yaml.Node, path: Path) -> str | None:
-        """A key as it looks: `on`, which YAML 1.1 takes for true, is a key like others."""
+        """Read a key as it looks: `on`, which YAML 1.1 takes for true, is a key like others."""
         if isinstance(node, yaml.ScalarNode) and node.tag.removeprefix(_TAG) in _KEYS:
             return str(node.value)
         self.refuse(node, path, "a key must be text; put it in quotes")
         return None
 
     def scalar(self, node: yaml.Node, path: Path) -> object:
-        """A string, number, bool or null; what may mean something else is a problem, and text."""
+        """Read a string, number, bool or null; what YAML may read otherwise is a problem."""
         tag, text = node.tag.removeprefix(_TAG), str(node.value)
         if not isinstance(node, yaml.ScalarNode) or tag not in _SCALARS:
             self.problems.append(Problem(path, "YAML tags (`!name`) are not supported"))
