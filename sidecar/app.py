@@ -40,6 +40,8 @@ class App:
         inspection = Inspection(self._serving, self._reloader, self.stop)
         self._admin = AdminServer(inspection, config.address, config.health)
         self._admin.start()
+        self._obey_signals()
+        inspection.started = True  # from now on SIGTERM drains: say so no sooner
         self._reloader.admin = self._admin
         self._watching = asyncio.create_task(self._reloader.watch())
         gc.freeze()  # what lives as long as the process need not be looked at again
@@ -52,7 +54,7 @@ class App:
         """Remove socket files: SIGTERM came during the start."""
         self._serving.abandon()
 
-    def obey_signals(self) -> None:
+    def _obey_signals(self) -> None:
         """Handle signals: SIGTERM and SIGINT stop, a second one aborts calls, SIGHUP reloads."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -85,7 +85,6 @@ async def _demo(port: int, admin: int, once: bool) -> None:
         print(_HINTS.format(port=port, admin=admin), flush=True)
         if once:
             app.stop()
-        app.obey_signals()
         await app.run()
     finally:
         await fleet.stop()

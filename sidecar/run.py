@@ -42,7 +42,6 @@ async def _serve(file: Path | None, overrides: Overrides) -> None:
     app = App(FixedSource() if file is None else FileSource(file), overrides)
     before_end(app.abandon)
     await app.start()
-    app.obey_signals()
     if came(signal.SIGHUP):
         app.hang_up()
     await app.run()

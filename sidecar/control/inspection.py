@@ -39,6 +39,8 @@ class Inspection:
         self._quit = quit_
         self._loop = asyncio.get_running_loop()
         self._pulse = Pulse()
+        self.started = False
+        """Whether the start is over, so that signals are handled."""
 
     @property
     def stats(self) -> Stats:
@@ -51,6 +53,8 @@ class Inspection:
 
     def ready(self) -> tuple[bool, str]:
         """Whether calls are accepted, and why not. The state of upstreams does not count."""
+        if not self.started:
+            return False, "starting"
         return (False, "draining") if self._serving.draining else (True, "ready")
 
     def config(self) -> dict[str, Any]:
