@@ -1,12 +1,12 @@
 """Which calls an upstream is given now, which wait, and which are told at once to go away.
 
 A server that computes answers slower the more it is given, so it gets `max_in_flight`; a queue
-smooths bursts, but a call that can't be served before its deadline only takes the place of one that
-can, and a server's work for it is for nobody. Sources: Google, "Site Reliability Engineering",
+smooths bursts, but a call that can't be served before its deadline only takes the slot of one that
+can, and a server's work for it is wasted. Sources: Google, "Site Reliability Engineering",
 chapters 21 (criticality) and 22 (queues, load shedding); Little's law, for how long a queue takes.
 
 State: `in_flight`, and a queue for each priority, in which clients take turns. After every step
-either no call waits or no place is free; `wake` is called only when the state is whole, so it may
+either no call waits or no slot is free; `wake` is called only when the state is whole, so it may
 call back.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final, Literal, NamedTuple
 
-from sidecar.policy.fair_line import FairLine
+from sidecar.policy.fair_queue import FairQueue
 
 Reason = Literal["full", "shed", "bytes", "deadline"]
 """The queue is full; full but for high priority; holds too many bytes; would take too long."""
@@ -57,7 +57,7 @@ class Wanted(NamedTuple):
 
 
 class Ticket:
-    """A call's place: in flight when `granted`, in the queue, or `refused` after all."""
+    """A call at `admission`: in flight when `granted`, queued, or `refused` after all."""
 
     __slots__ = ("_since", "granted", "queued_at", "refused", "wake", "wanted")
 
@@ -81,10 +81,10 @@ class Refused(NamedTuple):
 
 
 class Admission:
-    """Calls in flight and in line. `settings` may be replaced any time; see `adjust`."""
+    """Bounds calls in flight; others queue. `settings` may be replaced any time; see `adjust`."""
 
     __slots__ = (
-        "_lines", "deviation", "in_flight", "queued", "queued_bytes", "service_time", "settings",
+        "_queues", "deviation", "in_flight", "queued", "queued_bytes", "service_time", "settings",
     )  # fmt: skip
 
     def __init__(self, settings: AdmissionSettings) -> None:
@@ -96,12 +96,12 @@ class Admission:
         """Average seconds from grant to end; 0 while no call has ended."""
         self.deviation = 0.0
         """Average difference from that (as for TCP's timers, RFC 6298)."""
-        self._lines: tuple[FairLine[Ticket], ...] = tuple(FairLine() for _ in range(_PRIORITIES))
+        self._queues: tuple[FairQueue[Ticket], ...] = tuple(FairQueue() for _ in range(_PRIORITIES))
 
     def enter(self, now: float, wanted: Wanted) -> Ticket | Refused:
-        """A call goes at once if a place is free. Else it waits, or is refused if that is hopeless.
+        """Admit a call at once if a slot is free; else queue it, or refuse it if that is hopeless.
 
-        It may take the place in the queue of a call whose client has more of them waiting.
+        It may displace a queued call of a client that has more of them waiting.
         """
         if self.queued:
             self.adjust(now)
@@ -112,15 +112,15 @@ class Admission:
         refused = self._hopeless(now, wanted)
         if refused is not None and not self._makes_room(refused, wanted):
             return refused
-        self._lines[wanted.priority].add(wanted.client, ticket)
+        self._queues[wanted.priority].add(wanted.client, ticket)
         self.queued += 1
         self.queued_bytes += wanted.size
         return ticket
 
     def spare(self, now: float) -> Ticket | None:
-        """A place for a call that has one already (a hedge), if nobody waits for it.
+        """Grant one more slot to a call that has one (for a hedge), if no call waits.
 
-        It is given back with `abandon`: how long it was held says nothing of the service.
+        `abandon` ends it: how long it took says nothing about the service time.
         """
         if self.in_flight >= self.settings.max_in_flight or self.queued:
             return None
@@ -129,7 +129,7 @@ class Admission:
         return ticket
 
     def leave(self, ticket: Ticket, now: float) -> None:
-        """The call has ended: its place goes to the next in line."""
+        """End a call that was served; its slot goes to the next in the queue."""
         if ticket._since is not None:
             self._learn(now - ticket._since)
         self.abandon(ticket, now)
@@ -143,7 +143,7 @@ class Admission:
         self.deviation += _WEIGHT * (abs(error) - self.deviation)
 
     def abandon(self, ticket: Ticket, now: float) -> None:
-        """The call goes without having been served, whether it waits or was just granted.
+        """End a call that was not served, whether it waits or was just granted.
 
         Nothing happens to a ticket that has ended.
         """
@@ -156,13 +156,13 @@ class Admission:
             self._take_out(ticket)
 
     def adjust(self, now: float) -> None:
-        """Grant what places are free: high priority first, then the clients in turn.
+        """Grant the free slots: high priority first, then the clients in turn.
 
-        For whoever has replaced `settings`; else places are given on as they fall free. Whoever
-        can't be served in time any more is refused.
+        Call it after replacing `settings`; else slots are passed on as they become free. Calls that
+        can't be served in time any more are refused.
         """
         while self.queued and self.in_flight < self.settings.max_in_flight:
-            ticket = next(line for line in self._lines if line).pop()
+            ticket = next(queue for queue in self._queues if queue).pop()
             self.queued -= 1
             self.queued_bytes -= ticket.wanted.size
             if now > self._latest(ticket.wanted, crowded=self.queued > 0):
@@ -173,29 +173,29 @@ class Admission:
                 ticket.wake()
 
     def estimate(self, wanted: Wanted) -> float:
-        """Seconds that a call would wait: those before it, each for its share."""
-        higher = sum(map(len, self._lines[: wanted.priority]))
-        ahead = higher + self._lines[wanted.priority].ahead(wanted.client)
+        """Estimate the seconds that a call would wait behind those before it."""
+        higher = sum(map(len, self._queues[: wanted.priority]))
+        ahead = higher + self._queues[wanted.priority].ahead(wanted.client)
         return ahead * self.service_time / self.settings.max_in_flight
 
     def patience(self, ticket: Ticket) -> float:
-        """Seconds that a call may wait in all."""
+        """Return the seconds that a call may wait in all."""
         latest = self._latest(ticket.wanted, crowded=False)
         return max(0.0, min(self.settings.max_wait, latest - ticket.queued_at))
 
     def _latest(self, wanted: Wanted, *, crowded: bool) -> float:
-        """The last moment at which granting a call has a point: it takes as long as others do.
+        """Return the last moment at which granting a call makes sense, by how long calls take.
 
-        While others wait, a place is for who will most likely make it; else for who possibly will.
+        While others wait, the call must probably be served in time; else it must possibly be.
         """
         spread = self.deviation if crowded else -self.deviation
         return min(wanted.begin_by, wanted.deadline - max(0.0, self.service_time + spread))
 
     def _makes_room(self, refused: Refused, wanted: Wanted) -> bool:
-        """Whether another call has to go in its stead: one of a client that has more waiting."""
+        """Whether another call was refused in its stead: one of a client that has more waiting."""
         if refused.reason not in ("full", "shed"):
             return False
-        loser = self._lines[wanted.priority].surplus(wanted.client)
+        loser = self._queues[wanted.priority].surplus(wanted.client)
         if loser is None:
             return False
         self._take_out(loser)
@@ -208,7 +208,7 @@ class Admission:
         ticket._since = now
 
     def too_late(self, wanted: Wanted) -> Refused:
-        """What a call is told that has waited too long."""
+        """Make the refusal of a call that has waited too long."""
         return Refused("deadline", max(self.estimate(wanted), _SOONEST))
 
     def _turn_away(self, ticket: Ticket, refused: Refused) -> None:
@@ -217,9 +217,9 @@ class Admission:
             ticket.wake()
 
     def _take_out(self, ticket: Ticket) -> None:
-        """Of the line, if it waits."""
+        """Take *ticket* out of the queue, if it waits."""
         wanted = ticket.wanted
-        if self._lines[wanted.priority].remove(wanted.client, ticket):
+        if self._queues[wanted.priority].remove(wanted.client, ticket):
             self.queued -= 1
             self.queued_bytes -= wanted.size
 

@@ -15,8 +15,8 @@ argument. Its own `call`, `opens_at` and `time_until_open` are not for use: they
 
 - The rates are looked at with every result once the window holds `min_calls` (or is full, where
   that is less). A rate that is exactly the setting is reached.
-- Half-open lets `trials` attempts in, running or succeeded; a cancelled one gives its place back,
-  and one that has not ended after `open_max` loses it. Its result still counts when it comes.
+- Half-open lets `trials` attempts in, running or succeeded; a cancelled one makes room for another,
+  and so does one that has not ended after `open_max`. Its result still counts when it comes.
 - A permit is the state object under which its attempt began. Results of an earlier state are
   stragglers: they tell of the endpoint as it was, and are ignored.
 - An operator's forced state wins until it is cleared. Forced closed, results are still counted and
@@ -75,7 +75,7 @@ class Breaker(CircuitBreaker):
     # -- around an attempt --
 
     def acquire(self, now: float) -> Permit | None:
-        """Leave for one attempt, to be settled or cancelled once; None: refused."""
+        """Return a permit for one attempt, to be settled or cancelled once; None: refused."""
         state: Permit = self._state  # or Open, whose acquire hands out another or None
         return state if self.status == CLOSED else state.acquire(now)
 
@@ -113,7 +113,7 @@ class Breaker(CircuitBreaker):
             self._hold_closed(now, cleared)
 
     def retire(self) -> None:
-        """Heed no more results: nobody asks it any more. The library's states refer to it, as it
+        """Ignore all results from now on. The library's states refer to it, as it
         does to them; apart, they are freed at once."""
         self._state = cast("Any", None)
         self._on_change = _ignore
@@ -191,4 +191,4 @@ class Breaker(CircuitBreaker):
 
 
 def _ignore(breaker: Breaker, old: str, new: str, now: float) -> None:
-    """A change of which nobody wants to know."""
+    """Ignore a change."""

@@ -1,4 +1,4 @@
-"""The numbers of a breaker, apart from it: whoever reads them need not import aiobreaker."""
+"""The settings of a breaker, in a file of their own: to read them takes no aiobreaker."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Closed(CircuitClosedState):
     _breaker: Breaker
 
     def acquire(self, now: float) -> Permit | None:
-        """Leave, always."""
+        """Permit every attempt."""
         return self
 
     def settle(self, now: float, failed: bool, slow: bool) -> None:
@@ -48,7 +48,7 @@ class Closed(CircuitClosedState):
             self._trip(now)
 
     def cancel(self) -> None:
-        """Nothing was held."""
+        """Do nothing: a closed breaker counts no permits."""
 
     def _trip(self, now: float) -> None:
         if self._breaker.forced is None:
@@ -61,7 +61,7 @@ class Open(CircuitOpenState):
     _breaker: Breaker
 
     def acquire(self, now: float) -> Permit | None:
-        """Leave for the first trial, when the time has come."""
+        """Permit the first trial, once the time is over."""
         breaker = self._breaker
         if now < breaker.until:
             return None
@@ -72,8 +72,8 @@ class Open(CircuitOpenState):
 class HalfOpen(CircuitHalfOpenState):
     """A few attempts pass; they decide. `running` holds when each that runs was let in.
 
-    A trial keeps its place for `open_max` at most: a server that never answers would else hold the
-    endpoint here until a timer ends the attempt, long after it is well again.
+    A trial counts as running for `open_max` at most: a server that never answers would else keep
+    the breaker here until a timer ends the attempt, long after the endpoint is well again.
     """
 
     _breaker: Breaker
@@ -87,7 +87,7 @@ class HalfOpen(CircuitHalfOpenState):
         super().__init__(breaker, prev_state, notify)
 
     def acquire(self, now: float) -> Permit | None:
-        """Leave for a trial, while there is a place."""
+        """Permit a trial, while fewer than `trials` run or have succeeded."""
         trials = self._breaker.settings.trials
         if self.succeeded >= trials:  # fewer are asked for than when they began: none may be left
             self._end(now)
@@ -108,7 +108,7 @@ class HalfOpen(CircuitHalfOpenState):
             breaker.open(now)
             return
         self.succeeded += 1
-        self._leave()
+        self._end_trial()
         self.slow += slow
         if self.succeeded >= settings.trials:
             self._end(now)
@@ -118,10 +118,10 @@ class HalfOpen(CircuitHalfOpenState):
         self._breaker.open(now)
 
     def cancel(self) -> None:
-        """Give the place back."""
-        self._leave()
+        """Let another trial in instead."""
+        self._end_trial()
 
-    def _leave(self) -> None:
+    def _end_trial(self) -> None:
         """One trial runs no longer: the newest, for all that is known. The oldest may hang."""
         if self.running:
             self.running.pop()

@@ -78,7 +78,7 @@ class Budget:
         self._excused = min(self._excused + 1, _MOST_EXCUSED)
 
     def charge(self, now: float) -> None:
-        """A retry that somebody else decided on, the caller's SDK say: it may overdraw."""
+        """Count a retry that was decided elsewhere, by the caller's SDK say: it may overdraw."""
         if self._excused:
             self._excused -= 1
             return

@@ -18,7 +18,7 @@ class Report(NamedTuple):
     """What an endpoint says of itself. Shares are 0 to 1."""
 
     queued: float = 0
-    """Calls that wait there, whoever sent them."""
+    """Calls that wait there, of all clients."""
     running: float = 0
     """Calls that are being worked on there."""
     kv_used: float = 0
@@ -75,26 +75,26 @@ class Load:
         self.silent_since = now
         """Since when nothing was heard of any of them."""
         self.cool_until = -inf
-        """Until when it wants to be asked no more: another one is taken, if there is one."""
+        """Until when it is cooling, and avoided while there are others."""
 
     def begin(self) -> None:
-        """An attempt takes a place."""
+        """Count an attempt that begins."""
         self.in_flight += 1
         self.total.in_flight += 1
 
     def end(self) -> None:
-        """It lets go of it."""
+        """Count an attempt that ends."""
         self.in_flight -= 1
         self.total.in_flight -= 1
 
     def ask(self, now: float) -> None:
-        """A request was sent. `answer` follows, once."""
+        """Note that a request was sent. `answer` follows, once."""
         if not self.unanswered:
             self.silent_since = now
         self.unanswered += 1
 
     def answer(self, now: float) -> None:
-        """What became of one of them is known, or nobody wants to know any more."""
+        """Note that a request was answered, or that its answer is not wanted any more."""
         self.unanswered -= 1
         self.silent_since = now
 

@@ -1,4 +1,4 @@
-"""Whether a service fails as a whole, so that nobody's retry can help."""
+"""Tells whether a service fails as a whole, so that retries can't help."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Outage:
         """A bit for each attempt, the last one lowest. While it is 0, a success changes nothing."""
 
     def observe(self, failed: bool) -> None:
-        """An attempt has ended."""
+        """Count an attempt."""
         self.failures = (self.failures << 1 | failed) & _MASK
 
     @property

@@ -62,14 +62,14 @@ class Concurrency:
         self.in_flight = 0
 
     def enter(self) -> bool:
-        """Take a place, if one is free. Who got one calls `leave` once."""
+        """Take a slot, if one is free; `release` gives it back."""
         if self.in_flight >= self.max:
             return False
         self.in_flight += 1
         return True
 
-    def leave(self) -> None:
-        """Give the place back."""
+    def release(self) -> None:
+        """Give a slot back."""
         self.in_flight -= 1
 
     def idle(self, now: float) -> bool:
@@ -90,7 +90,7 @@ T = TypeVar("T", bound=Limiter)
 class Keyed(Generic[T]):
     """A limiter for each key, at most `max_keys` of them. `make` and `max_keys` may be replaced.
 
-    A new key beyond that takes the place of the idle one that was used least recently; only when
+    A new key beyond that replaces the idle one that was used least recently; only when
     none is idle, of the least recently used. Who is busy is passed over once and then goes to the
     end, as in second-chance page replacement, so that few long calls don't cost every new key a
     search. When all are busy each new key looks at all of them.

@@ -1,4 +1,4 @@
-"""What was learned of somebody, for a while: bounded in number, and in time."""
+"""Remembers keys for a while: bounded in number, and in time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Remembered(Generic[K]):
-    """Keys, each until its time is over; the *most*-th but one that comes pushes the oldest out."""
+    """Keys, each until its time is over, at most *most*: one more drops the oldest."""
 
     def __init__(self, most: int) -> None:
         self._most = most

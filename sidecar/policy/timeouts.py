@@ -9,7 +9,7 @@ FIRST_BYTE: Final = 600.0
 
 
 class Timers(NamedTuple):
-    """Seconds. `first_byte` is None where nobody has set it; `total` where there is none."""
+    """Seconds. `first_byte` is None where it is not configured; `total` where there is none."""
 
     connect: float
     first_byte: float | None

@@ -395,7 +395,7 @@ class Line(RuleBasedStateMachine):
     def as_the_model(self) -> None:
         admission = self.admission
         assert admission.in_flight == len(self.flying)
-        assert admission.queued == len(self.line) == sum(map(len, admission._lines))
+        assert admission.queued == len(self.line) == sum(map(len, admission._queues))
         assert admission.queued_bytes == self.held
         assert not any(ticket.granted for ticket in self.line)
         assert not self.line or len(self.flying) >= self.settings.max_in_flight

@@ -76,13 +76,13 @@ def test_idle_when_all_that_was_used_has_come_back() -> None:
 def test_at_most_so_many_at_once() -> None:
     limit = Concurrency(2)
     assert [limit.enter() for _ in range(3)] == [True, True, False]
-    limit.leave()
+    limit.release()
     assert limit.enter()
     limit.max = 1
-    limit.leave()
+    limit.release()
     assert not limit.enter()
     assert not limit.idle(0)
-    limit.leave()
+    limit.release()
     assert limit.idle(0)
     assert limit.enter()
 
@@ -155,7 +155,7 @@ class Clients(RuleBasedStateMachine):
         if self.calls:
             call = data.draw(st.sampled_from(self.calls))
             self.calls.remove(call)
-            call[1].leave()
+            call[1].release()
 
     @invariant()
     def bounded(self) -> None:

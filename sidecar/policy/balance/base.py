@@ -40,12 +40,12 @@ class Balancer(Protocol):
     """Picks one of its members."""
 
     def update(self, members: Sequence[Load], now: float) -> None:
-        """These are the members from now on, with the weights that they have."""
+        """Take the members, with their weights of now."""
 
     def pick(self, key: int, now: float, random: Random, avoid: Collection[Load] = ()) -> Load:
-        """One of the members, of which there is at least one.
+        """Return one of the members, of which there is at least one.
 
-        None of *avoid* (a call's earlier attempts) unless there is nobody else. *key* is what
+        None of *avoid* (a call's earlier attempts) unless there are no others. *key* is what
         hashing goes by.
         """
 
@@ -58,16 +58,16 @@ class Weights:
     def __init__(self, slow_start: float) -> None:
         self._slow_start = slow_start
         self.due = float("inf")
-        """When somebody's weight will have changed: never, while nobody is new."""
+        """When a weight will have changed: never, while no member is in slow start."""
 
     def of(self, members: Sequence[Load], now: float) -> list[float]:
-        """The weights *now*; works out `due` as well."""
+        """Return the weights *now*, and set `due`."""
         youngest = max((member.since for member in members), default=now)
         self.due = now + _STEP if now - youngest < self._slow_start else float("inf")
         return [member.weight * self.ramp(member, now) for member in members]
 
     def ramp(self, member: Load, now: float) -> float:
-        """The share of its weight that *member* has by now: from a tenth, linearly, to all."""
+        """Return the share of its weight that *member* has by now: linearly, from a tenth."""
         if not self._slow_start:
             return 1.0
         return min(1.0, max(_LEAST, (now - member.since) / self._slow_start))
@@ -83,7 +83,7 @@ class Candidates:
         self._members: Sequence[Load] = ()
         self._all: list[tuple[Load, float]] = []
         self._marks: list[float] = []
-        """Where each one's part of the whole weight ends, among many."""
+        """Cumulative weights, where there are many members."""
 
     def update(self, members: Sequence[Load], now: float) -> None:
         """Take the members."""
@@ -94,7 +94,7 @@ class Candidates:
     def draw(
         self, now: float, random: Random, avoid: Collection[Load]
     ) -> Sequence[tuple[Load, float]]:
-        """Those to choose from; none of *avoid* unless there is nobody else.
+        """Return the members to choose from; none of *avoid* unless there are no others.
 
         The two of many are drawn by their weights, since a heavy one that is drawn as seldom as the
         others can't get its share. They may be the same.

@@ -10,11 +10,11 @@ from sidecar.policy.balance.base import BalanceSettings, Candidates, Random
 from sidecar.policy.load import Load
 
 _FIRST_GUESS: Final = 0.1
-"""Seconds that anybody is thought to take while nobody has answered."""
+"""Assumed latency before the first sample, in seconds."""
 _LEARN: Final = 0.05
 _SILENCE: Final = 4.0
-"""Times what is usual, beyond which silence makes no further difference: one call may just take
-long."""
+"""Silence beyond so many times the usual latency makes no further difference: one call may just
+take long."""
 _WORST: Final = 0.95
 """Failures beyond this make no further difference: some calls must try."""
 
@@ -38,7 +38,7 @@ class Dynamic:
     instead would be overloaded; if it is as full as it says, its latency will soon tell.
 
     Latency and errors fade while there are no results, so that an endpoint that was bad once gets a
-    call now and then. One that nobody has seen is taken for an average one.
+    call now and then. One without samples is taken for an average one.
     """
 
     def __init__(self, settings: BalanceSettings) -> None:

@@ -74,8 +74,8 @@ class RoundRobin:
     def _take_turns(self, random: Random) -> None:
         members = self._members
         turns = [entry[3] for entry in sorted(self._heap)] or self._turns
-        places = {member: place for place, member in enumerate(members)}
-        known = (places[member] for member in turns if member in places)
+        positions = {member: position for position, member in enumerate(members)}
+        known = (positions[member] for member in turns if member in positions)
         first = next(known, int(random() * len(members)))
         self._heap = []
         self._weighted = []

@@ -61,12 +61,12 @@ class Limiter:
             )
         wait = 0.0 if self._rate is None else self._rate.take(now)
         if wait:
-            self._concurrency.leave()
+            self._concurrency.release()
             raise Limited(f"{who} makes more calls a second than it may", retry_after=wait)
 
     def leave(self) -> None:
         """Count a call out."""
-        self._concurrency.leave()
+        self._concurrency.release()
 
     def idle(self, now: float) -> bool:
         """Whether forgetting it changes nothing."""

@@ -3,20 +3,20 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.policy.fair_line import FairLine
+from sidecar.policy.fair_queue import FairQueue
 
 CLIENTS = st.sampled_from("abcd")
 
 
-def filled(text: str) -> FairLine[str]:
+def filled(text: str) -> FairQueue[str]:
     """Of clients that are called by letters."""
-    line: FairLine[str] = FairLine()
+    line: FairQueue[str] = FairQueue()
     for number, client in enumerate(text):
         line.add(client, f"{client}{number}")
     return line
 
 
-def order(line: FairLine[str]) -> str:
+def order(line: FairQueue[str]) -> str:
     return "".join(line.pop()[0] for _ in range(len(line)))
 
 
@@ -47,7 +47,7 @@ def test_who_leaves_the_middle() -> None:
     assert (len(line), list(line)) == (1, ["a1"])
     assert line.remove("a", "a1")
     assert len(line) == 0
-    assert not line._lines
+    assert not line._queues
 
 
 def test_surplus() -> None:
@@ -94,7 +94,7 @@ def test_nobody_is_served_twice_while_another_waits(clients: list[str], first: s
 @given(st.lists(CLIENTS, max_size=30), st.integers(1, 6))
 def test_room_is_taken_from_who_has_most(clients: list[str], most: int) -> None:
     """However they come, in the end nobody has less than a fair part while another has more."""
-    line: FairLine[str] = FairLine()
+    line: FairQueue[str] = FairQueue()
     refused = dict.fromkeys("abcd", 0)
     for number, client in enumerate(clients):
         if len(line) >= most:
@@ -109,4 +109,4 @@ def test_room_is_taken_from_who_has_most(clients: list[str], most: int) -> None:
     assert sum(has.values()) == len(line) <= most
     for client, count in has.items():
         if refused[client]:
-            assert count + 1 >= max(has.values()) - 1 or count * len(line._lines) >= len(line)
+            assert count + 1 >= max(has.values()) - 1 or count * len(line._queues) >= len(line)
