@@ -130,7 +130,7 @@ class LoadBalancer:
         """Whether another endpoint than the last *tried* one is in rotation and not cooling."""
         now = time.monotonic()
         if self.upstream.templated:
-            loads = [each.load for each in self.upstream.rendered(captured) if each.usable]
+            loads = [each.load for each in self.upstream.for_call(captured) if each.usable]
         else:
             if self._seen != self.upstream.membership.generation or now >= self._recheck:
                 self._rebuild(now)
@@ -268,7 +268,7 @@ class LoadBalancer:
         self, captured: Mapping[str, str], avoid: Collection[Load], now: float
     ) -> Endpoint:
         """Choose among the endpoints that a template makes for this call, in turn."""
-        choices = self.upstream.rendered(captured)
+        choices = self.upstream.for_call(captured)
         usable = [endpoint for endpoint in choices if endpoint.usable]
         self._matching = len(choices)
         if not usable:

@@ -16,14 +16,14 @@ from sidecar.upstream.connect.resolver import Lookups
 from sidecar.upstream.connect.tls import PLAIN, Secured, secured
 from sidecar.upstream.endpoints.endpoint import Endpoint, Origin
 from sidecar.upstream.endpoints.overrides import Override, Overrides
-from sidecar.upstream.endpoints.upstream import DnsGroup, Membership, Template, Upstream
+from sidecar.upstream.endpoints.sources import DnsSource, EndpointSource, TemplateSource, UrlSource
+from sidecar.upstream.endpoints.upstream import Membership, Upstream
 from sidecar.upstream.health.monitors import Monitors
 
 if TYPE_CHECKING:
     from sidecar.config.model import Endpoint as EndpointConfig
     from sidecar.config.model import Upstream as UpstreamConfig
 
-Kept = Endpoint | Template | DnsGroup
 _LOOKUPS: Final = 64
 """Threads that look up names of endpoints. Each takes about 60 KB while it asks."""
 
@@ -43,7 +43,7 @@ class Binding(NamedTuple):
     """Upstreams of a configuration that is not serving yet."""
 
     upstreams: dict[str, Upstream]
-    kept: dict[Key, Kept]
+    sources: dict[Key, EndpointSource]
     configs: dict[str, UpstreamConfig]
     entries: dict[Key, EndpointConfig]
 
@@ -53,7 +53,7 @@ class Registry:
 
     def __init__(self, stats: Stats) -> None:
         self._stats = stats
-        self._kept: dict[Key, Kept] = {}
+        self._kept: dict[Key, EndpointSource] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._configs: dict[str, UpstreamConfig] = {}
         self._monitors = Monitors()
@@ -83,7 +83,7 @@ class Registry:
 
     def bind(self, configs: dict[str, UpstreamConfig], tls: dict[str, Secured]) -> Binding:
         """Make upstreams for *configs*, of what exists already; *tls* is what `secure` returned."""
-        kept: dict[Key, Kept] = {}
+        kept: dict[Key, EndpointSource] = {}
         entries: dict[Key, EndpointConfig] = {}
         upstreams = {}
         for name, config in configs.items():
@@ -94,22 +94,18 @@ class Registry:
 
     def commit(self, binding: Binding) -> None:
         """Serve *binding*: what it no longer has is retired."""
-        gone = [kept for key, kept in self._kept.items() if key not in binding.kept]
-        self._kept = binding.kept
+        gone = [source for key, source in self._kept.items() if key not in binding.sources]
+        self._kept = binding.sources
         self._configs = binding.configs
         self._memberships = {name: self._memberships[name] for name in binding.upstreams}
         self._entries = binding.entries
-        used = {key.tls for key in binding.kept}
+        used = {key.tls for key in binding.sources}
         self._contexts = {digest: c for digest, c in self._contexts.items() if digest in used}
         for old in gone:
-            if isinstance(old, Endpoint):
-                self._drop(old)
-            else:
-                old.retire()
-        for key, kept in binding.kept.items():
-            if isinstance(kept, DnsGroup):
-                kept.start()
-            for endpoint in _endpoints(kept):
+            old.retire()
+        for key, source in binding.sources.items():
+            source.start()
+            for endpoint in source.endpoints():
                 self._configure(key, endpoint)
 
     def overridden(self, upstream: str, endpoint: str) -> Override:
@@ -123,9 +119,9 @@ class Registry:
         """
         found = [
             (key, each)
-            for key, kept in self._kept.items()
+            for key, source in self._kept.items()
             if key.upstream == upstream
-            for each in _endpoints(kept)
+            for each in source.endpoints()
             if each.name == endpoint
         ]
         if not found and override != Override():
@@ -136,8 +132,8 @@ class Registry:
 
     def keep_scopes(self, scopes: Mapping[str, set[str]]) -> None:
         """Forget the breakers of scopes that no route has any more."""
-        for key, kept in self._kept.items():
-            for endpoint in _endpoints(kept):
+        for key, source in self._kept.items():
+            for endpoint in source.endpoints():
                 endpoint.keep_scopes(scopes.get(key.upstream, set()))
         for name, stats in self._stats.upstreams.items():
             stats.keep_scopes(scopes.get(name, set()))
@@ -156,10 +152,10 @@ class Registry:
         name: str,
         config: UpstreamConfig,
         tls: Secured,
-        kept: dict[Key, Kept],
+        kept: dict[Key, EndpointSource],
         entries: dict[Key, EndpointConfig],
-    ) -> list[Kept]:
-        sources: list[Kept] = []
+    ) -> list[EndpointSource]:
+        sources: list[EndpointSource] = []
         for endpoint in config.endpoints:
             url = endpoint.url or endpoint.dns or ""
             kind = "dns" if endpoint.dns else "template" if "{" in url else "url"
@@ -171,17 +167,17 @@ class Registry:
             sources.append(source)
         return sources
 
-    def _make(self, key: Key, config: UpstreamConfig, tls: Secured) -> Kept:
+    def _make(self, key: Key, config: UpstreamConfig, tls: Secured) -> EndpointSource:
         context = None
         if key.tls != PLAIN and tls.context is not None:
             context = self._contexts[key.tls] = tls.context
         membership = self._memberships[key.upstream]
         make = partial(self._endpoint, key, config, context, membership)
         if key.kind == "url":
-            return make(key.url, None)
+            return UrlSource(make(key.url, None), self._drop)
         if key.kind == "template":
-            return Template(key.url, make, self._drop)
-        return DnsGroup(key.url, self._name(key, Origin.of(key.url)), make, self._drop, membership)
+            return TemplateSource(key.url, make, self._drop)
+        return DnsSource(key.url, self._name(key, Origin.of(key.url)), make, self._drop, membership)
 
     def _name(self, key: Key, origin: Origin) -> Name:
         return Name(origin.host, origin.port, key.refresh, self._lookups.find, key.max_stale)
@@ -231,18 +227,8 @@ class Registry:
     def _counts_at(self, upstream: str, name: str) -> bool:
         """Whether an endpoint that serves has this name."""
         return any(
-            name in kept.made
-            if isinstance(kept, Template)
-            else any(endpoint.name == name for endpoint in _endpoints(kept))
-            for key, kept in self._kept.items()
-            if key.upstream == upstream
+            source.has(name) for key, source in self._kept.items() if key.upstream == upstream
         )
 
     def _named(self) -> set[tuple[str, str]]:
-        return {(e.upstream, e.name) for kept in self._kept.values() for e in _endpoints(kept)}
-
-
-def _endpoints(kept: Kept) -> list[Endpoint]:
-    if isinstance(kept, Endpoint):
-        return [kept]
-    return list(kept.made.values() if isinstance(kept, Template) else kept.endpoints.values())
+        return {(e.upstream, e.name) for source in self._kept.values() for e in source.endpoints()}

@@ -16,9 +16,10 @@ from sidecar.policy.timeouts import Patience
 from sidecar.upstream.connect import dialer
 from sidecar.upstream.connect.connection import UpstreamConnection
 from sidecar.upstream.connect.pool import Pool
-from sidecar.upstream.endpoints import upstream as module
+from sidecar.upstream.endpoints import sources as module
 from sidecar.upstream.endpoints.endpoint import Endpoint
-from sidecar.upstream.endpoints.upstream import Template, Upstream
+from sidecar.upstream.endpoints.sources import TemplateSource
+from sidecar.upstream.endpoints.upstream import Upstream
 from tests.listen.transports import Transport
 from tests.sockets.peers import GET, OK, Server, until
 from tests.sockets.stage import Stage
@@ -53,7 +54,7 @@ async def test_endpoints_of_captured_values(url: str) -> None:
     upstream = serving.serve(u=urls(url))
     seen: list[weakref.ref[Endpoint]] = []
     for number in range(300):
-        (endpoint,) = upstream.rendered({"name": f"n{number}"})
+        (endpoint,) = upstream.for_call({"name": f"n{number}"})
         endpoint.resolved.ask()
         used(endpoint)
         seen.append(weakref.ref(endpoint))
@@ -80,9 +81,9 @@ async def test_a_breaker_of_what_is_gone_hears_no_more() -> None:
     assert not endpoint.breakers
 
 
-def template(upstream: Upstream) -> Template:
+def template(upstream: Upstream) -> TemplateSource:
     (source,) = upstream.sources
-    assert isinstance(source, Template)
+    assert isinstance(source, TemplateSource)
     return source
 
 
@@ -91,11 +92,11 @@ async def test_what_no_call_asks_for_goes_in_a_while(monkeypatch: pytest.MonkeyP
     upstream = serving.serve(u=urls("http://127.0.0.1/{name}"))
     it = template(upstream)
     for name in ("a", "b", "c"):
-        upstream.rendered({"name": name})
+        upstream.for_call({"name": name})
     it._sweep()
     assert len(it.made) == 3
     monkeypatch.setattr(module, "_IDLE", 0.0)
-    upstream.rendered({"name": "a"})
+    upstream.for_call({"name": "a"})
     it._used["http://127.0.0.1/a"] += 60
     it._sweep()
     assert list(it.made) == ["http://127.0.0.1/a"]
@@ -105,7 +106,7 @@ async def test_what_no_call_asks_for_goes_in_a_while(monkeypatch: pytest.MonkeyP
     it._sweep()
     assert not it.made
     assert it._sweeper is None  # nothing to look for
-    upstream.rendered({"name": "d"})
+    upstream.for_call({"name": "d"})
     assert it._sweeper is not None
 
 
@@ -121,7 +122,7 @@ async def test_a_connection_and_its_endpoint_after_their_call() -> None:
         peer = await stage.accepts()
         await peer.head()
         (source,) = stage.serving.snapshot.upstreams["u"].sources
-        assert isinstance(source, Template)
+        assert isinstance(source, TemplateSource)
         endpoint = weakref.ref(next(iter(source.made.values())))
         pool = weakref.ref(next(iter(source.made.values())).pool)
         source._drop_oldest()

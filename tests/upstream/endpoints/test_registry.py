@@ -18,7 +18,8 @@ from sidecar.policy.balance import BalanceSettings
 from sidecar.policy.ejection import EjectionSettings
 from sidecar.upstream.endpoints.endpoint import Endpoint
 from sidecar.upstream.endpoints.registry import Registry
-from sidecar.upstream.endpoints.upstream import DnsGroup, Upstream
+from sidecar.upstream.endpoints.sources import DnsSource
+from sidecar.upstream.endpoints.upstream import Upstream
 from sidecar.upstream.load_balancer import LoadBalancer, Selection
 from tests.upstream.names import Names, turns
 
@@ -273,7 +274,7 @@ async def test_a_name_that_goes_is_not_asked_for_again() -> None:
     names.gate.set()
     await turns()
     assert all(endpoint.pool.retired for endpoint in upstream.endpoints())
-    assert cast("DnsGroup", upstream.sources[0]).resolved._timer is None
+    assert cast("DnsSource", upstream.sources[0]).resolved._timer is None
     assert serving.counted == {"http://a"}
 
 
@@ -286,5 +287,5 @@ async def test_a_call_that_began_before_a_name_went_is_served() -> None:
     assert upstream.unresolved
     await upstream.resolve()
     assert serving.pick(upstream).pool.retired  # connected to, but not kept
-    assert cast("DnsGroup", upstream.sources[0]).resolved._timer is None
+    assert cast("DnsSource", upstream.sources[0]).resolved._timer is None
     assert serving.counted == {"http://a"}
