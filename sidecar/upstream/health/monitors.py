@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from sidecar.config.model import Credentials
 from sidecar.policy.health import HealthSettings
-from sidecar.upstream.health.checker import HealthChecker, HealthChecks, LoadChecks, LoadPoller
+from sidecar.upstream.health.checker import HealthChecker, HealthChecks
+from sidecar.upstream.health.load import LoadChecks, LoadPoller
 
 if TYPE_CHECKING:
     from sidecar.config.model import Health, LoadReport

@@ -7,7 +7,7 @@ rare: `asyncio.timeout` is affordable here, and it bounds connecting too.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from sidecar.config.model import Pool as PoolConfig
 from sidecar.config.model.units import Duration
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from sidecar.http.message import Header, ResponseHead
     from sidecar.upstream.connect.connection import UpstreamConnection
-    from sidecar.upstream.endpoints.endpoint import Endpoint
+    from sidecar.upstream.connect.dialer import Dialer
+    from sidecar.upstream.connect.name import Name
+    from sidecar.upstream.endpoints.endpoint import Origin
 
 MAX_BODY: Final = 2**20
 """Bytes of an answer that are read; the connection is closed where more come."""
@@ -44,12 +46,32 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class Probe:
-    """Probes of *endpoint*, one at a time. `close` ends the one that is under way."""
+class Server(Protocol):
+    """What can be probed: an endpoint, or a server beside it."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        self._pool = Pool(_POOL, EndpointStats(), endpoint.dial, endpoint.resolved)
+    @property
+    def name(self) -> str:
+        """Its name in errors."""
+
+    @property
+    def origin(self) -> Origin:
+        """What its URL says."""
+
+    @property
+    def resolved(self) -> Name:
+        """The host name and its addresses."""
+
+    @property
+    def dial(self) -> Dialer:
+        """Makes connections to it."""
+
+
+class Probe:
+    """Probes of *server*, one at a time. `close` ends the one that is under way."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._pool = Pool(_POOL, EndpointStats(), server.dial, server.resolved)
         self._exchange: _Exchange | None = None
 
     async def get(self, path: str, seconds: float, lines: bytes = b"", *, keep: bool) -> Answer:
@@ -59,7 +81,7 @@ class Probe:
         which shows that calls could connect too, and closes it. Raise CallError when there is no
         whole answer within *seconds*.
         """
-        origin = self.endpoint.origin
+        origin = self.server.origin
         target = origin.base + path.encode() or b"/"
         lines = _LINES + lines + (b"" if keep else CLOSE_LINE)
         request = b"GET %b HTTP/1.1\r\nHost: %b%b\r\n\r\n" % (target, origin.authority, lines)
@@ -117,9 +139,9 @@ class Probe:
         return Answer(exchange.status, bytes(exchange.body))
 
     def _timed_out(self, seconds: float) -> CallError:
-        if not self.endpoint.reachable:
-            return self.endpoint.resolved.silent()
-        return ProbeFailed(f"{self.endpoint.name} gave no whole answer within {seconds:g} s")
+        if not self.server.resolved.found:
+            return self.server.resolved.silent()
+        return ProbeFailed(f"{self.server.name} gave no whole answer within {seconds:g} s")
 
 
 class _Exchange:

@@ -23,14 +23,15 @@ SHORT = 0.1
 @asynccontextmanager
 async def probing(url: str, idle: int = 0) -> AsyncIterator[Probe]:
     """A probe of *url*, which keeps *idle* connections and counts as no call."""
-    probe = Probe(endpoint(url))
+    probed = endpoint(url)
+    probe = Probe(probed)
     try:
         yield probe
         assert probe.open == idle
     finally:
         probe.close()
     assert probe.open == 0
-    assert counts(probe.endpoint) == counts(endpoint(url))
+    assert counts(probed) == counts(endpoint(url))
     await nothing_runs()
 
 

@@ -1,4 +1,4 @@
-"""Watches of real servers. Intervals are milliseconds; what counts is the order of things."""
+"""Monitors of real servers. Intervals are milliseconds; what counts is the order of things."""
 
 from __future__ import annotations
 
@@ -15,14 +15,9 @@ from sidecar.http.message import ResponseHead
 from sidecar.policy.health import HealthSettings
 from sidecar.policy.load import Report
 from sidecar.upstream.endpoints.endpoint import Origin
-from sidecar.upstream.health import checker as watch
-from sidecar.upstream.health.checker import (
-    HealthChecker,
-    HealthChecks,
-    LoadChecks,
-    LoadPoller,
-    exporter_url,
-)
+from sidecar.upstream.health import load as load_module
+from sidecar.upstream.health.checker import HealthChecker, HealthChecks
+from sidecar.upstream.health.load import LoadChecks, LoadPoller, exporter_url
 from tests.sockets.peers import OK, Server, ok, until
 from tests.upstream.names import Names
 from tests.upstream.served import NOT_FOUND, Scripted, endpoint, nothing_runs, refusing, secure
@@ -452,7 +447,7 @@ async def test_stopping_while_the_exporter_is_asked() -> None:
 async def test_an_exporter_with_tls(monkeypatch: pytest.MonkeyPatch) -> None:
     async with secure("localhost", reply=GPU) as url:
         context = endpoint(url).dial._context
-        monkeypatch.setattr(watch, "client_context", lambda _: context)
+        monkeypatch.setattr(load_module, "client_context", lambda _: context)
         async with load("http://127.0.0.1:1", LOADS._replace(path=None, gpu=url)) as (_, seen):
             await seen.comes(1)
             assert seen[0] == Report(utilization=0.8)
