@@ -8,7 +8,7 @@ as they are; no object is made for each of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Final, TypeVar, overload
 
 _T = TypeVar("_T")
@@ -47,12 +47,13 @@ class Wanted:
 
     def __init__(self, names: Iterable[bytes], prefix: bytes) -> None:
         """*prefix*: names that begin so are wanted too."""
-        self._names = frozenset(names)
-        self._prefix = prefix
-        self.find = _finder([*map(re.escape, self._names), re.escape(prefix) + rb"[^:\r]*"])
+        self.names = frozenset(names)
+        self.prefix = prefix
+        self.line_prefix = b"\r\n" + prefix
+        self.find = _finder([*map(re.escape, self.names), re.escape(prefix) + rb"[^:\r]*"])
 
     def __contains__(self, name: bytes) -> bool:
-        return name in self._names or name.startswith(self._prefix)
+        return name in self.names or name.startswith(self.prefix)
 
 
 def _finder(names: Iterable[bytes]) -> Callable[[bytes], Iterator[re.Match[bytes]]]:
@@ -75,17 +76,29 @@ class Fields(Mapping[bytes, bytes]):
     that messages with the same lines may share it.
     """
 
-    __slots__ = ("_found", "_lines", "_read", "_wanted", "block")
+    __slots__ = ("_lines", "_read", "_repeats", "_wanted", "block", "known", "prefixed")
 
     def __init__(self, block: bytes, wanted: Wanted) -> None:
         """*block* must be `valid`."""
         self.block = block
         self._wanted = wanted
-        self._lines = list(wanted.find(block.lower()))
-        """Of those that are wanted, in order. Names and places are right, values are not."""
-        self._found = {line[1]: line for line in self._lines}
+        lower = block.lower()
+        # Names and places are right in *lower*, values are not.
+        lines = list(wanted.find(lower))
+        self._lines = lines
+        self.known = known = {
+            line[1]: block[line.start(2) : line.end(2)].strip(_BLANK) for line in lines
+        }
+        """The values of those that are wanted: a plain dict, since it is asked 20 times a call."""
+        self.prefixed = lower.find(wanted.line_prefix) >= 0
+        """Whether there are names that begin with what is wanted so."""
         self._read: dict[bytes, bytes] | None = None
         """All values, where somebody asked for one that is not wanted, or is repeated."""
+        self._repeats = len(known) != len(lines)
+        if self._repeats:
+            every = self._all()
+            for name in known:
+                known[name] = every[name]
 
     @classmethod
     def of(cls, headers: Iterable[Header], wanted: Wanted) -> Fields:
@@ -103,14 +116,10 @@ class Fields(Mapping[bytes, bytes]):
 
     def get(self, name: bytes, default: _T | None = None, /) -> bytes | _T | None:
         """The value of *name*."""
-        line = self._found.get(name)
-        if line is None and name in self._wanted:
-            return default
-        if line is None or len(self._found) != len(self._lines):
-            found = self._all().get(name)
-            return default if found is None else found
-        begin, end = line.span(2)
-        return self.block[begin:end].strip(_BLANK)
+        value = self.known.get(name)
+        if value is None and name not in self._wanted:
+            value = self._all().get(name)
+        return default if value is None else value
 
     def __getitem__(self, name: bytes) -> bytes:
         found = self.get(name)
@@ -135,34 +144,26 @@ class Fields(Mapping[bytes, bytes]):
         """How many lines there are."""
         return self.block.count(b"\n")
 
-    @property
-    def wanted(self) -> Collection[bytes]:
-        """The names of those that are asked for in any case, where they are there."""
-        return self._found.keys()
-
     def headers(self) -> list[Header]:
         """All lines, in order."""
         return headers_in(self.block)
 
-    def without(self, names: Collection[bytes]) -> bytes:
+    def without(self, names: Set[bytes]) -> bytes:
         """The lines but those of *names*."""
-        if all(name in self._wanted for name in names):
-            return self.without_wanted(names)
-        return self._without(_EVERY(self.block.lower()), names)
-
-    def without_wanted(self, names: Collection[bytes]) -> bytes:
-        """The same, of names that are all asked for in any case: quicker."""
-        return self._without(self._lines, names)
-
-    def _without(self, lines: Iterable[re.Match[bytes]], names: Collection[bytes]) -> bytes:
+        if names <= self._wanted.names or all(name in self._wanted for name in names):
+            dropped: Set[bytes] = self.known.keys() & names
+            if not dropped:
+                return self.block
+            lines: Iterable[re.Match[bytes]] = self._lines
+        else:
+            dropped = names
+            lines = _EVERY(self.block.lower())
         block, at, kept = self.block, 0, []
         for line in lines:
-            if line[1] in names:
+            if line[1] in dropped:
                 begin, end = line.span()
                 kept.append(block[at:begin])
                 at = end
-        if not at:
-            return block
         kept.append(block[at:])
         return b"".join(kept)
 

@@ -49,8 +49,9 @@ def read_request(head: RequestHead, data: bytes, limits: HeadLimits) -> None:
     if not valid(block):
         raise BadMessage("malformed header")
     head.fields = fields = Fields(block, REQUEST_FIELDS)
+    known = fields.known
     _measure(fields, limits)
-    head.body = _request_body(head, fields)
+    head.body = _request_body(head, known)
     if limits.body is not None and head.body > limits.body:
         message = f"the body is longer than {limits.body} bytes"
         raise BadMessage(message, status=413, code="body_too_large")
@@ -58,9 +59,9 @@ def read_request(head: RequestHead, data: bytes, limits: HeadLimits) -> None:
     if problem is not None:
         raise BadMessage(problem)
     head.keep_alive = semantics.persists(head)
-    if b"upgrade" in fields:
+    if b"upgrade" in known:
         head.upgrade = semantics.is_websocket(head)
-    if b"expect" in fields:
+    if b"expect" in known:
         head.expects_continue = semantics.expects_continue(head)
 
 
@@ -79,7 +80,7 @@ def read_response(data: bytes, limits: HeadLimits, to_head: bool) -> ResponseHea
         _measure(fields, limits)
     except BadMessage as error:
         raise BadReply(error.message) from None
-    head.body = _response_body(head, fields, to_head)
+    head.body = _response_body(head, fields.known, to_head)
     head.keep_alive = head.body != UNTIL_CLOSE and semantics.persists(head)
     return head
 
@@ -151,9 +152,9 @@ def _measure(fields: Fields, limits: HeadLimits) -> None:
         )
 
 
-def _request_body(head: RequestHead, fields: Fields) -> int:
+def _request_body(head: RequestHead, known: dict[bytes, bytes]) -> int:
     """RFC 9112, sections 6.1 to 6.3."""
-    length, codings = fields.get(b"content-length"), fields.get(b"transfer-encoding")
+    length, codings = known.get(b"content-length"), known.get(b"transfer-encoding")
     if codings is None:
         return NO_BODY if length is None else _length(length)
     if length is not None or head.minor == 0:
@@ -172,9 +173,9 @@ def _length(digits: bytes) -> int:
     return int(digits)
 
 
-def _response_body(head: ResponseHead, fields: Fields, to_head: bool) -> int:
+def _response_body(head: ResponseHead, known: dict[bytes, bytes], to_head: bool) -> int:
     """RFC 9112, section 6.3, rules 1 to 8."""
-    length, codings = fields.get(b"content-length"), fields.get(b"transfer-encoding")
+    length, codings = known.get(b"content-length"), known.get(b"transfer-encoding")
     if length is not None and (
         codings is not None or not length.isdigit() or len(length) > _LONGEST_LENGTH
     ):

@@ -71,10 +71,9 @@ REPLY_FIELDS: Final = Wanted(
 
 
 def _dropped(fields: Fields, drops: frozenset[bytes]) -> frozenset[bytes]:
-    for name in fields.wanted:
-        if name.startswith(SAID_TO_US):
-            drops |= {name}
-    options = fields.get(b"connection")
+    if fields.prefixed:
+        drops |= {name for name in fields.known if name.startswith(SAID_TO_US)}
+    options = fields.known.get(b"connection")
     if options is None or options in _PLAIN_OPTIONS:
         return drops
     return drops | (tokens(options) - _FRAMING)
@@ -95,8 +94,11 @@ def request_lines(head: RequestHead, replaced: Set[bytes] = frozenset()) -> byte
     has lower-case names.
     """
     fields = head.fields
-    lines = fields.without(_dropped(fields, NOT_FORWARDED_UPSTREAM | replaced))
-    if b"te" in fields and b"trailers" in tokens(fields[b"te"]):
+    drops = NOT_FORWARDED_UPSTREAM
+    if replaced:
+        drops |= replaced
+    lines = fields.without(_dropped(fields, drops))
+    if b"te" in fields.known and b"trailers" in tokens(fields.known[b"te"]):
         lines += b"\r\nConnection: TE\r\nTE: trailers"  # RFC 9110, section 10.1.4
     return lines
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sidecar.http.message import NO_BODY, Head, RequestHead, ResponseHead
+
+_KEEP_ALIVE: Final = (b"keep-alive", b"Keep-Alive")
+"""Nearly all that is said."""
 
 
 def persists(head: Head) -> bool:
     """RFC 9112, section 9.3. Some clients still ask a proxy to close by Proxy-Connection."""
-    fields = head.fields
-    options = fields.get(b"connection")
-    proxied = fields.get(b"proxy-connection")
-    if options is None and proxied is None:
-        return head.minor == 1
+    known = head.fields.known
+    options = known.get(b"connection")
+    proxied = known.get(b"proxy-connection")
+    if proxied is None:
+        if options is None:
+            return head.minor == 1
+        if options in _KEEP_ALIVE:
+            return True
     names = tokens(b",".join(filter(None, (options, proxied))))
     return b"close" not in names and (head.minor == 1 or b"keep-alive" in names)
 
@@ -38,7 +46,7 @@ def hops_left(head: RequestHead) -> int | None:
 
     0: whoever has it answers it. Of other methods than TRACE and OPTIONS the field says nothing.
     """
-    value = head.fields.get(b"max-forwards")
+    value = head.fields.known.get(b"max-forwards")
     if value is None or head.method not in (b"OPTIONS", b"TRACE"):
         return None
     return int(value) if value.isdigit() and len(value) < 10 else None

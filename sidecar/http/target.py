@@ -58,7 +58,7 @@ def resolve_target(head: RequestHead) -> str | None:
 
     RFC 9112, section 3.2: exactly one valid Host; an absolute target replaces it.
     """
-    host = head.fields.get(b"host")
+    host = head.fields.known.get(b"host")
     if host is None and head.minor == 1:
         return "the Host header is missing"
     if host:

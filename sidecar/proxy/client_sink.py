@@ -98,7 +98,7 @@ class ClientSink:
             self.relay = Relay(self._connection.transport.write, self._boundary)
         elif not self._chunked:
             self._call.close = True  # HTTP/1.0: the end of the connection ends the body
-        fields = head.fields
+        fields = head.fields.known
         self._events = b"event-stream" in fields.get(b"content-type", b"") and (
             b"content-encoding" not in fields  # an event of ours would be noise in it
         )
@@ -153,7 +153,7 @@ class ClientSink:
             parts.append(response_end(trailers))
 
     def _own_lines(self, head: ResponseHead) -> bytes:
-        call, fields = self._call, head.fields
+        call, fields = self._call, head.fields.known
         if b"x-request-id" not in fields and b"x-trace-id" not in fields:
             lines = call.ids
         else:
@@ -170,7 +170,7 @@ class ClientSink:
 
     def _missing_ids(self, head: ResponseHead) -> bytes:
         """A provider's own request id is the one that its support asks for: it stays."""
-        fields = head.fields
+        fields = head.fields.known
         lines = b"" if b"x-request-id" in fields else b"\r\nx-request-id: " + self._call.request_id
         if b"x-trace-id" not in fields:
             lines += b"\r\nx-trace-id: " + self._call.trace.trace_id

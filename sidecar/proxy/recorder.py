@@ -75,7 +75,7 @@ class Recorder:
             _milliseconds(first_byte - call.arrived),
             call.stream,
             call.downstream.peer,
-            call.head.fields.get(b"user-agent", b"").decode("latin-1"),
+            call.head.fields.known.get(b"user-agent", b"").decode("latin-1"),
             _tries(call) if len(call.attempts) > 1 else (),
         )
 

@@ -268,7 +268,7 @@ class _TransformSink(_Wrapped):
 def _reframed(head: ResponseHead, body: list[bytes], whole: bool) -> ResponseHead:
     new = ResponseHead()
     new.__dict__.update(head.__dict__)
-    lines = head.fields.without((b"content-length", b"transfer-encoding"))
+    lines = head.fields.without({b"content-length", b"transfer-encoding"})
     if whole:
         new.body = sum(map(len, body))
         lines += b"\r\nContent-Length: %d" % new.body

@@ -40,7 +40,7 @@ async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
     call.begun = True
     identify(call)
     try:
-        hops = hops_left(call.head) if b"max-forwards" in call.head.fields else None
+        hops = hops_left(call.head) if b"max-forwards" in call.head.fields.known else None
         if hops == 0:
             call.close = call.close or not call.body.complete
             await _answer(call, last_stop(call))
@@ -48,7 +48,7 @@ async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
         candidates = snapshot.router.candidates(call.head.host, call.head.path, call.head.method)
         if not call.body.complete:
             await _receive(call, candidates)
-        if b"content-encoding" in call.head.fields and depends(candidates):
+        if b"content-encoding" in call.head.fields.known and depends(candidates):
             await unpack(call, max(c.route.hold for c in candidates))
         route, request = _route(call, candidates)
         if hops is not None:
@@ -73,7 +73,7 @@ def identify(call: Call) -> None:
 
     `x-trace-id` is how a caller that knows no `traceparent` may name its trace.
     """
-    fields = call.head.fields
+    fields = call.head.fields.known
     parent, state = fields.get(b"traceparent"), fields.get(b"tracestate")
     parents, states = (parent,) if parent else (), (state,) if state else ()
     call.trace = receive(parents, states, _getrandbits, fields.get(b"x-trace-id", b""))

@@ -28,7 +28,7 @@ def needed(call: Call, request: Request, head: ResponseHead) -> int:
     """HEAD, BEGUN or WHOLE."""
     if head.status >= 300 or head.status == 101 or not call.body.complete:
         return HEAD
-    kind = head.fields.get(b"content-type", b"")
+    kind = head.fields.known.get(b"content-type", b"")
     if b"event-stream" in kind:
         # Others may be subscriptions, whose client must see the head to make something happen.
         return BEGUN if request.stream or b":stream" in call.head.path else HEAD

@@ -429,7 +429,7 @@ class Exchange(ExchangeTimers):
             return
         self._settle()
         head, connection = self.head, self.connection
-        if b"keep-alive" in head.fields:
+        if b"keep-alive" in head.fields.known:
             connection.idle_limit = keep_alive_limit(head.fields[b"keep-alive"])
         connection.end(head.keep_alive and head.status != 101)
 

@@ -76,6 +76,6 @@ def _lines(call: Call, request: Request) -> bytes:
 
 def _ids(call: Call) -> bytes:
     """Both, or the one that is ours where the caller's own trace id stays."""
-    if b"x-trace-id" in call.head.fields:
+    if b"x-trace-id" in call.head.fields.known:
         return b"\r\nx-request-id: " + call.request_id
     return call.ids

@@ -96,7 +96,7 @@ class Attempt:
         if debug.on:
             took = time.monotonic() - attempt.began
             debug.tell(call.request_id, "%r, after %.3f s", attempt, took)
-        if self._reads_reports and _REPORT in exchange.head.fields:
+        if self._reads_reports and _REPORT in exchange.head.fields.known:
             self._read_report(exchange, lease)
         return exchange
 

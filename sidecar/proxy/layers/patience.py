@@ -15,5 +15,5 @@ _SAID: Final = b"x-stainless-read-timeout"
 
 def patience_of(call: Call) -> float | None:
     """Seconds from its arrival on in which the reply must begin; None: it does not say."""
-    said = call.head.fields.get(_SAID)
+    said = call.head.fields.known.get(_SAID)
     return None if said is None else seconds_of(said)

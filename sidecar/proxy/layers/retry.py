@@ -83,7 +83,7 @@ class Retry:
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Return the first reply that is good enough, or the last one."""
         self._budget.count(call.arrived)
-        if call.head.fields.get(SDK_RETRY) not in _FIRST:
+        if call.head.fields.known.get(SDK_RETRY) not in _FIRST:
             self._budget.charge(call.arrived)
         retry = 0
         while True:
@@ -131,11 +131,11 @@ class Retry:
         if not limited:
             self._outage.observe(True)
         wait = None
-        if head.fields.get(SHOULD_RETRY) != b"false":
+        if head.fields.known.get(SHOULD_RETRY) != b"false":
             wait = self._wait(call, request, retry, head)
         if wait is None:
             call.final = not limited and self._hopeless(call)
-            if limited and SDK_RETRY in call.head.fields:
+            if limited and SDK_RETRY in call.head.fields.known:
                 self._budget.excuse()  # the retry that the SDK will make of it
         return wait
 
@@ -173,7 +173,7 @@ class Retry:
             return backoff(settings, retry, random.random)
         limited, now = head.status == RATE_LIMITED, time.time()
         if limited or retry_after(head.fields, now) is not None:
-            obeys = SDK_RETRY in call.head.fields and request.retries is None
+            obeys = SDK_RETRY in call.head.fields.known and request.retries is None
             if obeys or head.status in self._others.fallback_on:
                 return None
         return wait_before(settings, retry, head.fields, limited, now, random.random)
@@ -185,7 +185,7 @@ class Retry:
         """
         if not self._outage.total:
             return False
-        if SDK_RETRY not in call.head.fields:
+        if SDK_RETRY not in call.head.fields.known:
             return not self._budget.allows(time.monotonic())
         if not self._budget.spend(time.monotonic()):
             return True

@@ -54,7 +54,7 @@ def learn(call: Call, candidates: tuple[Candidate, ...]) -> None:
             _give_up(call, ModelUnknown("the body is longer than `hold`", status=413))
     elif body.size and call.unreadable is None:
         content = body.plain()
-        content_type = call.head.fields.get(b"content-type", b"")
+        content_type = call.head.fields.known.get(b"content-type", b"")
         if depends(candidates):
             _read(call, content, content_type)
         elif worth_a_glance(content, content_type):
