@@ -71,8 +71,9 @@ REPLY_FIELDS: Final = Wanted(
 
 
 def _dropped(fields: Fields, drops: frozenset[bytes]) -> frozenset[bytes]:
-    if fields.prefixed:
-        drops |= {name for name in fields.known if name.startswith(SAID_TO_US)}
+    for name in fields.known:
+        if name[:10] == SAID_TO_US:
+            drops |= {name}
     options = fields.known.get(b"connection")
     if options is None or options in _PLAIN_OPTIONS:
         return drops
