@@ -148,7 +148,7 @@ def _add_kubernetes(commands: _Commands, named: Sequence[str]) -> None:
         "webhook", help="add it to the pods of a cluster as they are made"
     )
     if "webhook" in named:
-        from sidecar.kube import serve
+        from sidecar.kube import webhook_command as serve
 
         serve.add_arguments(webhook)
         webhook.set_defaults(command=_webhook)
@@ -162,7 +162,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _webhook(arguments: argparse.Namespace) -> int:
     from sidecar.control import logs
-    from sidecar.kube import serve
+    from sidecar.kube import webhook_command as serve
 
     logs.setup("info")
     return serve.run(arguments)

@@ -42,13 +42,13 @@ def make_private(folder: Path) -> None:
 
 
 def write(file: Path, content: bytes, mode: int = PUBLIC) -> None:
-    """Put *content* into *file* in one step: whoever reads it sees the old or the new."""
+    """Put *content* into *file* in one step: readers see the old or the new."""
     written = _beside(file, content, mode)
     written.replace(file)
 
 
 def write_first(file: Path, content: bytes) -> bytes:
-    """Put *content* into *file* unless somebody else was first. What stands there, then."""
+    """Put *content* into *file* unless it exists. Return what is in it then."""
     written = _beside(file, content, PRIVATE)
     try:
         os.link(written, file)

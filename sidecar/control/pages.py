@@ -179,7 +179,7 @@ class Page(msgspec.Struct, frozen=True):
     """What a path answers to GET and to POST, and what it is for.
 
     A page that is not *prompt* may wait for the data plane, and must not hold up the others. One
-    that is *long* takes its time, but waits for nobody, and is not held up by those that do.
+    that is *long* takes time, but never waits for the data plane, nor for pages that do.
     """
 
     about: str

@@ -238,7 +238,7 @@ async def _publish(settings: Intercept) -> None:
 
 
 def _check_mode(listener: Listener, entry: ListenerConfig) -> None:
-    """A place can't be bound again for another mode before the old one is closed."""
+    """Refuse another mode: an address can't be bound again before the old listener is closed."""
     if listener.config.mode != entry.mode:
         raise OSError(errno.EADDRINUSE, "its mode can't change while it is open")
 

@@ -1,7 +1,7 @@
 """Certificates of the webhook, made here. Pure, but for randomness.
 
 Every renewal makes a new CA, which signs one certificate and is then forgotten: there is no CA key
-that anybody could steal. The CA before stays in the bundle until the next renewal, so that replicas
+to steal. The CA before stays in the bundle until the next renewal, so that replicas
 which have not switched yet are still trusted.
 """
 

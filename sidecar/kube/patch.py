@@ -17,6 +17,7 @@ from msgspec import Struct
 from sidecar import __version__
 from sidecar.kube import environment
 from sidecar.kube.containers import redirect, sidecar, trust, volumes
+from sidecar.kube.eligibility import advice, conflict, containers_of, not_eligible
 from sidecar.kube.names import (
     CA_VOLUME,
     CONTAINERS,
@@ -26,7 +27,6 @@ from sidecar.kube.names import (
     STATUS,
     VOLUMES,
 )
-from sidecar.kube.rules import conflict, containers_of, hands_off, worth_knowing
 from sidecar.kube.settings import Settings, with_annotations
 
 Tree = dict[str, Any]
@@ -58,7 +58,7 @@ def inject(pod: Tree, defaults: Settings, *, no_net_admin: bool = False) -> Inje
     *no_net_admin*: PodSecurity forbids it there. Raise Skipped, or BadSettings for annotations that
     can't be taken.
     """
-    reason = hands_off(pod)
+    reason = not_eligible(pod)
     if reason:
         raise Skipped(reason)
     clean = uninject(pod)
@@ -71,7 +71,7 @@ def inject(pod: Tree, defaults: Settings, *, no_net_admin: bool = False) -> Inje
     reason = conflict(spec, settings)
     if reason:
         raise Skipped(reason)
-    warnings += worth_knowing(spec, settings)
+    warnings += advice(spec, settings)
     reachable = _place(spec, settings)
     status = _lead(reachable, settings, warnings)
     spec["volumes"] = [*(spec.get("volumes") or ()), *volumes(settings)]

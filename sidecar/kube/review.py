@@ -1,8 +1,8 @@
-"""An AdmissionReview in, its answer out (Kubernetes, admission.k8s.io/v1). Pure.
+"""Answers AdmissionReviews (Kubernetes, admission.k8s.io/v1). Pure.
 
-A pod is refused only when its own annotations ask for what can't be had: whoever made it can mend
-that, and a controller shows the refusal as an event. All else that keeps the sidecar out lets the
-pod pass as it is, and says why: to whoever made it in a warning, to all others in an annotation.
+A pod is refused only when its own annotations ask for something impossible: its owner can mend
+that, and a controller shows the refusal as an event. Any other pod without a sidecar passes as it
+is, and the reason is told: to its creator in a warning, to others in an annotation.
 """
 
 from __future__ import annotations

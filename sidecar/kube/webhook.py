@@ -1,6 +1,6 @@
 """The webhook's servers: reviews over TLS, health and metrics in the clear.
 
-An exception that nobody thought of is answered with 500. What that means for the pod is the webhook
+An unexpected exception is answered with 500. What that means for the pod is the webhook
 configuration's to say: `failurePolicy: Ignore` creates it without a sidecar, `Fail` refuses it.
 """
 
@@ -18,9 +18,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from sidecar.kube.api import ApiError
+from sidecar.kube.certificate_source import CertificateSource
 from sidecar.kube.certificates import Certificate, expiry
 from sidecar.kube.review import BadReview, answer
-from sidecar.kube.rotation import Source
 from sidecar.kube.settings import Settings
 
 _log: Final = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ _STOP_WITHIN: Final = 10.0
 class Webhook:
     """Answers reviews at `/inject`, and at `/inject/no-net-admin` for namespaces that forbid it."""
 
-    def __init__(self, settings: Settings, source: Source) -> None:
+    def __init__(self, settings: Settings, source: CertificateSource) -> None:
         self._settings = settings
         self._source = source
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -87,7 +87,7 @@ class Webhook:
         return found is not None
 
     def _take(self, certificate: Certificate) -> None:
-        # First into a context that nobody uses: a key that does not fit would stay in it.
+        # First into an unused context: a key that does not fit would stay in it.
         _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate)
         _load(self._context, certificate)
         self._serves = certificate

@@ -20,8 +20,8 @@ from sidecar.config.load import load
 
 ADMIN: Final = "127.0.0.1:14010"
 GROUP: Final = 1414
-"""Of a sidecar that we start for `capture`: redirect rules leave it alone. Not another user, who
-might not be able to read this program's files."""
+"""Group of a sidecar that we start for `capture`: redirect rules leave it alone. Another user might
+not be able to read this program's files."""
 _PATIENCE: Final = 15.0
 """Seconds until a sidecar that was started has to answer."""
 _STOP: Final = 5.0
@@ -80,7 +80,7 @@ def started(folder: Path, file: Path | None, group: int | None = None) -> Iterat
 
 
 def _private(folder: Path) -> tuple[Path, str]:
-    """The built-in configuration, on ports that nobody else has."""
+    """Return the built-in configuration, on free ports."""
     reverse, forward, capture, admin = (f"127.0.0.1:{port}" for port in _free_ports(4))
     config: dict[str, Any] = yaml.safe_load(default_text())
     config["listeners"] = [

@@ -1,4 +1,4 @@
-"""What is decided for each call, and why: told while the log level is `debug`.
+"""Logs what is decided for each call, and why, while the log level is `debug`.
 
 Who tells something asks `on` first, so that a call pays one look at a variable where nobody
 listens.

@@ -1,4 +1,4 @@
-"""What is kept of a call that has ended, and who keeps it."""
+"""The record of a call that has ended, and the sinks that take records."""
 
 from __future__ import annotations
 

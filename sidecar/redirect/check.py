@@ -1,6 +1,6 @@
 """Prove that connections are redirected: make some, and see where they arrive.
 
-They go to addresses that nobody has (RFC 5737, RFC 3849), so that an answer can only come from
+They go to addresses for documentation (RFC 5737, RFC 3849), so that an answer can only come from
 the redirect. Where no sidecar listens yet, we do, and look for what we have sent.
 """
 
@@ -97,7 +97,7 @@ def _connected(family: int, address: str, port: int, user: int) -> socket.socket
 
 
 def _socket_of(user: int, family: int) -> socket.socket:
-    """A socket that belongs to *user*: rules look at who made it."""
+    """Make a socket that belongs to *user*: rules look at its owner."""
     ours = os.geteuid()
     os.seteuid(user)
     try:

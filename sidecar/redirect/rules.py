@@ -49,15 +49,15 @@ class Redirect(NamedTuple):
     to: int = 14003
     """The capture listener's port."""
     uids: tuple[int, ...] = (1414,)
-    """Users whose connections are left alone: the sidecar's."""
+    """Users whose connections are not redirected: the sidecar's."""
     gids: tuple[int, ...] = ()
-    """Groups whose connections are left alone, too."""
+    """Groups whose connections are not redirected either."""
     only_uids: tuple[int, ...] = ()
-    """If there are some: users that nobody's but whose connections are redirected."""
+    """If not empty: the only users whose connections are redirected."""
     ports: tuple[Ports, ...] = (Ports(443, 443),)
     exclude_ports: tuple[Ports, ...] = ()
     cidrs: tuple[Network, ...] = ()
-    """If there are some: the only networks whose connections are redirected."""
+    """If not empty: the only networks whose connections are redirected."""
     exclude_cidrs: tuple[Network, ...] = ()
 
 

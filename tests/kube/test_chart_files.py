@@ -14,8 +14,8 @@ from charts.generate import CHART, PAGE, readme, values_schema, with_settings
 from sidecar import __version__
 from sidecar.config.load import load
 from sidecar.config.read.references import Kind
+from sidecar.kube.certificate_source import CertificateFiles
 from sidecar.kube.patch import inject
-from sidecar.kube.rotation import Files
 from sidecar.kube.settings import Settings, changed
 from sidecar.kube.webhook import Webhook
 from tests.kube.corpus import corpus
@@ -57,7 +57,7 @@ def test_policies_of_the_examples_are_good(file: Path) -> None:
 def metrics() -> dict[str, frozenset[str]]:
     """Labels by metric, as the sidecar and the injector export them."""
     known = {name: labels for name, (_, labels) in exported()}
-    webhook = Webhook(Settings(), Files(Path()))
+    webhook = Webhook(Settings(), CertificateFiles(Path()))
     webhook._reviews.labels("injected").inc()
     for family in webhook._registry.collect():
         name = family.name + ("_total" if family.type == "counter" else "")

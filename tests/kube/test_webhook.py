@@ -18,8 +18,8 @@ import pytest
 from sidecar.cli import main
 from sidecar.kube import review as reviewing
 from sidecar.kube import webhook as module
+from sidecar.kube.certificate_source import CertificateFiles
 from sidecar.kube.certificates import Certificate, make
-from sidecar.kube.rotation import Files
 from sidecar.kube.settings import Settings
 from sidecar.kube.webhook import MAX_REVIEW, Webhook
 from tests.kube.corpus import corpus
@@ -80,7 +80,7 @@ async def serving(folder: Path, *, certified: bool = True) -> AsyncIterator[Clie
         client = Client(session, folder)
         if certified:
             client.certify()
-        webhook = Webhook(Settings(), Files(folder))
+        webhook = Webhook(Settings(), CertificateFiles(folder))
         running = asyncio.create_task(webhook.run(client.port, client.health, client.stop))
         try:
             await client.ready(200 if certified else 503)
@@ -183,7 +183,7 @@ async def test_without_a_certificate_it_lives_but_is_not_ready(tmp_path: Path) -
 
 async def test_a_port_in_use(tmp_path: Path) -> None:
     async with serving(tmp_path) as client:
-        other = Webhook(Settings(), Files(tmp_path))
+        other = Webhook(Settings(), CertificateFiles(tmp_path))
         with pytest.raises(OSError, match="in use"):
             await other.run(client.port, free_port(), asyncio.Event())
 

@@ -106,7 +106,7 @@ class Trust(Section, frozen=True):
 
 
 class Listener(Section, frozen=True):
-    """A place where calls arrive."""
+    """An address at which calls arrive."""
 
     mode: Annotated[
         Mode,

@@ -74,7 +74,7 @@ class Sticky(Section, frozen=True):
 
 
 class Mirror(Target, frozen=True):
-    """Another upstream that gets a copy of calls; its replies are dropped, nobody waits for it."""
+    """Another upstream that gets a copy of calls; its replies are not waited for, but dropped."""
 
     share: Annotated[Share, Meta(description="Share of the calls that are copied.")] = Share("100%")
     max_in_flight: Annotated[

@@ -56,7 +56,7 @@ class Pool(Section, frozen=True):
     """Connections to one endpoint."""
 
     max_open: Annotated[
-        int, Meta(ge=1, le=100_000, description="Connections at once; calls beyond wait in line.")
+        int, Meta(ge=1, le=100_000, description="Connections at once; more calls wait in a queue.")
     ] = 1024
     max_idle: Annotated[
         int,

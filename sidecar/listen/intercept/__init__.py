@@ -1,1 +1,1 @@
-"""Interception: connections that were meant for somebody else are looked at, then served or not."""
+"""Interception: connections to other servers are looked at, then served here or passed on."""

@@ -1,6 +1,6 @@
-"""Look at the first bytes of a connection and leave them where they are.
+"""Looks at the first bytes of a connection and leaves them where they are.
 
-Whoever then gets the socket, a TLS transport or a tunnel, reads them as if nobody had looked.
+The TLS transport or tunnel that then gets the socket reads them again.
 `SO_RCVLOWAT` (socket(7)) makes the kernel wake us for more bytes, not for those that we know.
 """
 

@@ -62,7 +62,7 @@ def give_up_unanswered(sock: Tunable, seconds: float) -> None:
     With 0 that is up to the kernel: some 15 minutes (tcp(7), tcp_retries2).
 
     It also ends one whose peer keeps its window shut for as long, though it lives (RFC 5482 leaves
-    that open, Linux does it): not for who may have to wait for such a peer.
+    that open, Linux does it): not for connections that may have to wait for such a peer.
     """
     if _USER_TIMEOUT is not None and _is_tcp(sock):
         with contextlib.suppress(OSError):  # it is closed already

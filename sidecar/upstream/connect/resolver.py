@@ -84,7 +84,7 @@ class Lookups:
     async def find(self, host: str) -> list[AddrInfo]:
         """Return the addresses of *host*, with port 0. Raise OSError or UnicodeError.
 
-        Who stops waiting leaves the look-up to those who ask for the same name meanwhile.
+        When its caller is cancelled, the look-up goes on for others that ask for the same name.
         """
         answer = self._asked.get(host)
         if answer is None:

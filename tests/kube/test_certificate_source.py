@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.kube.api import Api, ApiError
+from sidecar.kube.certificate_source import RotatingCertificate
 from sidecar.kube.certificates import authorities
-from sidecar.kube.rotation import Rotation
 from tests.kube.api_server import CONFIGURATION, SECRET, ApiServer, api_server
 
 START = datetime.now(UTC)
@@ -19,7 +19,7 @@ START = datetime.now(UTC)
 class Replica:
     def __init__(self, api: Api) -> None:
         self.now = START
-        self.rotation = Rotation(
+        self.rotation = RotatingCertificate(
             api,
             service="injector",
             secret="certs",

@@ -1,8 +1,9 @@
-"""Where the webhook's certificate comes from: files that somebody else renews, or made here.
+"""Sources of the webhook's certificate: files that others renew, or certificates made here.
 
-One made here is kept in a Secret, which all replicas share: whoever sees first that it is due makes
-the next one, and the API server lets only one of them write it. A replica serves a certificate only
-once its CA stands in the webhook configuration, so that the API server trusts what it meets.
+A certificate made here is kept in a Secret that all replicas share. The replica that first sees
+that it is due makes the next one, and the API server lets only one replica write it. A replica
+serves a certificate only once its CA is in the webhook configuration, so that the API server trusts
+it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _CONFIGURATIONS: Final = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookc
 _CONFLICT: Final = 409
 
 
-class Source(Protocol):
+class CertificateSource(Protocol):
     """Something that certificates come from."""
 
     async def current(self) -> Certificate | None:
@@ -36,8 +37,8 @@ class Source(Protocol):
         """
 
 
-class Files:
-    """A folder with `tls.crt` and `tls.key`, as cert-manager's or anybody's Secret is mounted."""
+class CertificateFiles:
+    """A folder with `tls.crt` and `tls.key`, as Secrets of cert-manager and others are mounted."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -48,7 +49,7 @@ class Files:
         return Certificate(chain=chain, key=key, bundle=b"")
 
 
-class Rotation:
+class RotatingCertificate:
     """Certificates made here, kept in *secret* and made known in *configuration*."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Which pods are left alone, and what their owners should know."""
+"""Which pods get no sidecar, and what owners of the others should know."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def containers_of(spec: Tree) -> list[Tree]:
     return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
 
 
-def hands_off(pod: Tree) -> str | None:
-    """Why the sidecar has no business in this pod, if it has none."""
+def not_eligible(pod: Tree) -> str | None:
+    """Return why this pod gets no sidecar; None if it gets one."""
     metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
     annotations = metadata.get("annotations") or {}
     if (metadata.get("labels") or {}).get(INJECT) == "disabled":
@@ -56,7 +56,7 @@ def conflict(spec: Tree, settings: Settings) -> str | None:
     return None
 
 
-def worth_knowing(spec: Tree, settings: Settings) -> Iterator[str]:
+def advice(spec: Tree, settings: Settings) -> Iterator[str]:
     """What works, but perhaps not as its owner thinks."""
     job = spec.get("restartPolicy") in ("Never", "OnFailure")
     if settings.lifecycle == "classic" and job:

@@ -11,8 +11,8 @@ from pathlib import Path
 import uvloop
 
 from sidecar.kube.api import SERVICE_ACCOUNT, Api
+from sidecar.kube.certificate_source import CertificateFiles, CertificateSource, RotatingCertificate
 from sidecar.kube.command import add_settings, settings_of
-from sidecar.kube.rotation import Files, Rotation, Source
 from sidecar.kube.settings import BadSettings, Settings
 from sidecar.kube.webhook import Webhook
 
@@ -68,10 +68,10 @@ async def _serve(arguments: argparse.Namespace, settings: Settings) -> None:
         await api.close()
 
 
-def _source(arguments: argparse.Namespace, api: Api) -> Source:
+def _source(arguments: argparse.Namespace, api: Api) -> CertificateSource:
     if arguments.certificates is not None:
-        return Files(arguments.certificates)
-    return Rotation(
+        return CertificateFiles(arguments.certificates)
+    return RotatingCertificate(
         api,
         service=arguments.service,
         secret=arguments.secret,
