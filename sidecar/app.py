@@ -78,7 +78,7 @@ class App:
         _log.info("stopping", extra={"in_flight": in_flight, "deadline_s": deadline})
         whole = await self._serving.drain(deadline)
         if not whole:
-            _log.warning("calls were cut off at the drain deadline")
+            _log.warning("the drain deadline passed with calls in flight; they were cut off")
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)

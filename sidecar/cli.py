@@ -20,20 +20,20 @@ OK = 0
 FAILED = 1
 """The file is bad, an address is in use: the message says which."""
 
-_ABOUT = """A sidecar proxy for LLM calls: traces, deadlines and well-chosen endpoints for any
-application, without changing it. Point its base URL here:
+_ABOUT = """A sidecar proxy for LLM calls: traces, timeouts, retries and load balancing for any
+application, without changing its code. Point its base URL here:
 
   OPENAI_BASE_URL=http://127.0.0.1:14001/v1
   ANTHROPIC_BASE_URL=http://127.0.0.1:14001
 """
 _EXAMPLES = """examples:
-  sidecar run                      serve the well-known providers, no file needed
-  sidecar run -c sidecar.yaml      serve what the file says, and follow its changes
-  sidecar exec -- python app.py    run a program whose calls a sidecar carries
+  sidecar run                      serve the well-known providers, without a file
+  sidecar run -c sidecar.yaml      serve a configuration file, and reload it when it changes
+  sidecar exec -- python app.py    run a program, with its calls through a sidecar
   sidecar check sidecar.yaml       list every mistake in a file
-  sidecar demo                     see it work, in front of simulated LLMs
+  sidecar demo                     try it in front of simulated LLMs
 
-exit codes: 0 fine, 1 failed (the message says why), 2 wrong usage
+exit codes: 0 success, 1 failure (the message says why), 2 wrong usage
 """
 
 
@@ -68,15 +68,19 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
 def _add_serving(commands: _Commands) -> None:
     run = commands.add_parser("run", help="serve calls", description="Serve calls until SIGTERM.")
     run.add_argument(
-        "-c", "--config", type=Path, metavar="FILE", help="configuration (default: built in)"
+        "-c",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration (default: the built-in providers)",
     )
     run.add_argument(
         "--health-port",
         type=int,
         metavar="PORT",
-        help="serve health and metrics on this port of every address, whatever the file says",
+        help="serve health and metrics on this port of all addresses; overrides the file",
     )
-    run.add_argument("--log-level", choices=LEVELS, help="whatever the file says")
+    run.add_argument("--log-level", choices=LEVELS, help="overrides the file")
     run.set_defaults(command=_run)
 
     check = commands.add_parser("check", help="list every mistake in a configuration")
@@ -86,8 +90,10 @@ def _add_serving(commands: _Commands) -> None:
     schema = commands.add_parser("schema", help="print the configuration's JSON schema")
     schema.set_defaults(command=_schema)
 
-    ready = commands.add_parser("ready", help="tell by the exit code whether a sidecar is ready")
-    ready.add_argument("--port", type=int, default=14010, help="of admin or health (%(default)s)")
+    ready = commands.add_parser("ready", help="exit with 0 if a sidecar is ready, else with 1")
+    ready.add_argument(
+        "--port", type=int, default=14010, help="admin or health port (default: %(default)s)"
+    )
     ready.set_defaults(command=_ready)
 
 
@@ -99,18 +105,22 @@ def _add_trying(commands: _Commands, named: Sequence[str]) -> None:
         simulator.add_arguments(simulated)
         simulated.set_defaults(command=simulator.run)
 
-    demo = commands.add_parser("demo", help="carry a call to a simulated fleet, and show it")
+    demo = commands.add_parser("demo", help="make a call through a sidecar to a simulated fleet")
     demo.add_argument("--once", action="store_true", help="stop after the first call")
-    demo.add_argument("--port", type=int, default=14001, help="of the sidecar (%(default)s)")
     demo.add_argument(
-        "--admin-port", type=int, default=14010, help="of its admin API (%(default)s)"
+        "--port", type=int, default=14001, help="port of the sidecar (default: %(default)s)"
+    )
+    demo.add_argument(
+        "--admin-port", type=int, default=14010, help="port of its admin API (default: %(default)s)"
     )
     demo.set_defaults(command=_demo)
 
 
 def _add_interception(commands: _Commands, named: Sequence[str]) -> None:
     execute = commands.add_parser("exec", help="run a program beside a sidecar")
-    environment = commands.add_parser("env", help="print what a program needs, as shell exports")
+    environment = commands.add_parser(
+        "env", help="print the variables that a program needs, as shell exports"
+    )
     if {"exec", "env"} & set(named):
         from sidecar.launch import command as launch
 
@@ -136,7 +146,7 @@ def _add_interception(commands: _Commands, named: Sequence[str]) -> None:
 
 def _add_kubernetes(commands: _Commands, named: Sequence[str]) -> None:
     inject = commands.add_parser("inject", help="add the sidecar to the pods of manifests")
-    uninject = commands.add_parser("uninject", help="take it out again")
+    uninject = commands.add_parser("uninject", help="remove it again")
     if {"inject", "uninject"} & set(named):
         from sidecar.kube import command as kube
 
@@ -145,7 +155,7 @@ def _add_kubernetes(commands: _Commands, named: Sequence[str]) -> None:
         inject.set_defaults(command=kube.inject)
         uninject.set_defaults(command=kube.uninject)
     webhook = commands.add_parser(
-        "webhook", help="add it to the pods of a cluster as they are made"
+        "webhook", help="add the sidecar to the pods of a cluster as they are created"
     )
     if "webhook" in named:
         from sidecar.kube import webhook_command as serve
@@ -190,14 +200,14 @@ def _check(arguments: argparse.Namespace) -> int:
         return FAILED
     for warning in loaded.warnings:
         print(f"{warning} (warning)", file=sys.stderr)
-    print(f"{arguments.file} is fine{_but(len(loaded.warnings))}")
+    print(f"{arguments.file} is valid{_with(len(loaded.warnings))}")
     return OK
 
 
-def _but(warnings: int) -> str:
+def _with(warnings: int) -> str:
     if not warnings:
         return ""
-    return f", but for {warnings} warning{'s' if warnings > 1 else ''}"
+    return f", with {warnings} warning{'s' if warnings > 1 else ''}"
 
 
 def _schema(_: argparse.Namespace) -> int:

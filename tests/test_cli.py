@@ -38,7 +38,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_check_of_a_good_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(file)]) == 0
-    assert capsys.readouterr().out == f"{file} is fine\n"
+    assert capsys.readouterr().out == f"{file} is valid\n"
 
 
 def test_check_lists_every_mistake(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +62,7 @@ def test_check_tells_what_a_file_hardly_means(
     )
     assert main(["check", str(file)]) == 0
     said = capsys.readouterr()
-    assert said.out == f"{file} is fine, but for 2 warnings\n"
+    assert said.out == f"{file} is valid, with 2 warnings\n"
     lines = said.err.splitlines()
     assert len(lines) == 2
     assert all(line.startswith(f"{file}:3: routes[0].") for line in lines)

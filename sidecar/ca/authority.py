@@ -122,7 +122,7 @@ def _parse(content: bytes, file: Path) -> Authority:
         key = load_pem_private_key(content, None)
         certificate = x509.load_pem_x509_certificate(content)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError("its key is not of an elliptic curve")
+            raise ValueError("its key is not an elliptic-curve key")
         if key.public_key() != certificate.public_key():
             raise ValueError("key and certificate belong to different CAs")
         return Authority(certificate, key)

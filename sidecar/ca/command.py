@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     }.items():
         command = commands.add_parser(name, help=text)
         command.add_argument(
-            "--folder", type=Path, metavar="DIR", help="where the CA lies (default: this user's)"
+            "--folder", type=Path, metavar="DIR", help="folder of the CA (default: this user's)"
         )
         if name in ("bundle", "truststore"):
             command.add_argument(

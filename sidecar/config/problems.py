@@ -72,7 +72,7 @@ def locate(problems: Iterable[Problem], lines: Mapping[Path, int], file: str) ->
     ordered = sorted(placed.items(), key=lambda item: item[0][0])
     errors = [_located(problem, line, file) for (line, _), problem in ordered[:MAX_SHOWN]]
     if len(ordered) > MAX_SHOWN:
-        rest = f"{len(ordered) - MAX_SHOWN} errors more, not shown"
+        rest = f"{len(ordered) - MAX_SHOWN} more errors are not shown"
         errors.append(Located(file, ordered[MAX_SHOWN][0][0], "", rest))
     return ConfigErrors(errors)
 

@@ -88,7 +88,7 @@ class Inspection:
             override = registry.overridden(upstream, endpoint)._replace(**said)
             registry.override(upstream, endpoint, override)
             _log.info(
-                "endpoint overridden",
+                "an operator overrode an endpoint's settings",
                 extra={"upstream": upstream, "endpoint": endpoint, **override._asdict()},
             )
             found = self._serving.snapshot.upstreams.get(upstream)

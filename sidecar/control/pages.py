@@ -99,7 +99,7 @@ def _live(inspected: Inspected, _: Request) -> Answer:
     still = inspected.still()
     if still < STOOD_STILL:
         return Answer({"live": True})
-    reason = f"the data plane has stood still for {still:.0f} s"
+    reason = f"the data plane has been blocked for {still:.0f} s"
     return Answer({"live": False, "reason": reason}, 503)
 
 
@@ -199,8 +199,8 @@ Pages = dict[str, Page]
 def health_pages() -> Pages:
     """Pages that change nothing and show no configuration, for the cluster to ask."""
     return {
-        "/live": Page("200 unless the data plane stands still.", _live, prompt=True),
-        "/ready": Page("200 while calls are taken, else 503.", _ready, prompt=True),
+        "/live": Page("200 unless the data plane is blocked.", _live, prompt=True),
+        "/ready": Page("200 while calls are accepted, else 503.", _ready, prompt=True),
         "/metrics": Page("Prometheus text or OpenMetrics, by Accept.", _Metrics(), long=True),
     }
 
@@ -246,7 +246,7 @@ def refuse(request: Request, pages: Pages) -> Answer | None:
     """Refuse what no page answers; None when one does."""
     page = pages.get(request.path)
     if page is None:
-        return _error(404, "not_found", "GET / lists what there is")
+        return _error(404, "not_found", "GET / lists the pages")
     if request.method not in page.methods():
         allowed = ", ".join(page.methods())
         return _error(405, "method_not_allowed", f"only {allowed}", Allow=allowed)
@@ -270,9 +270,9 @@ def refuse_strangers(request: Request) -> Answer | None:
     if request.method in ("GET", "HEAD"):
         return None
     if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        return _error(403, "cross_site", "changes must not come from another site")
+        return _error(403, "cross_site", "requests from another site may not change anything")
     if request.headers.get("origin", f"http://{host}") != f"http://{host}":
-        return _error(403, "cross_site", "changes must not come from another origin")
+        return _error(403, "cross_site", "requests from another origin may not change anything")
     return None
 
 

@@ -149,7 +149,7 @@ class Reloader:
         if str(error) == reloads.last_error:  # a file that it names has come, but was not all
             return
         reloads.last_error = str(error)
-        _log.error("configuration refused, the last good one keeps serving:\n%s", error)
+        _log.error("configuration refused, the last valid one stays in use:\n%s", error)
 
 
 def _authority(loaded: Loaded) -> list[Path]:

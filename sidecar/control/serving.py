@@ -192,7 +192,7 @@ class Serving:
         if wanted_connections > descriptors.ceilings.accepted != self._told_of:
             self._told_of = descriptors.ceilings.accepted
             _log.warning(
-                "the limit of open files leaves fewer connections than max_connections",
+                "the open file limit allows fewer connections than max_connections; raise it",
                 extra={"connections": self._told_of, "max_connections": wanted_connections},
             )
 
@@ -240,7 +240,10 @@ async def _publish(settings: Intercept) -> None:
 def _check_mode(listener: Listener, entry: ListenerConfig) -> None:
     """Refuse another mode: an address can't be bound again before the old listener is closed."""
     if listener.config.mode != entry.mode:
-        raise OSError(errno.EADDRINUSE, "its mode can't change while it is open")
+        raise OSError(
+            errno.EADDRINUSE,
+            "the mode of a listener can't change while it is open; use another address",
+        )
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> bool:

@@ -114,7 +114,7 @@ class Chunked:
             return False
         if not self._open and held.find(b"\n", before) < 0:
             if len(held) < _SHORT and _BEGINNING(held) is None:
-                raise BadChunks("malformed chunks: a size line is none")
+                raise BadChunks("malformed chunks: a chunk-size line is invalid")
             return False
         return True
 
@@ -122,7 +122,7 @@ class Chunked:
         """Count *excess* bytes of framing, and *unread* ones that are held."""
         self._excess = max(0, self._excess + excess)
         if self._excess > _ALLOWANCE or unread > _ALLOWANCE:
-            raise BadChunks("chunked framing carries too much besides data")
+            raise BadChunks("the chunked framing has too many bytes besides the data")
 
     def _read(self, data: bytes, at: int, found: list[bytes]) -> int:
         """Read as much as is complete, add the data to *found*, and return the position behind."""
@@ -147,7 +147,7 @@ class Chunked:
             line = _SIZE_LINE(data, at)
             if line is None:
                 if _BEGINNING(data, at) is None:
-                    raise BadChunks("malformed chunks: a size line is none")
+                    raise BadChunks("malformed chunks: a chunk-size line is invalid")
                 break
             at = line.end()
             left = int(line[1], 16)
@@ -167,11 +167,11 @@ class Chunked:
             return at
         block = b"\r\n" + data[at:end]
         if not valid(block):
-            raise BadChunks("malformed chunks: a trailer is none")
+            raise BadChunks("malformed chunks: a trailer line is invalid")
         self.trailers = headers_in(block)
         for name, _, _ in self.trailers:
             if name in _NO_TRAILERS:
-                raise BadChunks(f"a trailer is named {name.decode('ascii')}")
+                raise BadChunks(f"a trailer must not be named {name.decode('ascii')}")
         self.ended = True
         return end + 4
 

@@ -70,11 +70,11 @@ def read_response(data: bytes, limits: HeadLimits, to_head: bool) -> ResponseHea
     line, block = _parted(data)
     found = _STATUS_LINE(line)
     if found is None or len(line) > limits.header:
-        raise BadReply("the reply is malformed: it begins with no status line")
+        raise BadReply("the reply is malformed: it does not begin with a status line")
     head = ResponseHead()
     head.minor, head.status, head.reason = int(found[1]), int(found[2]), found[3] or b""
     if not valid(block):
-        raise BadReply("the reply is malformed: a header is none")
+        raise BadReply("the reply is malformed: a header line is invalid")
     head.fields = fields = Fields(block, REPLY_FIELDS)
     try:
         _measure(fields, limits)
@@ -124,10 +124,12 @@ def _check_request_line(
         raise BadMessage("malformed request line")
     version = found[3] + found[4]
     if version not in (b"11", b"10"):
-        text = f"HTTP/{found[3].decode()}.{found[4].decode()} is not spoken here"
+        text = f"HTTP/{found[3].decode()}.{found[4].decode()} is not supported"
         raise BadMessage(text, status=505)
     if method == b"CONNECT":
-        raise BadMessage("CONNECT is for a forward proxy; this is none", status=405)
+        raise BadMessage(
+            "this listener does not accept CONNECT; use a listener of mode forward", status=405
+        )
     known = (method, found[2], int(found[4]))
     if len(line) <= _LONGEST_KNOWN:
         if len(_known_lines) >= _KNOWN_LINES:
@@ -163,13 +165,13 @@ def _request_body(head: RequestHead, known: dict[bytes, bytes]) -> int:
     if b"chunked" in names[:-1] or b"" in names:
         raise BadMessage("chunked is not the last transfer coding")
     if names != [b"chunked"]:
-        raise BadMessage("only the chunked transfer coding is spoken here", status=501)
+        raise BadMessage("chunked is the only transfer coding supported", status=501)
     return CHUNKED
 
 
 def _length(digits: bytes) -> int:
     if not digits.isdigit() or len(digits) > _LONGEST_LENGTH:
-        raise BadMessage("Content-Length is not one number")
+        raise BadMessage("Content-Length is not a single number")
     return int(digits)
 
 
@@ -179,7 +181,9 @@ def _response_body(head: ResponseHead, known: dict[bytes, bytes], to_head: bool)
     if length is not None and (
         codings is not None or not length.isdigit() or len(length) > _LONGEST_LENGTH
     ):
-        raise BadReply("the reply's Content-Length is not one number, or not alone")
+        raise BadReply(
+            "the reply's Content-Length is not a single number, or comes with Transfer-Encoding"
+        )
     if head.status < 200:
         if head.status != 101 and (length is not None or codings is not None):
             raise BadReply("an interim reply has a body")  # RFC 9110, section 15.2

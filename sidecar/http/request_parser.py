@@ -129,7 +129,7 @@ class RequestParser:
         self._empty_lines += len(blank)
         ends = at + len(blank) < len(data)
         if not _EMPTY_LINES.startswith(blank, before) or (ends and self._empty_lines % 2):
-            raise BadMessage("malformed line ends before a request")
+            raise BadMessage("malformed line endings before the request")
         if ends:
             self._empty_lines = 0
         return at + len(blank)

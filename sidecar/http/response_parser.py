@@ -92,7 +92,7 @@ class ResponseParser:
         while at < len(data) and self.state is ResponseState.HEAD and self._complete == complete:
             at = self._feed_head(data, at)
         if at < len(data) and not self._last:
-            raise BadReply("the server sent bytes that answer nothing")
+            raise BadReply("the server sent bytes that belong to no request")
 
     def end_of_stream(self) -> bool:
         """The server closed its side. True when that completes the response."""
@@ -122,7 +122,7 @@ class ResponseParser:
             self._held = bytearray()
             return self._take_head(bytes(held[:end]), data, at + end + 4 - before)
         if not _BEGINS.startswith(held[: len(_BEGINS)]):
-            raise BadReply("the reply is malformed: it begins with no status line")
+            raise BadReply("the reply is malformed: it does not begin with a status line")
         if bare_lf(held, before):
             raise BadReply("the reply is malformed: a line ends without CR")
         if len(held) > REPLY_LIMITS.headers:
@@ -162,7 +162,7 @@ class ResponseParser:
             self.sink.on_interim(head)
             return at
         if not (self._to_upgrade and switches_protocols(head)):
-            raise BadReply("the server switched protocols unasked")
+            raise BadReply("the server switched protocols without being asked to")
         self.state = self.state.to(ResponseState.RAW)
         self.sink.on_response(head)
         if at < len(data):

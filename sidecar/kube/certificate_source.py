@@ -96,7 +96,7 @@ class RotatingCertificate:
             if error.status == _CONFLICT:
                 return None
             raise
-        _log.info("certificate made", extra={"names": list(self._names)})
+        _log.info("certificate created", extra={"names": list(self._names)})
         return made
 
     async def _make_known(self, bundle: bytes) -> bool:

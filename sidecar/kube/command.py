@@ -21,28 +21,39 @@ LEVELS = ("privileged", "baseline", "restricted")
 
 def add_inject(parser: argparse.ArgumentParser) -> None:
     """Say what `sidecar inject` takes."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="manifests; - is standard input")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="manifests; - reads standard input"
+    )
     add_settings(parser)
     parser.add_argument(
         "--pod-security",
         choices=LEVELS,
         default="privileged",
-        help="what the namespace enforces (%(default)s)",
+        help="PodSecurity level that the namespace enforces (default: %(default)s)",
     )
 
 
 def add_uninject(parser: argparse.ArgumentParser) -> None:
     """Say what `sidecar uninject` takes."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="manifests; - is standard input")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="manifests; - reads standard input"
+    )
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """How pods get the sidecar, unless their annotations say otherwise."""
     parser.add_argument(
-        "--defaults", type=Path, metavar="FILE", help="YAML with settings, named as annotations are"
+        "--defaults",
+        type=Path,
+        metavar="FILE",
+        help="YAML file of settings, with the names of the annotations",
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="one setting"
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set one setting; can be repeated",
     )
 
 

@@ -67,7 +67,9 @@ def inject(pod: Tree, defaults: Settings, *, no_net_admin: bool = False) -> Inje
     warnings = []
     if no_net_admin and settings.mode == "capture":
         settings = msgspec.structs.replace(settings, mode="base-url")
-        warnings.append("PodSecurity forbids NET_ADMIN here: mode base-url instead of capture")
+        warnings.append(
+            "PodSecurity forbids NET_ADMIN here, so mode base-url is used instead of capture"
+        )
     reason = conflict(spec, settings)
     if reason:
         raise Skipped(reason)
@@ -160,7 +162,9 @@ def _lead(containers: list[Tree], settings: Settings, warnings: list[str]) -> St
         name = container.get("name", "")
         if settings.mode != "base-url":
             if not environment.mount_ca(container):
-                warnings.append(f"container {name} mounts something where the CA bundle belongs")
+                warnings.append(
+                    f"container {name} already mounts a volume where the CA bundle goes"
+                )
                 continue
             mounts.append(name)
         added = environment.add(container, wanted)
@@ -168,6 +172,6 @@ def _lead(containers: list[Tree], settings: Settings, warnings: list[str]) -> St
             env[name] = added
         if hidden := environment.hidden(container, added):
             warnings.append(
-                f"container {name}: {', '.join(hidden)} set here would win over the same in envFrom"
+                f"container {name}: {', '.join(hidden)} set here would override envFrom"
             )
     return Status(version=__version__, mode=settings.mode, env=env, mounts=mounts)

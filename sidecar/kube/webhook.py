@@ -82,7 +82,7 @@ class Webhook:
             if found is not None and found != self._serves:
                 self._take(found)
         except (ApiError, OSError, ValueError) as error:
-            _log.warning("no new certificate: %s", error)
+            _log.warning("the certificate was not renewed, the old one stays in use: %s", error)
             return False
         return found is not None
 
@@ -93,7 +93,7 @@ class Webhook:
         self._serves = certificate
         ends = expiry(certificate.chain)
         self._expires.set(ends.timestamp())
-        _log.info("certificate taken", extra={"expires": ends.isoformat()})
+        _log.info("using a new certificate", extra={"expires": ends.isoformat()})
 
     # -- pages --
 
@@ -114,7 +114,7 @@ class Webhook:
             self._reviews.labels("bad").inc()
             return web.Response(status=400, text=f"{error}\n")
         except Exception:
-            _log.exception("a review was not answered")
+            _log.exception("an admission review failed")
             self._reviews.labels("failed").inc()
             return web.Response(status=500, text="internal error: see the injector's log\n")
         self._reviews.labels(made.result).inc()

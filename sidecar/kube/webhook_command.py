@@ -24,14 +24,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "read from --certificates, or made, renewed and kept in --secret."
     )
     add_settings(parser)
-    parser.add_argument("--port", type=int, default=8443, help="of reviews (%(default)s)")
     parser.add_argument(
-        "--health-port", type=int, default=8080, help="of /live, /ready, /metrics (%(default)s)"
+        "--port", type=int, default=8443, help="port for reviews (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--health-port",
+        type=int,
+        default=8080,
+        help="port of /live, /ready and /metrics (default: %(default)s)",
     )
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--certificates", type=Path, metavar="FOLDER", help="has tls.crt, tls.key")
-    source.add_argument("--secret", metavar="NAME", help="of this namespace; must exist")
-    parser.add_argument("--service", metavar="NAME", help="with --secret: that reviews come by")
+    source.add_argument(
+        "--certificates", type=Path, metavar="FOLDER", help="folder with tls.crt and tls.key"
+    )
+    source.add_argument(
+        "--secret", metavar="NAME", help="Secret of this namespace for the certificate; must exist"
+    )
+    parser.add_argument(
+        "--service", metavar="NAME", help="with --secret: the Service that reviews come through"
+    )
     parser.add_argument(
         "--configuration", metavar="NAME", help="with --secret: the MutatingWebhookConfiguration"
     )
@@ -40,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         default=SERVICE_ACCOUNT,
-        help="token, CA and namespace (%(default)s)",
+        help="folder with token, CA and namespace (default: %(default)s)",
     )
 
 

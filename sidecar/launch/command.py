@@ -30,10 +30,16 @@ def add_exec_arguments(parser: argparse.ArgumentParser) -> None:
     """Of `sidecar exec`."""
     _add_mode(parser)
     parser.add_argument(
-        "-c", "--config", type=Path, metavar="FILE", help="of the sidecar that is started"
+        "-c",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration of the sidecar that is started",
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="no summary at the end")
-    parser.add_argument("program", nargs="+", metavar="CMD", help="after `--`, with its arguments")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print no summary at the end")
+    parser.add_argument(
+        "program", nargs="+", metavar="CMD", help="the program and its arguments, after `--`"
+    )
 
 
 def add_env_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,10 +52,13 @@ def _add_mode(parser: argparse.ArgumentParser) -> None:
         "--mode",
         choices=("base-url", "proxy", "capture"),
         default="base-url",
-        help="how calls come to the sidecar (%(default)s); capture needs root",
+        help="how calls reach the sidecar (default: %(default)s); capture needs root",
     )
     parser.add_argument(
-        "--admin", default=ADMIN, metavar="HOST:PORT", help="of a sidecar that runs (%(default)s)"
+        "--admin",
+        default=ADMIN,
+        metavar="HOST:PORT",
+        help="admin API of the running sidecar (default: %(default)s)",
     )
 
 
@@ -118,7 +127,7 @@ def _variables(mode: Mode, sidecar: Running, trust: Trust | None) -> dict[str, s
     for name, value in found.items():
         old = os.environ.get(name)
         if old and old != value and (name.endswith("_BASE_URL") or name == "HTTPS_PROXY"):
-            print(f"sidecar: {name} was {old}, and is {value} now", file=sys.stderr)
+            print(f"sidecar: {name} was {old}, and is now {value}", file=sys.stderr)
     return found
 
 
@@ -158,4 +167,4 @@ def _tell(sidecar: Running, before: Mapping[tuple[str, str], float]) -> None:
     try:
         print(f"sidecar: {summary(before, read(sidecar.metrics()))}", file=sys.stderr)
     except OSError as error:
-        print(f"sidecar: it does not tell what the calls did: {error}", file=sys.stderr)
+        print(f"sidecar: no summary, the sidecar does not answer: {error}", file=sys.stderr)

@@ -111,7 +111,7 @@ def _await(child: subprocess.Popen[bytes], admin: str, log: Path) -> Running:
         with contextlib.suppress(NotRunning):
             return find(admin)
         time.sleep(0.05)
-    raise NotRunning(f"the sidecar does not start: {log.read_text(errors='replace')[-2000:]}")
+    raise NotRunning(f"the sidecar did not start: {log.read_text(errors='replace')[-2000:]}")
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

@@ -261,7 +261,11 @@ class DownstreamConnection(asyncio.Protocol):
     def time_out_head(self) -> None:
         """The head took too long. A client that never sent a byte expects no reply."""
         if self._parser.begun:
-            self._refuse(BadMessage("the head took too long", status=408, code="request_timeout"))
+            self._refuse(
+                BadMessage(
+                    "the request head did not arrive in time", status=408, code="request_timeout"
+                )
+            )
         else:
             self._close()
 

@@ -39,7 +39,7 @@ class _Form(Asked):
             value = body[field.start : min(field.end, field.start + LONGEST + 1)]
             if field.name == b"model":
                 if not field.plain or len(value) > LONGEST:
-                    raise BadForm("its `model` is no plain text")
+                    raise BadForm("its `model` is not plain text")
                 self._models.append(field)
                 texts.add(read(value).decode("utf-8"))
             elif field.name == b"stream":
@@ -68,7 +68,7 @@ def _read(
     try:
         return _Form(body, found, read, write)
     except (BadForm, UnicodeDecodeError) as error:
-        reason = str(error) if isinstance(error, BadForm) else "its `model` is no plain text"
+        reason = str(error) if isinstance(error, BadForm) else "its `model` is not plain text"
         raise ModelUnknown(f"the form can't be read: {reason}") from None
 
 

@@ -69,7 +69,7 @@ class _Members(Asked):
             elif name == "stream":
                 self.stream = _is_true(value)
             elif name.lower() == "model":  # Go's decoder takes any letters
-                raise ModelUnknown("the body has `model` in other letters")
+                raise ModelUnknown("the body spells `model` in another letter case")
         if models:
             _take(self, models)
 
@@ -118,7 +118,7 @@ def _read_tolerantly(body: bytes) -> Asked:
     except TooMany:
         raise _too_many() from None
     except UNREADABLE:
-        raise ModelUnknown("the body is not JSON that can be read") from None
+        raise ModelUnknown("the body is not valid JSON") from None
 
 
 def _sole(body: bytes) -> int | None:
@@ -138,7 +138,7 @@ def _take(asked: Asked, models: list[Raw | bytes]) -> None:
     if len(names) > 1:
         asked.doubt = ModelUnknown("the body has `model` twice")
     elif asked.named and asked.model is None:
-        asked.doubt = ModelUnknown("`model` is not a text, or far too long")
+        asked.doubt = ModelUnknown("`model` is not a string, or is too long")
 
 
 def _too_many() -> ModelUnknown:

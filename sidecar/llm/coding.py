@@ -39,25 +39,27 @@ def plain(body: bytes, coding: bytes, most: int) -> Iterator[bytes]:
             for piece in _unpacked(decoder, body[at : at + _STEP]):
                 size += len(piece)
                 if size > most:
-                    raise ModelUnknown(f"the body unpacks to more than {most} bytes", status=413)
+                    raise ModelUnknown(
+                        f"the decompressed body is longer than {most} bytes", status=413
+                    )
                 yield piece
     except zlib.error as error:
-        raise ModelUnknown(f"the body can't be unpacked: {error}") from None
+        raise ModelUnknown(f"the body can't be decompressed: {error}") from None
     if not decoder.eof:
-        raise ModelUnknown("the body ends within what is compressed")
+        raise ModelUnknown("the compressed body is incomplete")
 
 
 def _unpacked(decoder: zlib._Decompress, data: bytes) -> Iterator[bytes]:
     full = True
     while full or data:
         if decoder.unused_data or (decoder.eof and data):
-            raise ModelUnknown("the body goes on behind the end of what is compressed")
+            raise ModelUnknown("the body has bytes after its compressed data")
         piece = decoder.decompress(data, _STEP)
         data = decoder.unconsumed_tail
         full = len(piece) == _STEP  # more may be waiting inside
         yield piece
     if decoder.unused_data:
-        raise ModelUnknown("the body goes on behind the end of what is compressed")
+        raise ModelUnknown("the body has bytes after its compressed data")
 
 
 def _window(body: bytes, coding: bytes) -> int:

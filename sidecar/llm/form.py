@@ -51,7 +51,7 @@ class Field(NamedTuple):
 def pairs(body: bytes) -> Iterator[Field]:
     """The fields of a *body* that is urlencoded, whose values are percent-encoded still."""
     if body.find(b";") >= 0:
-        raise BadForm("some servers take its `;` for `&`")
+        raise BadForm("some servers read its `;` as `&`")
     at = 0
     for _ in range(_MOST):
         end = body.find(b"&", at)
@@ -73,7 +73,7 @@ def fields(body: bytes, content_type: bytes) -> Iterator[Field]:
     """The parts of *body*. Raise BadForm where it is not plainly a form."""
     found = _BOUNDARY.findall(content_type)
     if len(found) != 1:
-        raise BadForm("its boundary is not said once")
+        raise BadForm("it does not name its boundary exactly once")
     delimiter = b"\r\n--" + (found[0][0] or found[0][1])
     if not body.startswith(delimiter[2:]):
         raise BadForm("it does not begin with its boundary")
@@ -81,7 +81,7 @@ def fields(body: bytes, content_type: bytes) -> Iterator[Field]:
     for count in range(1, _MOST + 1):
         if body.startswith(b"--", at):
             if body.count(delimiter[2:]) != count:  # some take a line feed alone before it
-                raise BadForm("its boundary stands elsewhere too")
+                raise BadForm("its boundary also occurs elsewhere")
             return
         head = body.find(b"\r\n\r\n", at, at + _LONGEST_HEAD)
         end = body.find(delimiter, head + 2)
@@ -95,13 +95,13 @@ def fields(body: bytes, content_type: bytes) -> Iterator[Field]:
 def _field(head: bytes, start: int, end: int) -> Field:
     lines = _DISPOSITION.findall(head)
     if len(lines) != 1 or not _HEAD.fullmatch(head) or not _PLAIN.fullmatch(lines[0]):
-        raise BadForm("a part has no plain name")
+        raise BadForm("the name of a part is missing or ambiguous")
     parameters = [(key.lower(), one or other) for key, one, other in _PARAMETER.findall(lines[0])]
     keys = [key for key, _ in parameters]
     name = dict(parameters).get(b"name", b"\\")
     # Some take what is escaped for itself, others the end of a text for the end of its value.
     hidden = b"\\" in name or (b"\\" in lines[0] and b"model" in lines[0].lower())
     if keys.count(b"name") != 1 or b"name*" in keys or hidden:
-        raise BadForm("a part has no plain name")
+        raise BadForm("the name of a part is missing or ambiguous")
     plain = not _CODED.search(head) and not {b"filename", b"filename*"} & set(keys)
     return Field(name, start, end, plain)

@@ -22,4 +22,4 @@ def note(where: str, what: str) -> None:
     now = time.monotonic()
     if now - _said.get(where, -_QUIET) >= _QUIET:
         _said[where] = now
-        _log.warning("%s: connections are refused", what, extra={"for": where})
+        _log.warning("%s; connections fail", what, extra={"for": where})

@@ -98,7 +98,7 @@ def last_stop(call: Call) -> LocalReply:
     Raise TraceRefused for a TRACE.
     """
     if call.head.method == b"TRACE":
-        raise TraceRefused("TRACE ends here, by its Max-Forwards, and is not answered here")
+        raise TraceRefused("the sidecar does not answer TRACE with Max-Forwards: 0")
     return LocalReply(call, 200, b"", b"")
 
 

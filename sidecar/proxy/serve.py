@@ -94,7 +94,7 @@ async def _receive(call: Call, candidates: tuple[Candidate, ...]) -> None:
         async with asyncio.timeout(None if None in totals else max(t or 0 for t in totals)):
             await call.body.hold(max(c.route.hold for c in candidates), _BODY_IDLE)
     except TimeoutError:
-        raise DeadlineExceeded("the call's total time is over") from None
+        raise DeadlineExceeded("the call's `total` timeout has expired") from None
 
 
 def _route(call: Call, candidates: tuple[Candidate, ...]) -> tuple[Route, Request]:

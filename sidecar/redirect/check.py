@@ -31,7 +31,7 @@ def check(port: int, to: int, owner: int, user: int) -> Iterator[Result]:
     for family, address in NOBODY.items():
         name = "IPv4" if family == socket.AF_INET else "IPv6"
         if not _has_route(family, address):
-            yield Result(True, f"{name}: no route, so nothing to redirect")
+            yield Result(True, f"{name}: no route, nothing to redirect")
             continue
         try:
             arrives = _arrives(family, address, port, to, user)

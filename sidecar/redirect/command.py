@@ -18,17 +18,19 @@ T = TypeVar("T")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sub-commands."""
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    install = commands.add_parser("install", help="write the rules; again: replace them")
+    install = commands.add_parser("install", help="install the rules, replacing earlier ones")
     _add_what(install)
-    install.add_argument("--dry-run", action="store_true", help="print the rules for nft only")
+    install.add_argument("--dry-run", action="store_true", help="only print the rules, for nft")
     install.set_defaults(action=_install)
     commands.add_parser("remove", help="remove the rules, if there are any").set_defaults(
         action=_remove
     )
-    commands.add_parser("show", help="print the rules as the kernel has them").set_defaults(
+    commands.add_parser("show", help="print the rules that are installed").set_defaults(
         action=_show
     )
-    proof = commands.add_parser("check", help="make connections, and see whether they arrive")
+    proof = commands.add_parser(
+        "check", help="make connections, and check that they are redirected"
+    )
     _add_what(proof)
     proof.set_defaults(action=_check)
 
@@ -36,20 +38,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_what(parser: argparse.ArgumentParser) -> None:
     usual = Redirect()
     parser.add_argument(
-        "--to", type=int, default=usual.to, metavar="PORT", help="capture listener (%(default)s)"
+        "--to",
+        type=int,
+        default=usual.to,
+        metavar="PORT",
+        help="port of the capture listener (default: %(default)s)",
     )
     parser.add_argument(
         "--uid",
         type=_list(int),
         default=usual.uids,
         metavar="UIDS",
-        help="users that are left alone: the sidecar's (1414)",
+        help="users whose connections are not redirected: the sidecar's (default: 1414)",
     )
     parser.add_argument(
         "--only-uid", type=_list(int), default=(), metavar="UIDS", help="redirect these users only"
     )
     parser.add_argument(
-        "--ports", type=_list(Ports.parse), default=usual.ports, help="as 443,8000-8010 (443)"
+        "--ports",
+        type=_list(Ports.parse),
+        default=usual.ports,
+        help="remote ports to redirect, like 443,8000-8010 (default: 443)",
     )
     parser.add_argument("--exclude-ports", type=_list(Ports.parse), default=(), metavar="PORTS")
     parser.add_argument(
@@ -107,7 +116,7 @@ def _install(arguments: argparse.Namespace) -> int:
 def _remove(_: argparse.Namespace) -> int:
     backends = every_backend()
     if not backends:
-        raise Failed("neither nft nor iptables can be used; is this root, with NET_ADMIN?")
+        raise Failed("can't use nft or iptables; this needs root or NET_ADMIN")
     for each in backends:
         each.remove()
     return 0

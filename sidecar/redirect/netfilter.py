@@ -66,7 +66,7 @@ class Iptables:
         """The chain in one transaction, then the jump to it unless it is there."""
         working = [name for name in self._programs if self._works(name)]
         if not working:
-            raise Failed("neither nft nor iptables can be used; is this root, with NET_ADMIN?")
+            raise Failed("can't use nft or iptables; this needs root or NET_ADMIN")
         for name in working:
             _must([f"{name}-restore", "--noflush"], iptables_input(redirect, self._programs[name]))
             if _run([name, "-w", "-t", "nat", "-C", *_JUMP]).returncode != 0:
@@ -102,7 +102,7 @@ def backend(name: Literal["auto", "nft", "iptables"]) -> Backend:
         return nft
     if name == "iptables" or iptables.usable():
         return iptables
-    raise Failed("neither nft nor iptables can be used; is this root, with NET_ADMIN?")
+    raise Failed("can't use nft or iptables; this needs root or NET_ADMIN")
 
 
 def every_backend() -> list[Backend]:

@@ -36,7 +36,7 @@ class Ports(NamedTuple):
             ports = cls(int(found[1]), int(found[2] or found[1]))
             if 0 < ports.first <= ports.last < 65536:
                 return ports
-        raise ValueError(f"no port and no range of ports: {text!r}")
+        raise ValueError(f"not a port or a range of ports: {text!r}")
 
     def text(self, between: str) -> str:
         """As it was written, with *between* in the middle."""

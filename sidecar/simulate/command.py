@@ -41,23 +41,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--endpoints",
         type=_positive,
         metavar="N",
-        help="how many (default: one for each --behaviour, or 3 when it is given at most once)",
+        help="number of endpoints (default: one per --behaviour, or 3 with at most one of it)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument(
         "--port",
         type=_port,
         default=18001,
-        help="of the first endpoint; the next ones follow; 0: any free ones (%(default)s)",
+        help="port of the first endpoint, others follow; 0: any free ports (default: %(default)s)",
     )
     parser.add_argument(
         "--behaviour",
         type=_behaviour,
         action="append",
         metavar="SETTINGS",
-        help="see below; given several times, endpoints take turns",
+        help="see below; if repeated, endpoints take turns",
     )
-    parser.add_argument("--json", action="store_true", help="write JSON, one object a line")
+    parser.add_argument("--json", action="store_true", help="write JSON, one object per line")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -81,13 +81,13 @@ MISTAKES = {
         ("}]", ", limits: {header: 2GiB}}]", "[0].limits.header: expected at most 1MiB"),
         ("}]", ", max_connections: 0}]", "[0].max_connections: expected a whole number"),
         ("}]", ", max_connections: 5.0}]", "[0].max_connections: expected a whole number"),
-        ("}]", ", max_connections: yes}]", "[0].max_connections: YAML does not read"),
+        ("}]", ", max_connections: yes}]", "[0].max_connections: YAML reads this differently"),
     ],
     (OPENAI, "upstreams.openai"): [
         ("https:", "ftp:", ".endpoints[0].url: expected a URL"),
         ("url:", "uri:", '.endpoints[0].uri: unknown key (did you mean "url"?)'),
         ('{url: "https://api.openai.com"}', "", ".endpoints: must not be empty"),
-        ('"}]', '"}, {url: "https://api.openai.com"}]', ".endpoints[1]: the same end"),
+        ('"}]', '"}, {url: "https://api.openai.com"}]', ".endpoints[1]: duplicate end"),
         ('"}]', '", dns: "http://x"}]', ".endpoints[0]: expected exactly one of url"),
         (
             "https://api", "https://{x}",
@@ -96,7 +96,7 @@ MISTAKES = {
         ("]}", "], dialect: opnai}", '.dialect: unknown value (did you mean "openai"'),
         ("]}", "], dialect: 5}", ".dialect: unknown value; expected one of anthropic"),
         ("]}", "], dns_refresh: 5}", ".dns_refresh: expected a duration like 250ms"),
-        ("]}", "], tls: {key: key}}", ".tls.key: needs the certificate"),
+        ("]}", "], tls: {key: key}}", ".tls.key: `cert` is missing"),
         ("]}", "], tls: {ca: gone}}", ".tls.ca: the file is not set"),
         ("]}", "], tls: {server_name: 'a b'}}", ".tls.server_name: expected a host"),
         ("]}", "], pool: []}", ".pool: expected a mapping (`key: value`), not a list"),
@@ -105,7 +105,7 @@ MISTAKES = {
         ("]}", "], credentials: x}", ".credentials: unknown value"),
         (
             "]}", "], credentials: {header: Host, value: x}}",
-            ".credentials.header: this header frames",
+            ".credentials.header: this header controls framing",
         ),
         (
             "]}", "], credentials: {header: x, value: 5}}",
@@ -131,18 +131,18 @@ MISTAKES = {
         (", upstream: openai", "", ".upstream: missing; expected a string"),
         ("openai}", "openai, policy: patiend}", '.policy: no such policy (did you mean "patient"'),
         ("/v1", "v1", ".match.path: must start with /"),
-        ("/v1", "/glm/x", ": never matches: routes[0] on line 6 takes all its calls"),
+        ("/v1", "/glm/x", ": never matches: routes[0] on line 6 matches all its calls first"),
         ("/v1", "'/{a}/{a}'", ".match: captures {a} twice"),
         ("path: /v1", "host: X.com", ".match.host: expected lower case"),
         ("path: /v1", "method: post", ".match.method: expected a method in capitals"),
-        ("path: /v1", "model: no", ".match.model: YAML does not read this as it looks"),
+        ("path: /v1", "model: no", ".match.model: YAML reads this differently"),
         ("path: /v1", "model: 4", ".match.model: expected a string or null: put it in quotes"),
         ("path: /v1", "headers: {'a b': x}", '.match.headers."a b": expected a header name'),
         ("path: /v1", "headers: {a: true}", ".match.headers.a: expected a string: put it in"),
         ("path: /v1", 'headers: {a: "x\\n"}', ".match.headers.a: expected 1 to 256 printable"),
-        ("path: /v1", "headers: {a: x, A: y}", ".match.headers: a header stands twice"),
+        ("path: /v1", "headers: {a: x, A: y}", ".match.headers: duplicate header"),
         ("openai}", "openai, rewrite: x}", ".rewrite: must start with /"),
-        ("match: {path: /v1}", "rewrite: /", ".rewrite: replaces match.path, which is not"),
+        ("match: {path: /v1}", "rewrite: /", ".rewrite: needs `match.path`"),
         ("match: {path: /v1}", "match: []", ".match: expected a mapping"),
     ],
     (POLICIES, "policies.patient"): [
@@ -168,7 +168,7 @@ MISTAKES = {
             "policies: {patient: {}}", "log_level: warn",
             '~log_level: unknown value (did you mean "warn',
         ),
-        ("policies: {patient: {}}", "routes: []", "~routes: stands twice, first on line 5"),
+        ("policies: {patient: {}}", "routes: []", "~routes: duplicate key, first on line 5"),
     ],
 }  # fmt: skip
 """What is changed in a line, and the error: after the given key, or after `~` with its own key."""
@@ -251,7 +251,7 @@ def test_a_file_that_is_no_mapping(text: str) -> None:
 def test_the_number_of_errors_is_bounded() -> None:
     told = errors(GOOD + "".join(f"k{n}: 1\n" for n in range(5000)))
     assert len(told) == MAX_SHOWN + 1
-    assert told[-1].endswith("errors more, not shown")
+    assert told[-1].endswith("more errors are not shown")
 
 
 def test_keys_are_shown_on_one_line() -> None:

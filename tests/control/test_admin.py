@@ -373,7 +373,7 @@ def test_live_says_when_the_data_plane_has_stood_still(server: AdminServer, plan
     plane.stood_still = 61.0
     reply = ask(server.port("health"), "/live")
     assert (reply.status, reply.json["live"]) == (503, False)
-    assert reply.json["reason"] == "the data plane has stood still for 61 s"
+    assert reply.json["reason"] == "the data plane has been blocked for 61 s"
 
 
 def test_live_answers_while_pages_wait_for_the_data_plane(

@@ -229,5 +229,9 @@ async def test_only_what_there_is_can_be_spoken_of(caplog: pytest.LogCaptureFixt
         assert (await stage.shown())["override"] is None
         with caplog.at_level(logging.INFO, "sidecar"):
             await stage.says("drain", one)
-        record = next(r for r in caplog.records if r.getMessage() == "endpoint overridden")
+        record = next(
+            r
+            for r in caplog.records
+            if r.getMessage() == "an operator overrode an endpoint's settings"
+        )
         assert record.__dict__["drained"] is True

@@ -77,7 +77,7 @@ def test_defaults_from_a_file_and_pod_security(
     said = capsys.readouterr()
     assert "- NET_ADMIN" not in said.out
     assert "15001/v1" in said.out
-    assert "mode base-url instead of capture" in said.err
+    assert "mode base-url is used instead of capture" in said.err
 
 
 @pytest.mark.parametrize(

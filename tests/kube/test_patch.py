@@ -335,13 +335,13 @@ def test_pods_that_are_left_alone(spec: str, metadata: Tree, reason: str) -> Non
 @pytest.mark.parametrize(
     ("name", "settings", "warning"),
     [
-        ("envFrom", DEFAULT, "OPENAI_BASE_URL, .* would win over the same in envFrom"),
+        ("envFrom", DEFAULT, "OPENAI_BASE_URL, .* would override envFrom"),
         ("job", Settings(lifecycle="classic"), "POST http://127.0.0.1:14010/quit"),
         ("runs as our user", Settings(mode="capture", config_map="c"), "runs as 1414"),
         (
             "something where the CA belongs",
             Settings(mode="proxy", config_map="c"),
-            "where the CA bundle belongs",
+            "where the CA bundle goes",
         ),
     ],
 )

@@ -153,7 +153,7 @@ def test_a_port_in_use_is_told(config: Path, server: str) -> None:
     config.write_text(text.replace(text.split("127.0.0.1:")[1].split("'")[0], port))
     done = execute("-c", str(config), "--", "true")
     assert done.returncode == 1
-    assert "the sidecar does not start" in done.stderr
+    assert "the sidecar did not start" in done.stderr
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ def test_it_is_said_once_a_minute(
         now += 61
         shortage.note("listener", "out of descriptors")
     assert shortage.counts == {"listener": 1001, "endpoint": 1}
-    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+    assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
         "out of descriptors",
         "out of ports",
         "out of descriptors",

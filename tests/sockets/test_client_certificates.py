@@ -94,7 +94,7 @@ async def test_a_certificate_that_is_refused_is_our_own_fault(
     SHOWN[shown]().private_key_and_cert_chain_pem.write_to_path(tmp_path / "ours.pem")
     async with stage(strict, tmp_path, cert=str(tmp_path / "ours.pem")) as s:
         body = await is_told(s, "client_certificate_refused")
-        assert b"refuses our certificate: " in body
+        assert b"refused our client certificate: " in body
         assert (b"UNKNOWN_CA" if shown == "of another CA" else b"CERTIFICATE_EXPIRED") in body
         assert not s.endpoint.transitions  # no breaker
         assert s.route.budget_exhausted == 0

@@ -203,7 +203,7 @@ async def test_a_mode_does_not_change_under_way() -> None:
     async with proxy() as stage:
         address = stage.config["listeners"][0]["address"]
         stage.config["listeners"] = [{"address": address}]
-        with pytest.raises(OSError, match="mode can't change"):
+        with pytest.raises(OSError, match="can't change while it is open"):
             await stage.apply()
         await tunnel(stage)
 

@@ -64,7 +64,7 @@ async def test_no_endpoint_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
         await client.sends(GET)
         reply = await client.reply()
         assert (reply.status, reply.code) == (503, "out_of_resources")
-        assert "out of descriptors" in json.loads(reply.body)["error"]["message"]
+        assert "no file descriptors left" in json.loads(reply.body)["error"]["message"]
         assert reply["x-should-retry"] == ""
         assert shortage.counts["endpoint"] == before + 2
         assert not stage.endpoint.transitions

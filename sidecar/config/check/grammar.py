@@ -50,7 +50,7 @@ def header_name(text: str) -> str | None:
 def credential_header(text: str) -> str | None:
     """A field name that does not change how the message is framed or routed."""
     if text.lower() in _FRAMING:
-        return "this header frames or routes the message; it cannot carry credentials"
+        return "this header controls framing or routing and can't carry credentials"
     return header_name(text)
 
 
@@ -218,7 +218,7 @@ def _braces(parts: list[str]) -> str | None:
         if len(_CAPTURE.findall(part)) > 1:
             return "at most one {name} in a part"
         if re.search(r"[{}]", _CAPTURE.sub("", part)):
-            return "braces stand around names of lower-case letters, digits and _, as {region}"
+            return "expected a name of lower-case letters, digits and _ in braces, like {region}"
     return None
 
 
@@ -278,7 +278,7 @@ def dns_url(text: str) -> str | None:
 def exporter_url(text: str) -> str | None:
     """A URL in which `{host}` may stand for an endpoint's host."""
     plain = text.replace("{host}", "x")
-    return "only {host} stands for something here" if "{" in plain else url(plain)
+    return "{host} is the only placeholder here" if "{" in plain else url(plain)
 
 
 def probe_path(text: str) -> str | None:
@@ -294,7 +294,7 @@ def _rest_of_url(path: str, rest: str) -> str | None:
 
 def _authority(text: str) -> str | None:
     if "@" in text:
-        return "user and password do not belong into the URL; use `credentials`"
+        return "the URL must not have a user and password; use `credentials`"
     host, colon, port = text.rpartition(":") if re.search(r":[^\]]*\Z", text) else (text, "", "")
     if colon and not (_PORT.fullmatch(port) and 0 < int(port) < 65536):
         return "expected a port from 1 to 65535 after the host"

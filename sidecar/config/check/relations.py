@@ -48,7 +48,7 @@ def _upstream(path: Path, upstream: Upstream) -> Iterator[Problem]:
     for index, endpoint in enumerate(upstream.endpoints):
         place = endpoint.url, endpoint.dns
         if place in seen:
-            yield Problem((*path, "endpoints", index), "the same endpoint a second time")
+            yield Problem((*path, "endpoints", index), "duplicate endpoint")
         seen.add(place)
     for where, wrong in consistency.upstream_violations(upstream):
         yield Problem((*path, *where), wrong)
@@ -56,19 +56,21 @@ def _upstream(path: Path, upstream: Upstream) -> Iterator[Problem]:
 
 def _route(path: Path, route: Route) -> Iterator[Problem]:
     if route.rewrite is not None and route.match.path is None:
-        yield Problem((*path, "rewrite"), "replaces match.path, which is not given")
+        yield Problem((*path, "rewrite"), "needs `match.path`, the prefix that it replaces")
     lowered = [name.lower() for name in route.match.headers]
     if len(set(lowered)) < len(lowered):
-        yield Problem((*path, "match", "headers"), "a header stands twice")
+        yield Problem((*path, "match", "headers"), "duplicate header")
     if round(sum(split.share for split in route.split), 5) >= 1:
-        yield Problem((*path, "split"), "shares of 100% or more leave `upstream` no call")
+        yield Problem(
+            (*path, "split"), "the shares add up to 100% or more, which leaves `upstream` no calls"
+        )
     if route.sticky is not None:
         if not route.split:
-            yield Problem((*path, "sticky"), "only read with `split`")
+            yield Problem((*path, "sticky"), "only valid with `split`")
         for where, wrong in consistency.name_violations(route.sticky.by, route.sticky.name):
             yield Problem((*path, "sticky", *where), wrong)
     if route.fallback_on != RETRY_ON and not route.fallback:
-        yield Problem((*path, "fallback_on"), "only read with `fallback`")
+        yield Problem((*path, "fallback_on"), "only valid with `fallback`")
 
 
 def _captured(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Iterator[Problem]:
@@ -99,7 +101,7 @@ def _targets(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Ite
         seen = set() if primary_again else {(route.upstream, route.model)}
         for index, other in enumerate(others):
             if (other.upstream, other.model) in seen:
-                again = "the same upstream and model a second time"
+                again = "duplicate upstream and model"
                 yield Problem((*path, key, index), again)
             seen.add((other.upstream, other.model))
             yield from _dialect((*path, key, index), own, upstreams.get(other.upstream))
@@ -118,7 +120,9 @@ def _labels(path: Path, route: Route, upstream: Upstream) -> Iterator[Problem]:
     if route.labels_missing == "error" and not any(
         wanted <= endpoint.labels.items() for endpoint in upstream.endpoints
     ):
-        yield Problem((*path, "labels"), f"no endpoint of upstream {route.upstream} has them all")
+        yield Problem(
+            (*path, "labels"), f"no endpoint of upstream {route.upstream} has all of them"
+        )
 
 
 def _policies(parts: Parts, overlay: Overlay) -> Iterator[Problem]:
@@ -159,4 +163,4 @@ def _dead_routes(routes: Mapping[int, Route], lines: Mapping[Path, int]) -> Iter
             alive.append((index, route))
             continue
         where = f"{dotted(('routes', taker))} on line {lines[('routes', taker)]}"
-        yield Problem(("routes", index), f"never matches: {where} takes all its calls")
+        yield Problem(("routes", index), f"never matches: {where} matches all its calls first")

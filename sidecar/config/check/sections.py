@@ -16,8 +16,8 @@ from sidecar.config.problems import Path
 
 Violation = tuple[Path, str]
 
-_NEEDS_NAME: Final = "needs the name of the header or cookie, `name`"
-_IDLE_NAME: Final = "only read for a header or cookie"
+_NEEDS_NAME: Final = "`name` is missing: the name of the header or cookie"
+_IDLE_NAME: Final = "only valid with a header or cookie"
 
 
 def policy_violations(policy: Policy) -> Iterator[Violation]:
@@ -36,7 +36,7 @@ def policy_violations(policy: Policy) -> Iterator[Violation]:
 def upstream_violations(upstream: Upstream) -> Iterator[Violation]:
     """Check an upstream, but for its policy."""
     if upstream.tls.key is not None and upstream.tls.cert is None:
-        yield ("tls", "key"), "needs the certificate that it belongs to, `cert`"
+        yield ("tls", "key"), "`cert` is missing: the certificate that the key belongs to"
     if isinstance(upstream.balance, Balance):
         yield from _within("balance", _balance(upstream.balance))
     if upstream.admission is not None:
@@ -71,7 +71,7 @@ def _breaker(breaker: Breaker) -> Iterator[Violation]:
 
 def _balance(balance: Balance) -> Iterator[Violation]:
     if balance.hash_on != "client" and balance.method != "ip_hash":
-        yield ("hash_on",), "only read with `method: ip_hash`"
+        yield ("hash_on",), "only valid with `method: ip_hash`"
     yield from name_violations(balance.hash_on, balance.name)
 
 
@@ -83,9 +83,9 @@ def _client(limits: ClientLimits) -> Iterator[Violation]:
 
 def _told_apart(clients: Clients) -> Iterator[Violation]:
     if clients.by == "header" and clients.header is None:
-        yield (), "needs the name of the header, `header`"
+        yield (), "`header` is missing: the name of the header"
     if clients.by != "header" and clients.header is not None:
-        yield ("header",), "only read with `by: header`"
+        yield ("header",), "only valid with `by: header`"
 
 
 def _health(health: Health) -> Iterator[Violation]:

@@ -65,13 +65,13 @@ def _without_keys(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -
 def _literal(path: Path, route: Route) -> Iterator[Problem]:
     """Find characters that are literal where they look like wildcards."""
     if route.match.path is not None and "*" in route.match.path:
-        wrong = "`*` stands for itself here. A path takes all that begins with it anyway"
+        wrong = "`*` is not special here; a path matches every path that begins with it"
         yield Problem((*path, "match", "path"), wrong)
     globs: list[tuple[Path, str]] = [(("model",), route.match.model or "")]
     globs += [(("headers", name), glob) for name, glob in route.match.headers.items()]
     for key, glob in globs:
         if _REGULAR.search(glob):
-            wrong = "is a glob, not a regular expression: only * and ? stand for other characters"
+            wrong = "is a glob, not a regular expression: only * and ? are special"
             yield Problem((*path, "match", *key), wrong)
 
 
@@ -87,7 +87,7 @@ def _doubled(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Ite
                 yield Problem(
                     (*path, "match", "path"),
                     f"calls are sent to /{first}/{first}/...: an endpoint of {name} has /{first} "
-                    "in its URL already. Take it from there, or give the route a `rewrite`",
+                    "in its URL already. Remove it there, or give the route a `rewrite`",
                 )
                 return
 
@@ -97,7 +97,7 @@ def _never_due(path: Path, index: int, whole: Whole) -> Iterator[Problem]:
         timeouts = whole.effective[index, name].policy.timeouts
         first_byte, total = timeouts.first_byte, timeouts.total
         if first_byte is not UNSET and total is not None and first_byte > total:
-            yield Problem(path, f"`first_byte` never runs out at {name}: `total` is shorter")
+            yield Problem(path, f"`first_byte` has no effect at {name}: `total` is shorter")
 
 
 def _idle_tls(path: Path, upstream: Upstream) -> Iterator[Problem]:
@@ -105,14 +105,16 @@ def _idle_tls(path: Path, upstream: Upstream) -> Iterator[Problem]:
     tls = upstream.tls
     given = (tls.ca, tls.cert, tls.server_name) != (None, None, None)
     if given and not any(url.startswith("https:") for url in urls):
-        yield Problem((*path, "tls"), "not used: no endpoint is https")
+        yield Problem((*path, "tls"), "has no effect: no endpoint is https")
 
 
 def _not_a_reference(written: object) -> Iterator[Problem]:
     """Find `$NAME` in credentials, which only a shell would replace."""
     for path, value in select(written, "upstreams.*.credentials.value"):
         if isinstance(value, str) and _VARIABLE.search(value):
-            wrong = "`$` stands for itself: an environment variable is written ${env:NAME}"
+            wrong = (
+                "`$` is an ordinary character here; write ${env:NAME} for an environment variable"
+            )
             yield Problem(path, wrong)
 
 
@@ -120,7 +122,7 @@ def _unused(config: Config) -> Iterator[Problem]:
     asked = {name for route in config.routes for name in targets(route)}
     for name in config.upstreams:
         if name not in asked:
-            yield Problem(("upstreams", name), "no route goes there")
+            yield Problem(("upstreams", name), "no route uses this upstream")
     if any(listener.trust.headers for listener in config.listeners):
         return  # a call may ask for any policy
     named = [route.policy for route in config.routes]
@@ -128,4 +130,4 @@ def _unused(config: Config) -> Iterator[Problem]:
     used = {"default", *(policy for policy in named if isinstance(policy, str))}
     for name in config.policies:
         if name not in used:
-            yield Problem(("policies", name), "nothing uses it")
+            yield Problem(("policies", name), "nothing uses this policy")

@@ -105,7 +105,7 @@ class _Expander:
             raise _Failed("expected ${env:NAME} or ${file:PATH}; write $${ for a plain ${")
         self.left -= len(text)
         if self.left < 0:
-            raise _Failed(f"references stand for more than {MAX_EXPANDED} characters")
+            raise _Failed(f"the references expand to more than {MAX_EXPANDED} characters")
         return text
 
     def look_up(self, kind: Kind, name: str, what: str) -> str:

@@ -30,7 +30,7 @@ MAX_DEPTH: Final = 32
 
 _TAG: Final = "tag:yaml.org,2002:"
 _QUOTE: Final = (
-    "YAML does not read this as it looks; put it in quotes, or write true, false or a plain number"
+    "YAML reads this differently; put it in quotes, or write true, false or a plain number"
 )
 
 
@@ -178,7 +178,7 @@ class _Builder:
             if key is None:
                 continue
             if key in first:
-                again = f"stands twice, first on line {_line(first[key])}"
+                again = f"duplicate key, first on line {_line(first[key])}"
                 self.problems.append(Problem((*path, key), again, line=_line(key_node)))
                 continue
             first[key] = key_node

@@ -30,7 +30,11 @@ class Capture(Interceptor):
             self.refuse(sock)
         elif is_own(peer) or self.rules.is_ourselves(target, self.port):
             self.count(Decision.LOOP)
-            self.warn(Decision.LOOP, "our own connections are captured: exclude our user")
+            self.warn(
+                Decision.LOOP,
+                "the sidecar's own connections are redirected to it: exclude its user"
+                " (sidecar redirect install --uid)",
+            )
             self.refuse(sock)
         else:
             await self.consider(sock, peer, target)

@@ -88,7 +88,7 @@ class Forward(Interceptor):
         rules, found = self.rules, await resolve(target, self.shared.lookups.find)
         allowed = [info for info in found if rules.reach.allows(target.host, str(info[4][0]))]
         if not allowed:
-            raise Forbidden(f"{target.host} is not public, and not in `intercept.allow`")
+            raise Forbidden(f"{target.host} has no public address and is not in `intercept.allow`")
         if any(
             rules.is_ourselves(Destination(str(info[4][0]), target.port), self.port)
             for info in allowed
@@ -100,7 +100,7 @@ class Forward(Interceptor):
     async def _answer_here(self, sock: socket.socket, head: RequestHead) -> None:
         """Answer as the last recipient: Max-Forwards allows no further hop."""
         if head.method == b"TRACE":
-            raise TraceRefused("TRACE ends here, by its Max-Forwards, and is not answered here")
+            raise TraceRefused("the sidecar does not answer TRACE with Max-Forwards: 0")
         await self._say(sock, _LAST_STOP)
 
     async def _say(self, sock: socket.socket, reply: bytes) -> None:

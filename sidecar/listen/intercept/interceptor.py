@@ -129,7 +129,9 @@ class Interceptor(RawListener):
         try:
             return await self.shared.leaves.context(self.rules.ca, host)
         except (OSError, ValueError) as error:
-            self.warn(Decision.NO_CA, f"can't intercept: {error}")
+            self.warn(
+                Decision.NO_CA, f"can't intercept TLS, connections are passed through: {error}"
+            )
             return None
 
     async def _pass_on(

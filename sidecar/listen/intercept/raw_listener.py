@@ -30,7 +30,7 @@ _AT_ONCE: Final = 64
 """Connections that are accepted before others get their turn."""
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE: Final = 0.5
-"""Seconds until accepting is tried again when the process is out of descriptors."""
+"""Seconds until accepting is tried again when the process has no file descriptors left."""
 _RESET: Final = struct.pack("ii", 1, 0)
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 
@@ -214,7 +214,7 @@ class RawListener(Listener):
         except (asyncio.CancelledError, ConnectionError):  # the sidecar stops, or the client left
             pass
         except Exception:
-            _log.exception("internal error, a connection was closed")
+            _log.exception("internal error: a connection was closed")
         finally:
             if sock in self._ours:
                 self.refuse(sock)

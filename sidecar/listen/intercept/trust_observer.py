@@ -53,7 +53,7 @@ class TrustObserver:
     def _passes_through(self, why: str) -> None:
         self._counts(True)
         _log.warning(
-            "passing through a client that does not trust the local CA",
+            "a client does not trust the local CA; its connections are passed through for a while",
             extra={
                 "host": self._client.host,
                 "client": self._client.peer,

@@ -269,7 +269,7 @@ class RequestBody:
         if self.size != seen:
             silent = 0.0
         elif silent >= idle or self.memory.waiting:
-            message = f"nothing of the request's body came for {silent:g} s"
+            message = f"no bytes of the request's body arrived for {silent:g} s"
             self.fail(BadMessage(message, status=408, code="request_timeout"))
             return
         self._look_later(idle, silent)

@@ -70,7 +70,7 @@ class BodyMemory:
             if not isinstance(error, TimeoutError):
                 raise
             self.refused += 1
-            message = "request bodies take as much memory as they may"
+            message = "buffered request bodies use all memory that `buffers` allows"
             raise NoBodyMemory(message, retry_after=_SOON) from None
 
     def _give_up(self, size: int, turn: asyncio.Future[None]) -> None:

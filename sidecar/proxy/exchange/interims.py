@@ -32,7 +32,7 @@ class Interims:
         self._count += 1
         self._size += len(head.fields.block)
         if self._count > _MOST or self._size > _ROOM:
-            raise BadReply("too many interim replies")
+            raise BadReply("the server sent too many interim replies")
         if head.status == 100:
             return
         if not self._holds:

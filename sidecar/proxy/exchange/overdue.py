@@ -14,18 +14,18 @@ def overdue(
     reply. *again*: another attempt may be made after a first byte that did not come.
     """
     if timer == "total":
-        return DeadlineExceeded("the call's total time is over")
+        return DeadlineExceeded("the call's `total` timeout has expired")
     if timer == "first_byte":
         message = f"{endpoint} sent no reply within {seconds:g} s"
         error = TimedOut(message, code="first_byte_timeout")
         error.again = again
         return error
     if timer == "upload":
-        message = f"{endpoint} took nothing of the request for {seconds:g} s"
+        message = f"{endpoint} accepted no bytes of the request for {seconds:g} s"
         return TimedOut(message, code="first_byte_timeout")
     if sending:
-        message = f"nothing of the request's body came for {seconds:g} s"
+        message = f"no bytes of the request's body arrived for {seconds:g} s"
         return BadMessage(message, status=408, code="request_timeout")
     if stalled:
-        return CallerStalled(f"the caller took nothing for {seconds:g} s")
+        return CallerStalled(f"the caller read nothing for {seconds:g} s")
     return TimedOut(f"{endpoint} was silent for {seconds:g} s", code="idle_timeout")

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from sidecar.proxy.request import Request
 
 _WHY: Final = {
-    "full": "as many calls wait as may",
-    "shed": "too many calls wait for one of this priority to join them",
-    "deadline": "the line is longer than the call may wait",
-    "bytes": "the bodies that wait take as much memory as they may",
+    "full": "the queue is full",
+    "shed": "the queue is too full for a call of this priority",
+    "deadline": "the call would wait longer than it may",
+    "bytes": "the bodies of queued calls use all the memory that they may",
 }
 
 
@@ -58,7 +58,7 @@ class Admission:
             raise self._refusal(ticket)
         if not ticket.granted:
             if debug.on:
-                debug.tell(call.request_id, "waits for one of the calls to %s", self._upstream)
+                debug.tell(call.request_id, "waits in the admission queue of %s", self._upstream)
             await self._wait(ticket)
         leave = partial(self._leave, ticket)
         try:

@@ -191,7 +191,7 @@ class Attempt:
                 await upstream.resolve()
         except TimeoutError:
             if due.name == "total":
-                raise DeadlineExceeded("the call's total time is over") from None
+                raise DeadlineExceeded("the call's `total` timeout has expired") from None
             raise LocalFailure(
                 f"the resolver did not answer for upstream {upstream.name} in {due.seconds:g} s",
                 code="resolver_failed",

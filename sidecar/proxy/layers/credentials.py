@@ -28,5 +28,7 @@ class Credentials:
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Replace the caller's header. Raise TraceRefused where the caller would be shown ours."""
         if request.method == b"TRACE":
-            raise TraceRefused("TRACE is not forwarded to where credentials are added")
+            raise TraceRefused(
+                "TRACE is refused: the reply would show credentials that the sidecar adds"
+            )
         return await self._inner(call, request.edited(self._edits))

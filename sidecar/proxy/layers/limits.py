@@ -55,14 +55,15 @@ class Limiter:
         """Count a call in. Raise Limited, and count nothing, when there are too many."""
         if not self._concurrency.enter():
             raise Limited(
-                f"{who} has {self._concurrency.max} calls under way already",
+                f"{who} has {self._concurrency.max} calls in flight, as many as its limit allows",
                 retry_after=_SOON,
                 code="concurrency_limited",
             )
         wait = 0.0 if self._rate is None else self._rate.take(now)
         if wait:
             self._concurrency.release()
-            raise Limited(f"{who} makes more calls a second than it may", retry_after=wait)
+            message = f"{who} makes more calls per second than its limit allows"
+            raise Limited(message, retry_after=wait)
 
     def leave(self) -> None:
         """Count a call out."""

@@ -138,8 +138,8 @@ class Router:
                 self._remembered[key] = found
         if not found:
             raise NotRouted(
-                f"no route takes {method.decode('latin-1')} {path.decode('latin-1')}"
-                f" of host {host.decode('latin-1') or '(none)'}{self._hint(host, path, method)}"
+                f"no route matches {method.decode('latin-1')} {path.decode('latin-1')}"
+                f" for host {host.decode('latin-1') or '(none)'}{self._hint(host, path, method)}"
             )
         return found
 
@@ -147,7 +147,7 @@ class Router:
         """What is wrong with the caller's base URL, if it is what is usually wrong."""
         name, text = host_name(host).decode("latin-1"), f"/v1{path.decode('latin-1')}"
         if any(rule.candidate(name, text, method) for rule in self.rules):
-            return f"; one takes {text}: should the base URL end in /v1?"
+            return f"; a route matches {text}: should the base URL end in /v1?"
         return ""
 
     def _match(self, host: bytes, path: bytes, method: bytes) -> tuple[Candidate, ...]:
@@ -165,10 +165,10 @@ class Router:
         """
         read = as_read(path)
         if has_dot_segment(read):
-            raise BadPath("the path has a segment . or .., plain or encoded")
+            raise BadPath("the path has a . or .. segment, plain or encoded")
         others = [rule.takes_as_read(host, read, method) for rule in self.rules]
         if any(written) and self._decisive(written) != self._decisive(others):
-            raise BadPath("the path has empty segments or encodings that hide which route it is of")
+            raise BadPath("the path has empty segments or encodings that make its route ambiguous")
 
     def _decisive(self, taken: list[bool]) -> list[int]:
         """The routes that may take a call, up to the first that takes it in any case."""
@@ -202,7 +202,7 @@ def choose(
                 continue
         return candidate
     named = f"the model {model[:LONGEST_SHOWN]}" if model is not None else "no model"
-    raise NotRouted(f"no route takes a call with these headers and {named}")
+    raise NotRouted(f"no route matches these headers and {named}")
 
 
 def _headers_fit(

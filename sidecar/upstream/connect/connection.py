@@ -237,9 +237,11 @@ class UpstreamConnection(asyncio.Protocol):
         reason = f": {exc}" if exc else ""
         refused = refusal_of_ours(exc)
         if refused is not None:
-            self._fail(CertificateRefused(f"the server refuses our certificate: {refused}"))
+            self._fail(CertificateRefused(f"the server refused our client certificate: {refused}"))
         elif self.answered:
-            self._fail(Truncated(f"the server closed the connection within its reply{reason}"))
+            self._fail(
+                Truncated(f"the server closed the connection before the end of its reply{reason}")
+            )
         else:
             self._fail(Reset(f"the server closed the connection without a reply{reason}"))
 

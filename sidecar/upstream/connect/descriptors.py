@@ -16,7 +16,7 @@ _RESERVE: Final = 64
 """Descriptors that are kept for what is no call, and as many more for connections to endpoints."""
 _MOST: Final = 2**20
 """What is asked for where the system sets no limit: Linux' own default for the hard limit."""
-FULL: Final = "the process is out of descriptors"
+FULL: Final = "the process has no file descriptors left"
 
 
 class Ceilings(NamedTuple):

@@ -95,14 +95,14 @@ class Dialer:
 
     def _too_slow(self, due: Due) -> AttemptError:
         if due.name == "total":
-            return DeadlineExceeded("the call's total time is over")
+            return DeadlineExceeded("the call's `total` timeout has expired")
         message = f"no connection to {self._server} within {due.seconds:g} s"
         return TimedOut(message, code="connect_timeout")
 
     def _failed(self, error: OSError) -> AttemptError:
         refused = refusal_of_ours(error)
         if refused is not None:
-            return CertificateRefused(f"{self._server} refuses our certificate: {refused}")
+            return CertificateRefused(f"{self._server} refused our client certificate: {refused}")
         if isinstance(error, ssl.SSLError):
             reason = getattr(error, "verify_message", "") or error.reason or str(error)
             return ConnectFailed(f"TLS with {self._server}: {reason}", code="tls_failed")

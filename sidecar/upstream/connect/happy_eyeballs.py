@@ -23,9 +23,9 @@ NEXT_ADDRESS_AFTER: Final = 0.25
 """Seconds until the next address is tried beside those before (RFC 8305, section 8)."""
 _LOCAL: Final = {
     errno.EMFILE: FULL,
-    errno.ENFILE: "the machine is out of descriptors",
-    errno.ENOBUFS: "the machine is out of buffers",
-    errno.ENOMEM: "the machine is out of memory",
+    errno.ENFILE: "the machine has no file descriptors left",
+    errno.ENOBUFS: "the machine has no network buffers left",
+    errno.ENOMEM: "the machine has no memory left",
     errno.EADDRNOTAVAIL: "the machine has no local address or port left",
     errno.EAGAIN: "the machine has no thread, port or route left",
 }

@@ -237,7 +237,7 @@ class Pool:
 
     async def _wait(self, patience: Patience) -> UpstreamConnection:
         if len(self._waiting) >= self.config.max_waiting:
-            raise Overloaded(f"{len(self._waiting)} calls wait for a connection already")
+            raise Overloaded(f"{len(self._waiting)} calls already wait for a connection")
         if debug.on:
             _log.debug("a call waits for a connection of %r", self)
         waiter: asyncio.Future[UpstreamConnection | None]
@@ -255,8 +255,8 @@ class Pool:
         except TimeoutError:
             self._leave(waiter)
             if due.name == "total":
-                raise DeadlineExceeded("the call's total time is over") from None
-            message = f"no connection fell free within {due.seconds:g} s"
+                raise DeadlineExceeded("the call's `total` timeout has expired") from None
+            message = f"no connection became free within {due.seconds:g} s"
             raise Overloaded(message, code="pool_timeout") from None
         patience = patience.less(time.monotonic() - began)
         if granted is None:

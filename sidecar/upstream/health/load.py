@@ -91,7 +91,7 @@ async def _read(probe: Probe, path: str, seconds: float, lines: bytes = b"") -> 
     answer = await probe.get(path, seconds, lines, keep=True)
     report = parse_metrics(answer.body) if answer.status == 200 else None
     if report is None:
-        raise ProbeFailed(f"{probe.server.name}{path} tells no load: status {answer.status}")
+        raise ProbeFailed(f"{probe.server.name}{path} has no load report: status {answer.status}")
     return report
 
 

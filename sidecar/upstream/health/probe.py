@@ -141,7 +141,7 @@ class Probe:
     def _timed_out(self, seconds: float) -> CallError:
         if not self.server.resolved.found:
             return self.server.resolved.silent()
-        return ProbeFailed(f"{self.server.name} gave no whole answer within {seconds:g} s")
+        return ProbeFailed(f"{self.server.name} sent no complete reply within {seconds:g} s")
 
 
 class _Exchange:

@@ -56,7 +56,7 @@ routes:
     ("old", "new", "expected"),
     [
         ("{upstream: a}", "{upstream: a, match: {path: '/v2/*'}}",
-         "5: routes[0].match.path: `*` stands for itself"),
+         "5: routes[0].match.path: `*` is not special here"),
         ("{upstream: a}", "{upstream: a, match: {path: /v1/chat}}",
          "5: routes[0].match.path: calls are sent to /v1/v1/...: an endpoint of a has"),
         ("{upstream: a}", "{upstream: a, match: {model: '^o[13].*'}}",
@@ -64,12 +64,12 @@ routes:
         ("{upstream: a}", "{upstream: a, match: {headers: {x-a: 'a|b'}}}",
          "5: routes[0].match.headers.x-a: is a glob"),
         ("{upstream: a}", "{upstream: a, policy: {timeouts: {first_byte: 5s, total: 2s}}}",
-         "5: routes[0]: `first_byte` never runs out at a: `total` is shorter"),
-        ("/v1\"}]", "/v1\"}], tls: {server_name: x}", "3: upstreams.a.tls: not used"),
+         "5: routes[0]: `first_byte` has no effect at a: `total` is shorter"),
+        ("/v1\"}]", "/v1\"}], tls: {server_name: x}", "3: upstreams.a.tls: has no effect"),
         ("/v1\"}]", "/v1\"}], credentials: {header: x, value: 'Bearer $OPENAI_KEY'}",
-         "3: upstreams.a.credentials.value: `$` stands for itself"),
-        ("  a:", "  b: {endpoints: [{url: http://b}]}\n  a:", "3: upstreams.b: no route goes"),
-        ("routes:", "policies: {p: {}}\nroutes:", "4: policies.p: nothing uses it"),
+         "3: upstreams.a.credentials.value: `$` is an ordinary character here"),
+        ("  a:", "  b: {endpoints: [{url: http://b}]}\n  a:", "3: upstreams.b: no route uses"),
+        ("routes:", "policies: {p: {}}\nroutes:", "4: policies.p: nothing uses this policy"),
     ],
 )  # fmt: skip
 def test_what_is_hardly_meant(old: str, new: str, expected: str) -> None:
@@ -99,7 +99,7 @@ def test_what_is_meant(old: str, new: str) -> None:
 
 def test_the_routes_own_upstream_is_not_another() -> None:
     for extra in ("fallback: [{upstream: a, model: x}]", "mirror: {upstream: a}"):
-        assert told(TWO % ("null", extra)) == ["f.yaml:4: upstreams.b: no route goes there"]
+        assert told(TWO % ("null", extra)) == ["f.yaml:4: upstreams.b: no route uses this upstream"]
 
 
 def shown() -> list[str]:

@@ -55,7 +55,7 @@ def test_what_references_stand_for(text: str, value: str) -> None:
         ("${env:}", "expected ${env:NAME}"),
         ("${env:A-B}", "expected ${env:NAME}"),
         ("${file:", "expected ${env:NAME}"),
-        ("${file:large}${file:large}", "references stand for more than"),
+        ("${file:large}${file:large}", "the references expand to more than"),
     ],
 )
 def test_references_to_nothing(text: str, message: str) -> None:

@@ -67,9 +67,9 @@ def test_a_key_stands_once() -> None:
     tree = read(text)
     assert tree.root == {"a": 1, "b": 2, "c": {"d": 1}}
     assert messages(text) == [
-        "3:('a',):stands twice, first on line 1",
-        "4:('c', 'd'):stands twice, first on line 4",
-        "5:('a',):stands twice, first on line 1",
+        "3:('a',):duplicate key, first on line 1",
+        "4:('c', 'd'):duplicate key, first on line 4",
+        "5:('a',):duplicate key, first on line 1",
     ]
 
 

@@ -207,7 +207,7 @@ def test_what_is_captured() -> None:
 
 
 def test_nobody_takes_it() -> None:
-    with pytest.raises(NotRouted, match="no route takes POST /v2 of host a"):
+    with pytest.raises(NotRouted, match="no route matches POST /v2 for host a"):
         pick(router(Match(path="/v1")), b"/v2")
     with pytest.raises(NotRouted, match="model gpt"):
         pick(router(Match(model="glm-*")), model="gpt")
@@ -216,7 +216,10 @@ def test_nobody_takes_it() -> None:
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        (b"/chat/completions", "one takes /v1/chat/completions: should the base URL end in /v1?"),
+        (
+            b"/chat/completions",
+            "a route matches /v1/chat/completions: should the base URL end in /v1?",
+        ),
         (b"/v2/chat/completions", ""),
         (b"/v1x", ""),
     ],
@@ -225,7 +228,7 @@ def test_a_base_url_without_the_version_is_told(path: bytes, hint: str) -> None:
     routes = router(Match(path="/v1/chat"), Match(path="/v1/models"))
     with pytest.raises(NotRouted) as told:
         pick(routes, path)
-    assert told.value.message == f"no route takes POST {path.decode()} of host a" + (
+    assert told.value.message == f"no route matches POST {path.decode()} for host a" + (
         f"; {hint}" if hint else ""
     )
 
@@ -256,7 +259,7 @@ def test_no_path_with_dot_segments_is_routed(path: bytes) -> None:
 def test_a_path_that_other_servers_read_as_another_routes_is_refused(path: bytes) -> None:
     with pytest.raises((BadPath, NotRouted)):  # the latter where none takes it as it is written
         pick(FILES, path)
-    with pytest.raises(BadPath, match="hide which route"):
+    with pytest.raises(BadPath, match="make its route ambiguous"):
         pick(FILES, path, host=b"a.x.com")
 
 
