@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final, NamedTuple
 
 from sidecar.config.load import ConfigErrors, load
@@ -21,10 +22,15 @@ from sidecar.http.sniff import sniff
 from sidecar.http.sse import Boundary
 from sidecar.http.target import normal_host, split_absolute
 from sidecar.llm import coding as coded
+from sidecar.llm.dialects import APIS, Dialect
+from sidecar.llm.failures import read_failure
+from sidecar.llm.include_usage import insert_include_usage, is_usage_only
+from sidecar.llm.json_stream import JsonSplitter
 from sidecar.llm.models import lists
 from sidecar.llm.prompt import Prompt
 from sidecar.llm.report import parse_metrics, parse_orca
 from sidecar.llm.request import glance, read
+from sidecar.llm.sse import EventSplitter
 from sidecar.observe.trace import clean_tracestate, parse_traceparent
 from tests.fuzz.mutate import bytewise
 from tests.http.events import Log, feed, feed_all
@@ -101,6 +107,30 @@ def _unpack(data: bytes, coding: bytes) -> None:
             pass
 
 
+def _split(pieces: list[bytes], most: int = 1 << 20) -> None:
+    for splitter in (EventSplitter(most), JsonSplitter(most)):
+        for piece in pieces:
+            splitter.feed(piece)
+
+
+def _stream(dialect: Dialect, data: bytes, pieces: list[bytes] | None = None) -> None:
+    reader = APIS[dialect].stream()
+    for piece in pieces or [data]:
+        reader.feed(piece)
+    reader.finish("ended")
+
+
+def _bytewise_stream(dialect: Dialect, data: bytes) -> None:
+    _stream(dialect, data, bytewise(data))
+
+
+def _reply(data: bytes) -> None:
+    for api in APIS.values():
+        api.reply(data)
+        api.parameters(data)
+        api.target(b"POST", data.decode("latin-1"))
+
+
 _HEAD: Final = 64 * 1024
 _BODY: Final = 256 * 1024
 
@@ -130,5 +160,17 @@ READERS: Final[dict[str, Reader]] = {
     "metrics": Reader(parse_metrics, _BODY),
     "load": Reader(parse_orca, 8 * 1024),
     "events": Reader(_events, 16 * 1024),
+    "split": Reader(lambda data: _split([data]), _BODY),
+    "split, byte by byte": Reader(lambda data: _split(bytewise(data)), 16 * 1024),
+    "split, cut": Reader(lambda data: _split(bytewise(data), 64), 16 * 1024),
+    **{f"stream of {dialect}": Reader(partial(_stream, dialect), _BODY) for dialect in APIS},
+    **{
+        f"stream of {dialect}, byte by byte": Reader(partial(_bytewise_stream, dialect), 16 * 1024)
+        for dialect in APIS
+    },
+    "answer": Reader(_reply, _BODY),
+    "failure": Reader(lambda data: read_failure(400, {b"retry-after": data}, data, 0.0), _BODY),
+    "include_usage": Reader(insert_include_usage, _BODY),
+    "usage alone": Reader(is_usage_only, _BODY),
     "yaml": Reader(_yaml, 16 * 1024),
 }

@@ -1,0 +1,39 @@
+"""Which conversation a call belongs to, as its caller says.
+
+It is for correlation only, never for a decision about who may do what: any caller can say anything.
+Sources: Claude Code's and Codex's own headers; Envoy AI Gateway and Higress for the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sidecar.llm.dialects.base import Parameters
+
+FIELDS: Final = (
+    b"x-claude-code-session-id",
+    b"session_id",  # Codex
+    b"agent-session-id",
+    b"x-agent-session",
+)
+"""Header fields by their lower-case names, those first that count first."""
+_LONGEST: Final = 256
+
+
+def conversation_of(fields: Mapping[bytes, bytes], parameters: Parameters) -> str | None:
+    """The id of the call's conversation or session, at most 256 printable characters; None: none.
+
+    A header's comes first, then the body's `conversation`. `prompt_cache_key` is none: many
+    conversations may share it.
+    """
+    for name in FIELDS:
+        value = fields.get(name)
+        if value and (found := _clean(value.decode("latin-1"))):
+            return found
+    return _clean(parameters.conversation or "")
+
+
+def _clean(value: str) -> str | None:
+    value = value.strip()
+    return value if 0 < len(value) <= _LONGEST and value.isprintable() else None

@@ -1,0 +1,71 @@
+"""The APIs that are known: what their calls ask for, what their replies say, how they tell errors.
+
+Each has a file; what each answers is the protocol `Api`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from sidecar.llm.dialects.anthropic import ANTHROPIC
+from sidecar.llm.dialects.base import (
+    READABLE,
+    Api,
+    Dialect,
+    Operation,
+    Parameters,
+    Reply,
+    Target,
+)
+from sidecar.llm.dialects.cohere import COHERE
+from sidecar.llm.dialects.gemini import GEMINI
+from sidecar.llm.dialects.mistral import MISTRAL
+from sidecar.llm.dialects.openai import OPENAI
+
+__all__ = [
+    "APIS",
+    "READABLE",
+    "Api",
+    "Dialect",
+    "Operation",
+    "Parameters",
+    "Reply",
+    "Target",
+    "error_body",
+    "error_event",
+    "of_request",
+]
+
+APIS: Final[Mapping[Dialect, Api]] = {
+    "openai": OPENAI,
+    "anthropic": ANTHROPIC,
+    "gemini": GEMINI,
+    "mistral": MISTRAL,
+    "cohere": COHERE,
+}
+
+
+def of_request(target: bytes, fields: Mapping[bytes, bytes]) -> Dialect:
+    """The API that a request is meant for, for errors before a route is known."""
+    if b"/v1/messages" in target or b"/anthropic" in target or b"anthropic-version" in fields:
+        return "anthropic"
+    if b"/v1beta/" in target or b"/gemini" in target or b"x-goog-api-key" in fields:
+        return "gemini"
+    return "openai"
+
+
+def error_body(dialect: Dialect, status: int, code: str, message: str, request_id: str) -> bytes:
+    """The JSON body of an error reply."""
+    return msgspec.json.encode(APIS[dialect].error(status, code, message, request_id))
+
+
+def error_event(dialect: Dialect, status: int, code: str, message: str, request_id: str) -> bytes:
+    """A server-sent event that makes the SDKs raise within a stream.
+
+    Empty for APIs that have none: their SDKs would take it for a broken event, or pass it over.
+    What makes them raise is the end of the connection.
+    """
+    return APIS[dialect].error_event(error_body(dialect, status, code, message, request_id))

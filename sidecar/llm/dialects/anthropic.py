@@ -1,0 +1,199 @@
+"""Anthropic's API, also as Vertex and Bedrock carry it.
+
+Sources: anthropic-sdk-python 2.14 (`types/`, `_streaming.py`, `lib/bedrock`, `lib/vertex`);
+Anthropic "Errors".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from sidecar.llm.dialects import bedrock
+from sidecar.llm.dialects.base import (
+    Parameters,
+    Reply,
+    Target,
+    decoded,
+    number,
+    text,
+    whole,
+    without_query,
+)
+from sidecar.llm.failures import failure_told
+from sidecar.llm.sse import Event
+from sidecar.llm.stream import StreamReader
+from sidecar.llm.usage import Usage, merged, of_anthropic
+
+_TYPES: Final = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_DELTA: Final = b"event: content_block_delta\n"
+_ANNOUNCED: Final = ("text", "thinking")
+"""Blocks whose text comes in deltas. Of others, their start says something."""
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class Anthropic:
+    """Anthropic's."""
+
+    def target(self, method: bytes, path: str) -> Target:
+        """By the path's end; in Vertex's and Bedrock's paths the model is named too."""
+        path = without_query(path).rstrip("/")
+        if method == b"POST":
+            if path.endswith("/messages/count_tokens"):
+                return Target("count_tokens")
+            if path.endswith("/messages"):
+                return Target("messages")
+            model, _, verb = path.rpartition("/")[2].partition(":")
+            if verb in ("rawPredict", "streamRawPredict"):
+                if model == "count-tokens":
+                    return Target("count_tokens")
+                return Target("messages", text(model), verb == "streamRawPredict")
+            if (target := bedrock.target(path)) is not None:
+                return target
+        names = path.split("/")
+        if "batches" in names:
+            return Target("batches")
+        if "files" in names:
+            return Target("files")
+        return Target("models" if "models" in names else "other")
+
+    def parameters(self, body: bytes) -> Parameters:
+        """Of Messages."""
+        found = decoded(body)
+        if not isinstance(found, dict):
+            return Parameters()
+        return Parameters(
+            max_tokens=whole(found.get("max_tokens")),
+            temperature=number(found.get("temperature")),
+            top_p=number(found.get("top_p")),
+            top_k=whole(found.get("top_k")),
+            stream=found.get("stream") is True,
+        )
+
+    def reply(self, body: bytes) -> Reply | None:
+        """Of a message; Bedrock's Converse too. A count of tokens is no usage."""
+        found = decoded(body)
+        if not isinstance(found, dict):
+            return None
+        if found.get("type") == "error" or "error" in found:
+            return Reply(error=failure_told(found))
+        converse = bedrock.reply(found)
+        if converse is not None:
+            return converse
+        reason, usage = found.get("stop_reason"), found.get("usage")
+        return Reply(
+            usage=of_anthropic(usage) if isinstance(usage, dict) else None,
+            model=text(found.get("model")),
+            id=text(found.get("id")),
+            finish_reasons=(reason,) if isinstance(reason, str) else (),
+        )
+
+    def stream(self) -> StreamReader:
+        """Of Messages."""
+        return _Stream()
+
+    def error(self, status: int, _: str, message: str, request_id: str) -> Mapping[str, object]:
+        """With one of its own types."""
+        usual = "invalid_request_error" if status < 500 else "api_error"
+        error = {"type": _TYPES.get(status, usual), "message": message}
+        return {"type": "error", "error": error, "request_id": request_id}
+
+    def error_event(self, data: bytes) -> bytes:
+        """Its SDKs go by the event's name."""
+        return b"event: error\ndata: " + data + b"\n\n"
+
+
+ANTHROPIC: Final = Anthropic()
+
+
+class _Message(msgspec.Struct):
+    id: Any = None
+    model: Any = None
+    usage: Any = None
+
+
+class _Block(msgspec.Struct):
+    type: Any = None
+    text: Any = None
+    thinking: Any = None
+
+
+class _Delta(msgspec.Struct):
+    stop_reason: Any = None
+
+
+class _Event(msgspec.Struct):
+    type: Any = None
+    message: _Message | None = None
+    content_block: _Block | None = None
+    delta: _Delta | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_decode: Final = msgspec.json.Decoder(_Event).decode
+
+
+class _Stream(StreamReader):
+    """Goes by the type in the data, as well as by the event's name (some gateways leave it out)."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: Mapping[str, Any] = {}
+
+    @property
+    def usage(self) -> Usage | None:
+        """Input from the start of the message, output from its last delta."""
+        return of_anthropic(self._told)
+
+    def _skip(self, data: bytes) -> int:
+        at = 0
+        if data.startswith(_DELTA) and data.find(b"\r") < 0:
+            while data.startswith(_DELTA, at) and (end := data.find(b"\n\n", at)) >= 0:
+                at = end + 2
+                self.chunks += 1
+        return at
+
+    def _read(self, event: Event) -> None:
+        try:
+            found = _decode(event.data)
+        except _UNREADABLE:
+            found = _Event()
+        kind = found.type if isinstance(found.type, str) else event.name.decode("latin-1")
+        if kind == "error" or event.name == b"error" or found.error:
+            told = decoded(event.data) or {"message": event.data[:256].decode("latin-1")}
+            self.error = self.error or failure_told(told)
+        elif kind == "content_block_delta":
+            self._more()
+        elif kind == "message_stop":
+            self.terminal = True
+        else:
+            self._read_rest(found, kind)
+
+    def _read_rest(self, found: _Event, kind: str) -> None:
+        if kind == "message_start" and (message := found.message) is not None:
+            self.model = self.model or text(message.model)
+            self.response_id = self.response_id or text(message.id)
+            self._told = merged(self._told, message.usage)
+        elif kind == "content_block_start" and (block := found.content_block) is not None:
+            if block.type not in _ANNOUNCED or block.text or block.thinking:
+                self.content = True
+        elif kind == "message_delta":
+            self._told = merged(self._told, found.usage)
+            if found.delta is not None:
+                self._finish(0, found.delta.stop_reason)

@@ -1,0 +1,111 @@
+"""Cohere's API, version 2. Sources: its API reference; cohere-python (`v2`, `types/usage.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from sidecar.llm.dialects.base import (
+    Operation,
+    Parameters,
+    Reply,
+    Target,
+    decoded,
+    number,
+    text,
+    whole,
+    without_query,
+)
+from sidecar.llm.failures import failure_told
+from sidecar.llm.sse import Event
+from sidecar.llm.stream import StreamReader
+from sidecar.llm.usage import of_cohere
+
+_CALLS: Final[Mapping[str, Operation]] = {"chat": "chat", "embed": "embeddings", "models": "models"}
+_BEGINNINGS: Final = ("message-start", "content-start")
+
+
+class Cohere:
+    """Cohere's."""
+
+    def target(self, method: bytes, path: str) -> Target:
+        """By the first name that is one of its calls."""
+        names = without_query(path).split("/")
+        return Target(next((_CALLS[name] for name in names if name in _CALLS), "other"))
+
+    def parameters(self, body: bytes) -> Parameters:
+        """Of chat."""
+        found = decoded(body)
+        if not isinstance(found, dict):
+            return Parameters()
+        return Parameters(
+            max_tokens=whole(found.get("max_tokens")),
+            temperature=number(found.get("temperature")),
+            top_p=number(found.get("p")),
+            top_k=whole(found.get("k")),
+            stream=found.get("stream") is True,
+        )
+
+    def reply(self, body: bytes) -> Reply | None:
+        """Of chat. It does not say which model answered."""
+        found = decoded(body)
+        if not isinstance(found, dict):
+            return None
+        reason = found.get("finish_reason")
+        return Reply(
+            usage=of_cohere(found.get("usage")),
+            id=text(found.get("id")),
+            finish_reasons=(reason,) if isinstance(reason, str) else (),
+        )
+
+    def stream(self) -> StreamReader:
+        """Of chat."""
+        return _Stream()
+
+    def error(self, _: int, __: str, message: str, request_id: str) -> Mapping[str, object]:
+        """Without code and type: its SDKs go by the status."""
+        return {"id": request_id, "message": message}
+
+    def error_event(self, data: bytes) -> bytes:
+        """None: its SDKs would take it for a broken event."""
+        return b""
+
+
+COHERE: Final = Cohere()
+
+
+class _Event(msgspec.Struct):
+    type: Any = None
+    id: Any = None
+    delta: Any = None
+
+
+_decode: Final = msgspec.json.Decoder(_Event).decode
+
+
+class _Stream(StreamReader):
+    """Of chat. Its types are read in the data."""
+
+    __slots__ = ()
+
+    def _read(self, event: Event) -> None:
+        try:
+            found = _decode(event.data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return
+        kind = found.type if isinstance(found.type, str) else ""
+        delta = found.delta if isinstance(found.delta, dict) else {}
+        if kind == "message-end":
+            self._finish(0, delta.get("finish_reason"))
+            self._usage = of_cohere(delta.get("usage"))
+            self.terminal = True
+            if error := delta.get("error"):
+                self.error = failure_told({"error": error})
+        elif kind in _BEGINNINGS:
+            self.response_id = self.response_id or text(found.id)
+        elif kind.endswith("-delta"):
+            self._more()
+        elif kind:
+            self.content = True

@@ -1,0 +1,139 @@
+"""Google's Gemini API, at Google AI and at Vertex.
+
+Sources: python-genai 3.6 (`models.py`: paths; `types.py`: replies; `_api_client.py`: streams, whose
+errors come as bare lines; `errors.py`: also in a list of one); `google.rpc.Code`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sidecar.llm.dialects.base import (
+    Operation,
+    Parameters,
+    Reply,
+    Target,
+    decoded,
+    number,
+    text,
+    whole,
+    without_query,
+)
+from sidecar.llm.dialects.gemini_stream import GeminiStream, ended
+from sidecar.llm.failures import failure_told
+from sidecar.llm.usage import of_gemini
+
+_STATUSES: Final = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+    529: "UNAVAILABLE",
+}
+_VERBS: Final[Mapping[str, Operation]] = {
+    "generateContent": "generateContent",
+    "streamGenerateContent": "streamGenerateContent",
+    "embedContent": "embedContent",
+    "batchEmbedContents": "batchEmbedContents",
+    "countTokens": "countTokens",
+    "batchGenerateContent": "batches",
+}
+_RESOURCES: Final[Mapping[str, Operation]] = {
+    "models": "models",
+    "files": "files",
+    "batches": "batches",
+    "interactions": "interactions",
+}
+
+
+class Gemini:
+    """Gemini's."""
+
+    def target(self, method: bytes, path: str) -> Target:
+        """By the verb behind the model's name. A stream is one with and without `alt=sse`."""
+        path = without_query(path).rstrip("/")
+        name, colon, verb = path.rpartition("/")[2].partition(":")
+        if colon and method == b"POST":
+            operation = _VERBS.get(verb, "other")
+            return Target(operation, text(name), operation == "streamGenerateContent")
+        names = path.split("/")
+        return Target(next((_RESOURCES[name] for name in names if name in _RESOURCES), "other"))
+
+    def parameters(self, body: bytes) -> Parameters:
+        """Its configuration may be written in either spelling of protobuf's JSON."""
+        found = decoded(body)
+        if not isinstance(found, dict):
+            return Parameters()
+        config = _either(found, "generationConfig", "generation_config")
+        if not isinstance(config, dict):
+            config = {}
+        thinking = _either(config, "thinkingConfig", "thinking_config")
+        level = None
+        if isinstance(thinking, dict):
+            level = _either(thinking, "thinkingLevel", "thinking_level")
+        return Parameters(
+            max_tokens=whole(_either(config, "maxOutputTokens", "max_output_tokens")),
+            temperature=number(config.get("temperature")),
+            top_p=number(_either(config, "topP", "top_p")),
+            top_k=whole(_either(config, "topK", "top_k")),
+            n=whole(_either(config, "candidateCount", "candidate_count")),
+            reasoning=text(level),
+            cache_key=text(_either(found, "cachedContent", "cached_content")),
+        )
+
+    def reply(self, body: bytes) -> Reply | None:
+        """Of generateContent; of a list, as a stream without `alt=sse` is one, the last one's."""
+        found = decoded(body)
+        if isinstance(found, list) and found:
+            found = found[-1]
+        if not isinstance(found, dict):
+            return None
+        if found.get("error"):
+            return Reply(error=failure_told(found))
+        return Reply(
+            usage=of_gemini(found.get("usageMetadata")),
+            model=text(found.get("modelVersion")),
+            id=text(found.get("responseId")),
+            finish_reasons=_finish_reasons(found),
+        )
+
+    def stream(self) -> GeminiStream:
+        """Of streamGenerateContent in both forms."""
+        return GeminiStream()
+
+    def error(self, status: int, _: str, message: str, __: str) -> Mapping[str, object]:
+        """A `google.rpc.Status`."""
+        usual = "INVALID_ARGUMENT" if status < 500 else "INTERNAL"
+        name = _STATUSES.get(status, usual)
+        return {"error": {"code": status, "message": message, "status": name}}
+
+    def error_event(self, data: bytes) -> bytes:
+        """Its SDKs look for an `error` in each chunk."""
+        return b"data: " + data + b"\n\n"
+
+
+GEMINI: Final = Gemini()
+
+
+def _finish_reasons(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of the candidates; where there are none, why the prompt was blocked."""
+    candidates = found.get("candidates")
+    if isinstance(candidates, list) and candidates:
+        each = (found.get("finishReason") for found in candidates if isinstance(found, dict))
+        return tuple(reason for reason in each if ended(reason) and isinstance(reason, str))
+    feedback = found.get("promptFeedback")
+    blocked = feedback.get("blockReason") if isinstance(feedback, dict) else None
+    return (blocked,) if isinstance(blocked, str) else ()
+
+
+def _either(found: Mapping[str, Any], name: str, other: str) -> object:
+    value = found.get(name)
+    return found.get(other) if value is None else value

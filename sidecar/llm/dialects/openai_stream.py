@@ -1,0 +1,203 @@
+"""Streams of OpenAI's API: chunks of chat and completions, and the typed events of Responses.
+
+Sources: openai-python 3.57 (`_streaming.py`: an `error` in any event raises, `[DONE]` ends;
+`types/responses/response_stream_event.py`; `types/chat/chat_completion_chunk.py`; the events of
+audio and images); groq-python (`XGroq`); Azure "Content streaming" (chunks without choices).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from sidecar.llm.dialects.base import decoded, text
+from sidecar.llm.dialects.template import Template
+from sidecar.llm.failures import failure_told
+from sidecar.llm.sse import Event
+from sidecar.llm.stream import StreamReader
+from sidecar.llm.usage import of_openai
+
+_DELTAS: Final = (
+    b"event: response.output_text.delta\n",
+    b"event: response.reasoning_summary_text.delta\n",
+    b"event: response.reasoning_text.delta\n",
+    b"event: response.function_call_arguments.delta\n",
+)
+"""How most events of Responses begin."""
+_ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_OTHER_ENDS: Final = frozenset({
+    "transcript.text.done", "speech.audio.done", "image_generation.completed",
+    "image_edit.completed",
+})  # fmt: skip
+_BEGINNINGS: Final = frozenset({
+    "response.created", "response.queued", "response.in_progress", "response.content_part.added",
+    "response.reasoning_summary_part.added", "keepalive", "ping",
+})  # fmt: skip
+"""Types of events that announce an answer, or keep the line open."""
+_ANNOUNCED: Final = ("message", "reasoning")
+"""Items whose text comes in events of its own. Of others, `output_item.added` says something."""
+_PIECES: Final = (".delta", ".partial_image", "_image")
+_NO_CONTENT: Final = frozenset({"role", "index", "metadata", "name"})
+"""Members of a delta that say nothing yet. The second and third are Mistral's."""
+
+
+class _Choice(msgspec.Struct):
+    index: Any = 0
+    delta: Any = None
+    text: Any = None
+    message: Any = None
+    finish_reason: Any = None
+
+
+class _Item(msgspec.Struct):
+    type: Any = None
+
+
+class _Response(msgspec.Struct):
+    id: Any = None
+    model: Any = None
+    status: Any = None
+    usage: Any = None
+    incomplete_details: Any = None
+    error: Any = None
+
+
+class _Event(msgspec.Struct):
+    """What is of interest in any event. The decoder passes over the rest, an answer's text too."""
+
+    type: Any = None
+    id: Any = None
+    model: Any = None
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+    x_groq: Any = None
+    response: _Response | None = None
+    item: _Item | None = None
+
+
+_decode: Final = msgspec.json.Decoder(_Event).decode
+
+
+class OpenAIStream(StreamReader):
+    """Of chat, completions, Responses, and what else streams at OpenAI."""
+
+    __slots__ = ("_template",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._template = Template()
+
+    def _skip(self, data: bytes) -> int:
+        at = 0
+        if data.startswith(b"data: "):
+            matches = self._template.matches
+            while (end := matches(data, at)) >= 0:
+                at = end
+                self.chunks += 1
+                if at == len(data):
+                    break
+        elif data.startswith(_DELTAS) and data.find(b"\r") < 0:
+            while data.startswith(_DELTAS, at) and (end := data.find(b"\n\n", at)) >= 0:
+                at = end + 2
+                self.chunks += 1
+        return at
+
+    def _read(self, event: Event) -> None:
+        if self.terminal:
+            return
+        if event.data.startswith(b"[DONE]"):
+            self.terminal = True
+            return
+        if event.cut:
+            self._more()
+            self.terminal = event.name.decode("latin-1") in _ENDS | _OTHER_ENDS
+            return
+        try:
+            found = _decode(event.data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._read_unknown(event)
+            return
+        if found.error or found.type == "error" or event.name == b"error":
+            self.error = self.error or failure_told(decoded(event.data))
+        if isinstance(found.type, str):
+            self._typed(found, found.type)
+        else:
+            self._chunk(found, event.data)
+
+    def _read_unknown(self, event: Event) -> None:
+        """No JSON, or of another form: an error may still be one."""
+        found = decoded(event.data)
+        if event.name == b"error" or (isinstance(found, dict) and found.get("error")):
+            told = found if found is not None else {"message": event.data[:256].decode("latin-1")}
+            self.error = self.error or failure_told(told)
+
+    def _chunk(self, found: _Event, data: bytes) -> None:
+        """A chunk of chat or completions."""
+        self._named(found.model, found.id)
+        plain = bool(found.choices) and not found.error
+        content = False
+        for choice in found.choices or ():
+            content = content or _says(choice)
+            if choice.finish_reason is not None:
+                plain = False
+                self._finish(choice.index, choice.finish_reason)
+        if isinstance(found.usage, dict):
+            plain = False
+            self._usage = of_openai(found.usage) or self._usage
+        if isinstance(found.x_groq, dict):
+            self._groq(found.x_groq)
+        if content or (plain and self.content):
+            self._more()
+            if plain:
+                self._template.learn(data)
+
+    def _groq(self, told: dict[str, Any]) -> None:
+        self._usage = of_openai(told.get("usage")) or self._usage
+        if error := told.get("error"):
+            self.error = self.error or failure_told({"error": error})
+
+    def _typed(self, found: _Event, kind: str) -> None:
+        """An event of Responses, or of images or audio."""
+        if kind in _ENDS:
+            self._end(found.response or _Response(), kind)
+        elif kind in _OTHER_ENDS:
+            self._usage = of_openai(found.usage)
+            self.content = self.terminal = True
+        elif kind in _BEGINNINGS or kind == "error":
+            if found.response is not None:
+                self._named(found.response.model, found.response.id)
+        elif kind.endswith(_PIECES):
+            self._more()
+        elif kind != "response.output_item.added" or not _announces(found.item):
+            self.content = True
+
+    def _end(self, response: _Response, kind: str) -> None:
+        self._named(response.model, response.id)
+        self._usage = of_openai(response.usage)
+        self.terminal = True
+        details = response.incomplete_details
+        reason = details.get("reason") if isinstance(details, dict) else None
+        if kind == "response.failed":
+            self.error = self.error or failure_told({"error": response.error or kind})
+        else:
+            self._finish(0, reason or kind.removeprefix("response."))
+
+    def _named(self, model: object, identity: object) -> None:
+        self.model = self.model or text(model)
+        self.response_id = self.response_id or text(identity)
+
+
+def _announces(item: _Item | None) -> bool:
+    return item is not None and item.type in _ANNOUNCED
+
+
+def _says(choice: _Choice) -> bool:
+    """Whether a choice has a piece of the answer, and not only a role."""
+    if choice.text or choice.message:
+        return True
+    delta = choice.delta
+    if not isinstance(delta, dict):
+        return False
+    return any(value for name, value in delta.items() if name not in _NO_CONTENT)

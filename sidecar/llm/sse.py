@@ -1,0 +1,130 @@
+"""Server-sent events out of bytes that are split anywhere (WHATWG HTML, section 9.2.6)."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+MOST: Final = 2**20
+"""Bytes of an event that are kept. A larger one is told by its name alone."""
+_BOM: Final = b"\xef\xbb\xbf"
+_PREFIX: Final = 8
+"""Bytes that are kept of a line that is too long: which field it is."""
+_NAME: Final = 256
+"""Bytes of a name that are kept."""
+
+
+class Event(NamedTuple):
+    """One event."""
+
+    name: bytes
+    """Its `event` field; nothing where it has none."""
+    data: bytes
+    """Its `data` fields, joined by line feeds; nothing where they were `cut`."""
+    cut: bool = False
+    """Whether it was larger than is kept."""
+
+
+class EventSplitter:
+    """Takes a stream as it comes, and gives the events that have become whole.
+
+    Lines end with LF, CR LF or CR, also mixed, also split over two reads. Comments, ids and what
+    the standard does not know are dropped. The time is linear and the memory bounded, whatever
+    comes: no byte is joined to others before its line has ended.
+    """
+
+    __slots__ = (
+        "_began", "_cut", "_data", "_length", "_line", "_long", "_most", "_name", "_size",
+        "_skip_lf", "idle",
+    )  # fmt: skip
+
+    def __init__(self, most: int = MOST) -> None:
+        """*most*: bytes of an event that are kept."""
+        self.idle = False
+        """Whether an event begins with the next byte, and nothing of the last one is kept."""
+        self._most = most
+        self._began = False
+        self._skip_lf = False
+        self._line: list[bytes] = []
+        """The line that has begun, in pieces; its beginning where it is too `_long`."""
+        self._length = 0
+        self._long = False
+        self._data: list[bytes] = []
+        self._size = 0
+        self._cut = False
+        self._name = b""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """*data* is next in the stream. The events that end in it."""
+        events: list[Event] = []
+        if self._skip_lf and data:
+            self._skip_lf = False
+            if data[:1] == b"\n":
+                data = data[1:]
+        if data:
+            lines = data.splitlines(keepends=True)  # of bytes: at CR, LF, CR LF, and nothing else
+            rest = b"" if lines[-1].endswith((b"\n", b"\r")) else lines.pop()
+            for line in lines:
+                self._end_line(line.rstrip(b"\r\n"), events)
+            if rest:
+                self._keep(rest)
+            self._skip_lf = data.endswith(b"\r")
+        self.idle = not (self._line or self._data or self._name or self._skip_lf)
+        return events
+
+    def finish(self) -> list[Event]:
+        """The stream has ended. What has no blank line behind it counts as well.
+
+        The standard drops it, but servers forget the last line feed, and whether it is whole is for
+        whoever reads its data.
+        """
+        events: list[Event] = []
+        if self._line:
+            self._end_line(b"", events)
+        self._end_event(events)
+        return events
+
+    def _keep(self, part: bytes) -> None:
+        """*part* is next in a line that goes on."""
+        if self._long or self._length + len(part) > self._most:
+            self._long = True
+            part = part[: max(0, _PREFIX - self._length)]
+        if part:
+            self._line.append(part)
+            self._length += len(part)
+
+    def _end_line(self, line: bytes, events: list[Event]) -> None:
+        """*line* is what was left of a line."""
+        long = self._long
+        if self._line:
+            line = b"".join(self._line if long else (*self._line, line))
+            self._line = []
+            self._length = 0
+            self._long = False
+        if not self._began:
+            self._began = True
+            line = line.removeprefix(_BOM)
+        if line:
+            self._field(line, long)
+        else:
+            self._end_event(events)
+
+    def _field(self, line: bytes, long: bool) -> None:
+        if line.startswith(b"data:"):
+            self._size += len(line)
+            if long or self._size > self._most:
+                self._cut = True
+                self._data.clear()
+            self._data.append(line[6:] if line.startswith(b" ", 5) else line[5:])
+        elif line.startswith(b"event:"):
+            self._name = (line[7:] if line.startswith(b" ", 6) else line[6:])[:_NAME]
+        elif line == b"data":
+            self._data.append(b"")
+
+    def _end_event(self, events: list[Event]) -> None:
+        if self._data:
+            data = b"" if self._cut else b"\n".join(self._data)
+            events.append(Event(self._name, data, self._cut))
+        self._data = []
+        self._name = b""
+        self._size = 0
+        self._cut = False
