@@ -61,9 +61,8 @@ _ABOUT: Final = """\
 
 {description}.
 
-How to install it, what it does and what to do when it does not stands in
-[Kubernetes](../../docs/kubernetes.md). The [examples](examples/) are whole values files and
-applications to go with them.
+[Kubernetes](../../docs/kubernetes.md) explains how to install the chart, what it does, and how to
+troubleshoot it. The [examples](examples/) are complete values files with matching applications.
 
 ```sh
 helm install llm-sidecar charts/llm-sidecar -n llm-sidecar --create-namespace

@@ -39,7 +39,7 @@ class Settings(Struct, frozen=True, kw_only=True, rename="kebab"):
         Literal["native", "classic"],
         Meta(
             description="`native`: an init container that keeps running, starts before and ends "
-            "after all others, and lets Jobs complete. `classic`: one more container."
+            "after all others, and lets Jobs complete. `classic`: an ordinary container."
         ),
     ] = "native"
     image: Annotated[str, Meta(min_length=1, description="The sidecar's image.")] = (
@@ -47,7 +47,7 @@ class Settings(Struct, frozen=True, kw_only=True, rename="kebab"):
     )
     image_pull_policy: Annotated[
         Literal["", "Always", "IfNotPresent", "Never"],
-        Meta(description="When to pull it. Empty: as the cluster has it."),
+        Meta(description="When to pull the image. Empty: the cluster's default."),
     ] = ""
     config_map: Annotated[
         Name,
@@ -59,18 +59,18 @@ class Settings(Struct, frozen=True, kw_only=True, rename="kebab"):
     secret: Annotated[
         Name,
         Meta(
-            description="Secret of the pod's namespace, seen by the sidecar only, under "
+            description="Secret of the pod's namespace, mounted in the sidecar only, at "
             "`/var/run/secrets/llm-sidecar`."
         ),
     ] = ""
     log_level: Annotated[
         Literal["", "debug", "info", "warning", "error"],
-        Meta(description="How much the sidecar's log says. Empty: as the configuration has it."),
+        Meta(description="The sidecar's log level. Empty: the configuration's."),
     ] = ""
     apis: Annotated[
         str,
         Meta(
-            description="In mode `base-url`: whose variables are set, with commas. The "
+            description="In mode `base-url`: the APIs whose variables are set. The "
             "configuration must route `/v1/` for `openai` and `anthropic`, `/gemini/` for `gemini`."
         ),
     ] = ",".join(APIS)
@@ -78,27 +78,27 @@ class Settings(Struct, frozen=True, kw_only=True, rename="kebab"):
         str,
         Meta(
             pattern="^([A-Za-z0-9][A-Za-z0-9-]{0,62})?$",
-            description="In mode `base-url`: sets `AZURE_OPENAI_ENDPOINT` for this resource.",
+            description="In mode `base-url`: the resource for `AZURE_OPENAI_ENDPOINT`. Empty: not set.",
         ),
     ] = ""
     port: Annotated[
         Port, Meta(description="In mode `base-url`: the listener's port in the configuration.")
     ] = 14001
-    cpu_request: Annotated[Quantity, Meta(description="CPU to reserve.")] = "50m"
-    cpu_limit: Annotated[Quantity, Meta(description="CPU at most.")] = ""
-    memory_request: Annotated[Quantity, Meta(description="Memory to reserve.")] = "64Mi"
-    memory_limit: Annotated[Quantity, Meta(description="Memory at most.")] = "512Mi"
+    cpu_request: Annotated[Quantity, Meta(description="CPU request.")] = "50m"
+    cpu_limit: Annotated[Quantity, Meta(description="CPU limit. Empty: none.")] = ""
+    memory_request: Annotated[Quantity, Meta(description="Memory request.")] = "64Mi"
+    memory_limit: Annotated[Quantity, Meta(description="Memory limit.")] = "512Mi"
     capture_ports: Annotated[
-        str, Meta(description="In mode `capture`: remote ports that are taken, as `443,8000-8010`.")
+        str, Meta(description="In mode `capture`: remote ports to redirect, like `443,8000-8010`.")
     ] = "443"
     exclude_ports: Annotated[
-        str, Meta(description="In mode `capture`: remote ports that are left alone.")
+        str, Meta(description="In mode `capture`: remote ports not to redirect.")
     ] = ""
     capture_cidrs: Annotated[
-        str, Meta(description="In mode `capture`: remote networks that are taken. Empty: all.")
+        str, Meta(description="In mode `capture`: remote networks to redirect. Empty: all.")
     ] = ""
     exclude_cidrs: Annotated[
-        str, Meta(description="In mode `capture`: remote networks that are left alone.")
+        str, Meta(description="In mode `capture`: remote networks not to redirect.")
     ] = ""
 
 
