@@ -78,7 +78,7 @@ class Settings(Struct, frozen=True, kw_only=True, rename="kebab"):
         str,
         Meta(
             pattern="^([A-Za-z0-9][A-Za-z0-9-]{0,62})?$",
-            description="In mode `base-url`: the resource for `AZURE_OPENAI_ENDPOINT`. Empty: not set.",
+            description="In mode `base-url`: the resource for `AZURE_OPENAI_ENDPOINT`.",
         ),
     ] = ""
     port: Annotated[
