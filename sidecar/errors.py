@@ -89,7 +89,7 @@ class TraceRefused(CallError):
 
 
 class Forbidden(CallError):
-    """A forward proxy does not do this for everybody."""
+    """The forward proxy does not connect this client, or to this address."""
 
     code = "forbidden_target"
     status = 403

@@ -88,7 +88,7 @@ class Fields(Mapping[bytes, bytes]):
         self.known = known = {name.lower(): value.strip(_BLANK) for name, value in found}
         """The values of those that are wanted: a plain dict, since it is asked 20 times a call."""
         self._read: dict[bytes, bytes] | None = None
-        """All values, where somebody asked for one that is not wanted, or is repeated."""
+        """All values, made when one is asked for that is not wanted, or is repeated."""
         self._repeats = len(known) != len(found)
         if self._repeats:
             every = self._all()

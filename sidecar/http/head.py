@@ -15,7 +15,7 @@ from sidecar.http import semantics
 from sidecar.http.fields import Fields, valid
 from sidecar.http.headers import REPLY_FIELDS, REQUEST_FIELDS
 from sidecar.http.limits import HeadLimits
-from sidecar.http.message import CHUNKED, NO_BODY, UNTIL_CLOSE, RequestHead, ResponseHead
+from sidecar.http.message import CHUNKED, CLOSE_DELIMITED, NO_BODY, RequestHead, ResponseHead
 from sidecar.http.target import resolve_target
 
 METHODS: Final = frozenset(
@@ -81,7 +81,7 @@ def read_response(data: bytes, limits: HeadLimits, to_head: bool) -> ResponseHea
     except BadMessage as error:
         raise BadReply(error.message) from None
     head.body = _response_body(head, fields.known, to_head)
-    head.keep_alive = head.body != UNTIL_CLOSE and semantics.persists(head)
+    head.keep_alive = head.body != CLOSE_DELIMITED and semantics.persists(head)
     return head
 
 
@@ -194,4 +194,4 @@ def _response_body(head: ResponseHead, known: dict[bytes, bytes], to_head: bool)
         if head.minor == 0 or codings.lower() != b"chunked":
             raise BadReply("the reply's transfer coding is not chunked")
         return CHUNKED
-    return UNTIL_CLOSE if length is None else int(length)
+    return CLOSE_DELIMITED if length is None else int(length)

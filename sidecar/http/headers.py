@@ -27,12 +27,12 @@ _PLAIN_OPTIONS: Final = frozenset(
 _SET_UPSTREAM: Final = frozenset(
     {b"host", b"expect", b"traceparent", b"tracestate", b"x-request-id"}
 )
-SAID_TO_US: Final = b"x-sidecar-"
+INTERNAL_PREFIX: Final = b"x-sidecar-"
 """How the names of headers begin that are for the sidecar alone, trusted or not, and of those that
 it alone sends to callers: on replies of upstreams they would be taken for ours."""
-_FOR_US: Final = frozenset({b"proxy-authorization"})
-"""What a client shows its proxy (RFC 9110, section 11.7.2) is not for anybody behind it."""
-NOT_FORWARDED_UPSTREAM: Final = NOT_FORWARDED_DOWNSTREAM | _SET_UPSTREAM | _FOR_US
+_FOR_PROXY: Final = frozenset({b"proxy-authorization"})
+"""Credentials for a proxy (RFC 9110, section 11.7.2), which go no further."""
+NOT_FORWARDED_UPSTREAM: Final = NOT_FORWARDED_DOWNSTREAM | _SET_UPSTREAM | _FOR_PROXY
 _LENGTH: Final = frozenset({b"content-length"})
 _NOT_IN_TRAILERS: Final = _FRAMING | frozenset(
     {
@@ -55,7 +55,7 @@ REQUEST_FIELDS: Final = Wanted(
         b"max-forwards", b"user-agent", b"x-api-key", b"x-goog-api-key",
         b"x-stainless-read-timeout", b"x-stainless-retry-count", b"x-trace-id",
     },
-    SAID_TO_US,
+    INTERNAL_PREFIX,
 )  # fmt: skip
 """What is asked for in each request."""
 REPLY_FIELDS: Final = Wanted(
@@ -65,14 +65,14 @@ REPLY_FIELDS: Final = Wanted(
         b"content-encoding", b"content-type", b"endpoint-load-metrics", b"retry-after",
         b"x-request-id", b"x-should-retry", b"x-trace-id",
     },
-    SAID_TO_US,
+    INTERNAL_PREFIX,
 )  # fmt: skip
 """What is asked for in each reply."""
 
 
 def _dropped(fields: Fields, drops: frozenset[bytes]) -> frozenset[bytes]:
     for name in fields.known:
-        if name[:10] == SAID_TO_US:
+        if name[:10] == INTERNAL_PREFIX:
             drops |= {name}
     options = fields.known.get(b"connection")
     if options is None or options in _PLAIN_OPTIONS:
@@ -144,5 +144,5 @@ def response_end(trailers: Sequence[Header]) -> bytes:
 def _last_chunk(trailers: Sequence[Header], drops: frozenset[bytes]) -> bytes:
     if not trailers:
         return b"0\r\n\r\n"
-    kept = [trailer for trailer in trailers if not trailer[0].startswith(SAID_TO_US)]
+    kept = [trailer for trailer in trailers if not trailer[0].startswith(INTERNAL_PREFIX)]
     return b"0" + _lines(kept, drops) + b"\r\n\r\n"

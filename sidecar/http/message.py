@@ -1,4 +1,4 @@
-"""Heads of messages, as the parsers deliver them, and who takes their events."""
+"""Heads of messages as the parsers deliver them, and the sinks of the parsers' events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sidecar.http.fields import Header as Header
 
 NO_BODY: Final = 0
 CHUNKED: Final = -1
-UNTIL_CLOSE: Final = -2
+CLOSE_DELIMITED: Final = -2
 
 
 class Head:
@@ -18,7 +18,7 @@ class Head:
     minor = 1
     """Minor version of HTTP/1."""
     body = NO_BODY
-    """Length of the body in bytes, or CHUNKED, or UNTIL_CLOSE."""
+    """Length of the body in bytes, or CHUNKED, or CLOSE_DELIMITED (RFC 9112, section 6.3)."""
     keep_alive = True
     fields: Fields = NONE
 

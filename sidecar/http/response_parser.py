@@ -9,7 +9,7 @@ from sidecar.http.chunked import BadChunks, Chunked
 from sidecar.http.fields import Header
 from sidecar.http.head import bare_lf, read_response
 from sidecar.http.limits import REPLY_LIMITS
-from sidecar.http.message import CHUNKED, UNTIL_CLOSE, ResponseHead, ResponseSink
+from sidecar.http.message import CHUNKED, CLOSE_DELIMITED, ResponseHead, ResponseSink
 from sidecar.http.semantics import switches_protocols
 from sidecar.http.states import State, moves
 
@@ -24,7 +24,7 @@ class ResponseState(State):
     HEAD = "a head"
     BODY = "a body with a Content-Length"
     CHUNKS = "a chunked body"
-    UNTIL_CLOSE = "a body that ends with the connection"
+    CLOSE_DELIMITED = "a body that ends with the connection"
     RAW = "a connection that switched protocols"
 
 
@@ -35,12 +35,12 @@ moves(
             ResponseState.IDLE,  # a whole response in one read
             ResponseState.BODY,
             ResponseState.CHUNKS,
-            ResponseState.UNTIL_CLOSE,
+            ResponseState.CLOSE_DELIMITED,
             ResponseState.RAW,
         ),
         ResponseState.BODY: (ResponseState.IDLE,),
         ResponseState.CHUNKS: (ResponseState.IDLE,),
-        ResponseState.UNTIL_CLOSE: (ResponseState.IDLE,),
+        ResponseState.CLOSE_DELIMITED: (ResponseState.IDLE,),
         ResponseState.RAW: (),
     }
 )
@@ -85,7 +85,7 @@ class ResponseParser:
             at = self._feed_chunks(data, at)
         elif state is ResponseState.BODY:
             at = self._feed_body(data, at)
-        elif state is ResponseState.UNTIL_CLOSE or state is ResponseState.RAW:
+        elif state is ResponseState.CLOSE_DELIMITED or state is ResponseState.RAW:
             self.sink.on_body(data)
             return
         # What is left behind a reply can't be the next one, even if that is waited for by now.
@@ -96,7 +96,7 @@ class ResponseParser:
 
     def end_of_stream(self) -> bool:
         """The server closed its side. True when that completes the response."""
-        if self.state is ResponseState.UNTIL_CLOSE:
+        if self.state is ResponseState.CLOSE_DELIMITED:
             self._finish([])
             return True
         return False
@@ -149,8 +149,8 @@ class ResponseParser:
         if size == CHUNKED:
             self.state, self._chunks = self.state.to(ResponseState.CHUNKS), Chunked(self.sink)
             return self._feed_chunks(data, at)
-        if size == UNTIL_CLOSE:
-            self.state = self.state.to(ResponseState.UNTIL_CLOSE)
+        if size == CLOSE_DELIMITED:
+            self.state = self.state.to(ResponseState.CLOSE_DELIMITED)
             if at < len(data):
                 self.sink.on_body(data[at:])
             return len(data)

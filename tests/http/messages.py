@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from sidecar.http.message import CHUNKED, NO_BODY, UNTIL_CLOSE
+from sidecar.http.message import CHUNKED, CLOSE_DELIMITED, NO_BODY
 from tests.http.events import Message, Pair
 
 LURE = b"GET /smuggled HTTP/1.1\r\nHost: b\r\n\r\n"
@@ -134,20 +134,20 @@ def exchanges(draw: st.DrawFn, last: bool = False) -> Exchange:
     status = draw(st.sampled_from([200, 200, 200, 201, 204, 304, 404, 500, 599, 999]))
     body = draw(st.one_of(fixed_bodies(), chunked_bodies()))
     if last and draw(st.booleans()):
-        body = Body(body.raw, body.raw, UNTIL_CLOSE, [], [])
-    options = [(b"Connection", b"Close")] if last and body.framing != UNTIL_CLOSE else []
+        body = Body(body.raw, body.raw, CLOSE_DELIMITED, [], [])
+    options = [(b"Connection", b"Close")] if last and body.framing != CLOSE_DELIMITED else []
     raw, message = draw(heads(st.just(status), body.headers + options))
     message.framing, message.keep_alive, message.trailers = body.framing, not last, body.trailers
     message.body = body.data
     if method == b"HEAD" or status in {204, 304}:
-        if body.framing == UNTIL_CLOSE:
+        if body.framing == CLOSE_DELIMITED:
             message.keep_alive = True
         message.framing, message.body, message.trailers = NO_BODY, b"", []
     else:
         raw += body.raw
     whole = b"".join(raw for raw, _ in interims) + raw
     messages = [message for _, message in interims] + [message]
-    return Exchange(method, whole, messages, message.framing == UNTIL_CLOSE)
+    return Exchange(method, whole, messages, message.framing == CLOSE_DELIMITED)
 
 
 @st.composite

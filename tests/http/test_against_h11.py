@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sidecar.errors import BadMessage, BadReply
 from sidecar.http.limits import HeadLimits
-from sidecar.http.message import UNTIL_CLOSE
+from sidecar.http.message import CLOSE_DELIMITED
 from sidecar.http.request_parser import RequestParser
 from sidecar.http.response_parser import ResponseParser
 from sidecar.http.target import split_absolute
@@ -153,7 +153,7 @@ def test_replies() -> None:
         seen["accepted" if ours and not refused else "not accepted"] += 1
         if not ours or justified(method, raw):
             return
-        assert closed == (ours[-1].framing == UNTIL_CLOSE)
+        assert closed == (ours[-1].framing == CLOSE_DELIMITED)
         theirs, they_refused = h11_events(client(method), raw, closed)
         assert refused or not they_refused
         assert refused or len(ours) == len(theirs)

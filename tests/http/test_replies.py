@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.errors import BadReply
-from sidecar.http.message import CHUNKED, NO_BODY, UNTIL_CLOSE, Header
+from sidecar.http.message import CHUNKED, CLOSE_DELIMITED, NO_BODY, Header
 from sidecar.http.response_parser import ResponseParser
 from tests.http.events import Log, Message, bytewise, reply
 
@@ -68,7 +68,7 @@ def test_bodies(method: bytes, data: bytes, framing: int, keep_alive: bool, spli
 def test_a_body_that_ends_with_its_connection(start: bytes, split: bool) -> None:
     data = reads(start + b"\r\nHTTP/1.1 200 OK\r\n\r\n", split)
     (message,) = reply(*data)
-    assert (message.framing, message.keep_alive, message.trailers) == (UNTIL_CLOSE, False, None)
+    assert (message.framing, message.keep_alive, message.trailers) == (CLOSE_DELIMITED, False, None)
     (message,) = reply(*data, closed=True)
     assert (message.body, message.trailers) == (OK + b"\r\n", [])
 

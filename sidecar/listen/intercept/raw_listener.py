@@ -6,9 +6,9 @@ import asyncio
 import errno
 import logging
 import socket
-import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sidecar.listen.closing import reset_on_close
 from sidecar.listen.intercept.connections import SHUTDOWN
 from sidecar.listen.intercept.tunnel import Tunnel
 from sidecar.listen.listener import BACKLOG, Listener, split_address
@@ -31,7 +31,6 @@ _AT_ONCE: Final = 64
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE: Final = 0.5
 """Seconds until accepting is tried again when the process has no file descriptors left."""
-_RESET: Final = struct.pack("ii", 1, 0)
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
@@ -135,7 +134,7 @@ class RawListener(Listener):
 
     def refuse(self, sock: socket.socket) -> None:
         """Close *sock* with a reset."""
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        reset_on_close(sock)
         self.close(sock)
 
     def close(self, sock: socket.socket) -> None:

@@ -11,19 +11,17 @@ import asyncio
 import contextlib
 import select
 import socket
-import struct
 import time
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+from sidecar.listen.closing import reset_on_close
 from sidecar.observe.stats import ListenerStats
 from sidecar.upstream.connect import own_sockets as own
 from sidecar.upstream.connect.keepalive import is_gone, keep_alive
 
 _buffer: Final = memoryview(bytearray(256 * 1024))
 """Between a read and the write that follows it in the same step: one loop, so one buffer."""
-_RESET: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER that makes close(2) send a reset."""
 
 
 class Tunnel:
@@ -78,7 +76,7 @@ class Tunnel:
         """End the tunnel at once with a reset to both sides, which neither takes for a FIN."""
         for way in self._ways:
             with contextlib.suppress(OSError):
-                way.source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                reset_on_close(way.source)
         self._close()
 
     def check_gone(self) -> None:
