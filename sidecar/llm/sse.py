@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 MOST: Final = 2**20
 """Bytes of an event that are kept. A larger one is told by its name alone."""
 _BOM: Final = b"\xef\xbb\xbf"
-_PREFIX: Final = 8
-"""Bytes that are kept of a line that is too long: which field it is."""
 _NAME: Final = 256
 """Bytes of a name that are kept."""
+_PREFIX: Final = len(b"event: ") + _NAME
+"""Bytes that are kept of a line that is too long."""
 
 
 class Event(NamedTuple):
@@ -96,7 +96,8 @@ class EventSplitter:
         """*line* is what was left of a line."""
         long = self._long
         if self._line:
-            line = b"".join(self._line if long else (*self._line, line))
+            rest = line[: max(0, _PREFIX - self._length)] if long else line
+            line = b"".join((*self._line, rest))
             self._line = []
             self._length = 0
             self._long = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +13,19 @@ from sidecar.llm.dialects import APIS, Dialect
 from sidecar.llm.dialects.anthropic import ANTHROPIC
 from sidecar.llm.dialects.openai import OPENAI
 from sidecar.llm.stream import Outcome, Verdict
-from tests.llm.streams import DONE, STREAMS, Stream, chunk, data, gemini, named, read, told
+from tests.llm.streams import (
+    DONE,
+    PLAIN_USED,
+    STREAMS,
+    TRAPS,
+    Stream,
+    chunk,
+    data,
+    gemini,
+    named,
+    read,
+    told,
+)
 
 each = pytest.mark.parametrize("name", STREAMS)
 ENDS = ("\n", "\r\n", "\r")
@@ -151,7 +163,9 @@ PLAIN: dict[Dialect, Callable[[str], bytes]] = {
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
     ),
     "gemini": lambda text: data(gemini(text), compact=False).replace(b"\n", b"\r\n"),
-    "mistral": lambda text: data(chunk({"content": text})),
+    "mistral": lambda text: data(
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": f'"a": "{text}'}}]})
+    ),
 }
 
 
@@ -168,6 +182,47 @@ def test_a_plain_event_is_known_without_being_read(
         reader.feed(event(str(place) * 3))
     reader.feed(b"".join(event(str(place)) for place in range(5)))
     assert reader.chunks == 108
+
+
+TEXT = st.text('ab"\\\\{}:,\n\u2028é', max_size=6) | st.sampled_from(TRAPS)
+DELTAS: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    TEXT.map(lambda text: {"content": text}),
+    TEXT.map(lambda text: {"tool_calls": [{"index": 0, "function": {"arguments": text}}]}),
+    TEXT.map(lambda text: {"reasoning_content": text}),
+    st.just({"role": "assistant", "content": ""}),
+    st.just({}),
+)
+CHUNKS = st.builds(
+    chunk,
+    DELTAS,
+    st.sampled_from([None] * 8 + ["stop", "length"]),
+    st.sampled_from([0, 0, 0, 1]),
+    usage=st.sampled_from([None] * 4 + [{"prompt_tokens": 3, "completion_tokens": 2}]),
+    obfuscation=st.text("xyz", max_size=3),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(CHUNKS, max_size=30), st.lists(st.integers(0, 5000), max_size=20), st.booleans())
+def test_chat_is_read_as_one_reads_it_who_parses_all(
+    chunks: list[dict[str, Any]], cuts: list[int], compact: bool
+) -> None:
+    body = b"".join(data(each, compact=compact) for each in chunks)
+    cuts = sorted(min(cut, len(body)) for cut in cuts)
+    pieces = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
+    reader, _ = read("openai", pieces)
+    count, finished, usage = 0, {}, None
+    for each in chunks:
+        choice = each["choices"][0]
+        says = any(value for name, value in choice["delta"].items() if name != "role")
+        plain = choice["finish_reason"] is None and each["usage"] is None
+        count += says or (count > 0 and plain)
+        if choice["finish_reason"]:
+            finished[choice["index"]] = choice["finish_reason"]
+        usage = each["usage"] or usage
+    reasons = tuple(reason for _, reason in sorted(finished.items()))
+    assert (reader.chunks, reader.finish_reasons) == (count, reasons)
+    assert reader.usage == (PLAIN_USED if usage else None)
 
 
 def test_a_large_event_is_passed_over() -> None:

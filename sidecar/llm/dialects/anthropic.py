@@ -39,7 +39,8 @@ _TYPES: Final = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-_DELTA: Final = b"event: content_block_delta\n"
+_DELTAS: Final = (b"event: content_block_delta\n", b'data: {"type":"content_block_delta"')
+"""How most events begin; some gateways leave out their names."""
 _ANNOUNCED: Final = ("text", "thinking")
 """Blocks whose text comes in deltas. Of others, their start says something."""
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -163,8 +164,8 @@ class _Stream(StreamReader):
 
     def _skip(self, data: bytes) -> int:
         at = 0
-        if data.startswith(_DELTA) and data.find(b"\r") < 0:
-            while data.startswith(_DELTA, at) and (end := data.find(b"\n\n", at)) >= 0:
+        if data.startswith(_DELTAS) and data.find(b"\r") < 0:
+            while data.startswith(_DELTAS, at) and (end := data.find(b"\n\n", at)) >= 0:
                 at = end + 2
                 self.chunks += 1
         return at

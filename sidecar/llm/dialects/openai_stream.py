@@ -18,13 +18,18 @@ from sidecar.llm.sse import Event
 from sidecar.llm.stream import StreamReader
 from sidecar.llm.usage import of_openai
 
-_DELTAS: Final = (
-    b"event: response.output_text.delta\n",
-    b"event: response.reasoning_summary_text.delta\n",
-    b"event: response.reasoning_text.delta\n",
-    b"event: response.function_call_arguments.delta\n",
+_DELTAS: Final = tuple(
+    beginning % kind
+    for kind in (
+        b"output_text.delta",
+        b"reasoning_summary_text.delta",
+        b"reasoning_text.delta",
+        b"function_call_arguments.delta",
+    )
+    for beginning in (b"event: response.%b\n", b'data: {"type":"response.%b"')
 )
-"""How most events of Responses begin."""
+"""How most events of Responses begin; some gateways leave out their names."""
+_BACKSLASH: Final = 0x5C
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _OTHER_ENDS: Final = frozenset({
     "transcript.text.done", "speech.audio.done", "image_generation.completed",
@@ -90,15 +95,27 @@ class OpenAIStream(StreamReader):
         self._template = Template()
 
     def _skip(self, data: bytes) -> int:
+        pieces = self._template.pieces
+        if not pieces:
+            return self._skip_named(data)
+        # In a function of its own, this would take twice as long.
+        whole = 0
+        while data.startswith(pieces[0], whole):
+            at = whole + len(pieces[0])
+            for piece in pieces[1:]:
+                at = data.find(b'"', at)
+                while at > 0 and data[at - 1] == _BACKSLASH:
+                    at = data.find(b'"', at + 1)
+                if at < 0 or not data.startswith(piece, at):
+                    return whole
+                at += len(piece)
+            whole = at
+            self.chunks += 1
+        return whole
+
+    def _skip_named(self, data: bytes) -> int:
         at = 0
-        if data.startswith(b"data: "):
-            matches = self._template.matches
-            while (end := matches(data, at)) >= 0:
-                at = end
-                self.chunks += 1
-                if at == len(data):
-                    break
-        elif data.startswith(_DELTAS) and data.find(b"\r") < 0:
+        if data.startswith(_DELTAS) and data.find(b"\r") < 0:
             while data.startswith(_DELTAS, at) and (end := data.find(b"\n\n", at)) >= 0:
                 at = end + 2
                 self.chunks += 1
@@ -135,7 +152,8 @@ class OpenAIStream(StreamReader):
 
     def _chunk(self, found: _Event, data: bytes) -> None:
         """A chunk of chat or completions."""
-        self._named(found.model, found.id)
+        if self.model is None or self.response_id is None:
+            self._named(found.model, found.id)
         plain = bool(found.choices) and not found.error
         content = False
         for choice in found.choices or ():

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-_TRIES: Final = 16
+_TRIES: Final = 64
 """Pairs of events that are compared, in one stream. Where none are alike, all are read."""
 _MOST_TEXTS: Final = 3
 """Texts in which two events differ: the answer's next piece, and what OpenAI pads it with."""
 _LONGEST: Final = 4096
+_QUOTES: Final = re.compile(rb'(?<!\\)"')
 
 
 class Template:
     """Learns how a stream's events look, and knows those that look so.
 
     Only the values of texts may differ, so that an event which looks like two plain ones has no
-    other members than they have, and no other values but texts.
+    other members than they have, and no other values but texts. Who looks for a text's end may take
+    an escaped quote for it, or pass over the right one: what comes behind it is another piece then.
     """
 
     __slots__ = ("_before", "_tries", "pieces")
@@ -29,29 +32,16 @@ class Template:
     def learn(self, data: bytes) -> None:
         """*data* is of an event that is nothing but a piece of an answer."""
         before, self._before = self._before, data
-        if not before or not self._tries or len(data) > _LONGEST or b"\n" in data:
+        if not before or not self._tries or len(data) > _LONGEST or data.find(b"\n") >= 0:
             return
-        if b'\\"' in data or b'\\"' in before:
-            return  # a quote that is none
+        if data.find(b"\\\\") >= 0 or before.find(b"\\\\") >= 0:
+            return  # or it would have to be told which quotes are escaped
         self._tries -= 1
-        pieces = _common(before.split(b'"'), data.split(b'"'))
+        pieces = _common(_QUOTES.split(before), _QUOTES.split(data))
         if pieces:
             pieces[0] = b"data: " + pieces[0]
             pieces[-1] += b"\n\n"
             self.pieces = pieces
-
-    def matches(self, data: bytes, at: int) -> int:
-        """Where the event ends that begins at *at*, if it looks so; else -1."""
-        pieces = self.pieces
-        if not pieces or not data.startswith(pieces[0], at):
-            return -1
-        at += len(pieces[0])
-        for piece in pieces[1:]:
-            at = data.find(b'"', at)
-            if at < 0 or not data.startswith(piece, at):
-                return -1
-            at += len(piece)
-        return at
 
 
 def _common(one: list[bytes], other: list[bytes]) -> list[bytes]:
