@@ -1,4 +1,4 @@
-"""A call: one request of an application's, with all that is known of it. Plain state."""
+"""A call: one request of an application and everything that is known about it. Plain state."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class Downstream(Protocol):
 
     @property
     def trust(self) -> Trust:
-        """Which of the caller's words about itself are taken."""
+        """Which headers of the caller about itself are trusted."""
 
     def finished(self, call: Call, now: float) -> None:
-        """*call* is over: go on to the next, or close."""
+        """*call* has ended: go on to the next one, or close."""
 
 
 class Call:
-    """Made when a request's head is complete. What is not known yet has its class's value.
+    """Made when a request's head is complete. A field that is not known yet has its class's value.
 
-    What the caller said stays here as it was; what is asked of an upstream is a `Request`.
+    What the caller sent stays here unchanged; what goes upstream is a `Request`.
     """
 
     trace: TraceContext
@@ -53,27 +53,27 @@ class Call:
     """Whether its life has begun: a task that is cancelled before its first step never runs."""
     route: Route | None = None
     model: str | None = None
-    """Which the caller asked for."""
+    """The model that the caller asked for."""
     stream = False
     """Whether the caller asked for a stream."""
     asked: Asked | None = None
-    """All that the body says, where another model may be asked for instead."""
+    """Everything that the body asks for, if an alias may replace the model."""
     unknown: ModelUnknown | None = None
-    """Why no route may go by the model."""
+    """Why routes can't match on the model."""
     unreadable: ModelUnknown | None = None
-    """Why no other model can be asked for."""
+    """Why the model can't be replaced."""
     deadline: float | None = None
-    """On the monotonic clock; all attempts lie before it."""
+    """On the monotonic clock; all attempts end before it."""
     attempt: AttemptRecord | None = None
-    """Whose reply is sent; else the one that failed last."""
+    """The attempt whose reply is sent; else the one that failed last."""
     fallback = 0
-    """Which of the route's fallbacks was asked; 0: none."""
+    """Number of the route's fallback that was used; 0: none."""
     final = False
-    """Trying again would only add to the storm: the SDK is told so."""
+    """Whether the SDK is told not to retry, because retries would only add load."""
     reply: Reply | None = None
-    """Which is written into the sink."""
+    """The reply that is written into the sink."""
     status = 0
-    """Sent downstream; 0 while nothing was."""
+    """The status sent downstream; 0 until one was."""
     first_byte: float | None = None
     """When the reply began to be sent, on the monotonic clock."""
     bytes_out = 0
@@ -104,10 +104,10 @@ class Call:
 
     @property
     def hedged(self) -> bool:
-        """Whether a second attempt was made beside a slow first."""
+        """Whether a hedge was sent."""
         return any(attempt.why == HEDGE for attempt in self.attempts)
 
     @property
     def replays(self) -> int:
-        """How many requests were sent again since a reused connection had died."""
+        """Number of requests sent again because a reused connection was stale."""
         return sum(attempt.replayed for attempt in self.attempts)

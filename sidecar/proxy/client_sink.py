@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from sidecar.proxy.sink import Feeder
 
 SHOULD_NOT_RETRY: Final = b"\r\nx-should-retry: false"
-"""What the OpenAI and Anthropic SDKs obey (`_should_retry` in their `_base_client.py`)."""
+"""The OpenAI and Anthropic SDKs obey it (`_should_retry` in their `_base_client.py`)."""
 
 
 class Connection(Protocol):
-    """The application's connection, as far as a reply needs it."""
+    """The application's connection, as a reply sees it."""
 
     transport: asyncio.Transport
     writable: bool
@@ -69,7 +69,7 @@ class ClientSink:
         return self._connection.writable
 
     def interim(self, head: ResponseHead) -> None:
-        """Send a 1xx to a caller that knows what it is (RFC 9110, section 15.2)."""
+        """Send a 1xx, unless the caller speaks HTTP/1.0 (RFC 9110, section 15.2)."""
         transport = self._connection.transport
         if self._call.head.minor and not transport.is_closing():
             transport.write(status_line(head) + response_lines(head) + b"\r\n\r\n")
@@ -77,7 +77,7 @@ class ClientSink:
     def begin(
         self, head: ResponseHead, data: list[bytes], ended: bool, trailers: Sequence[Header]
     ) -> None:
-        """Send the head with what is here of the body. From here on nothing can be retried."""
+        """Send the head and the first bytes of the body. No retry is possible from here on."""
         call = self._call
         self._head = head
         call.status = head.status
@@ -100,11 +100,11 @@ class ClientSink:
             self._call.close = True  # HTTP/1.0: the end of the connection ends the body
         fields = head.fields.known
         self._events = b"event-stream" in fields.get(b"content-type", b"") and (
-            b"content-encoding" not in fields  # an event of ours would be noise in it
+            b"content-encoding" not in fields  # an event of ours would corrupt it
         )
 
     def write(self, data: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
-        """Send more of the body, and its end."""
+        """Send more of the body, and its end if *ended*."""
         parts = data
         if self._chunked:
             parts = []
@@ -113,10 +113,10 @@ class ClientSink:
             self._connection.transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def break_off(self, error: CallError) -> None:
-        """End a reply that is not complete so that it can't be taken for one that is.
+        """End an incomplete reply so that it does not look complete.
 
-        A stream of events gets one more, where the API has one that makes the SDKs raise; then the
-        connection closes within the body. Where its end is the body's end, it is reset.
+        A stream of events gets an error event, if the API has one that makes the SDKs raise. Then
+        the connection closes within the body. If a close would end the body, it is reset.
         """
         call = self._call
         call.close = True
@@ -130,7 +130,7 @@ class ClientSink:
             self._connection.reset()
 
     def half_close(self) -> bool:
-        """End our side of a tunnel, as TCP allows; TLS does not."""
+        """End our side of a tunnel. TCP allows that, TLS does not."""
         transport = self._connection.transport
         if not transport.can_write_eof():
             return False
@@ -138,13 +138,13 @@ class ClientSink:
         return True
 
     def unsent(self) -> int:
-        """Bytes that the caller has not taken."""
+        """Bytes that the caller has not read."""
         return unsent(self._connection.transport)
 
     def _add_chunks(
         self, parts: list[bytes], data: list[bytes], ended: bool, trailers: Sequence[Header]
     ) -> None:
-        """What one read brought is one chunk: their bounds mean nothing (RFC 9112, 7.1)."""
+        """Send one read as one chunk: chunk boundaries have no meaning (RFC 9112, 7.1)."""
         if data:
             joined = data[0] if len(data) == 1 else b"".join(data)
             self._boundary.feed(joined)
@@ -169,7 +169,7 @@ class ClientSink:
         return lines
 
     def _missing_ids(self, head: ResponseHead) -> bytes:
-        """A provider's own request id is the one that its support asks for: it stays."""
+        """A provider's own request id stays, because the provider's support asks for it."""
         fields = head.fields.known
         lines = b"" if b"x-request-id" in fields else b"\r\nx-request-id: " + self._call.request_id
         if b"x-trace-id" not in fields:

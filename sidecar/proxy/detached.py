@@ -1,4 +1,4 @@
-"""A call that runs for nobody's connection, with a body of its own."""
+"""A call without a downstream connection, with a body of its own."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from sidecar.proxy.request import Request
 
 
 class Nobody:
-    """Stands for the application that a detached call has not. It takes everything at once."""
+    """Stands in for the application. It accepts everything at once."""
 
     trust = Trust()
 
     def __init__(self, peer: str) -> None:
         self.peer = peer
-        """Whose call it was made from."""
+        """The address of the original call's caller."""
 
     def pause_reading(self, reason: int) -> None:
-        """Nothing is read."""
+        """Do nothing: there is nothing to read."""
 
     def resume_reading(self, reason: int) -> None:
-        """Nothing is read."""
+        """Do nothing: there is nothing to read."""
 
     def finished(self, call: Call, now: float) -> None:
-        """Nothing follows."""
+        """Do nothing: no other call follows."""
 
 
 def detach(call: Call, request: Request) -> tuple[Call, Request]:
-    """A call of its own that asks for what *request* does, whatever becomes of *call*.
+    """Return a new call with the same *request*, independent of *call*.
 
-    *call*'s body must be complete and held. The copy is counted as memory until its own body is
-    freed, by whoever detached it. It has no deadline; its reply goes nowhere unless its sink is
+    *call*'s body must be complete and buffered. The copy counts as buffer memory until the code
+    that detached it frees its body. It has no deadline. Its reply goes nowhere unless a sink is
     set.
     """
     nobody = Nobody(call.downstream.peer)

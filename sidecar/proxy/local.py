@@ -1,4 +1,4 @@
-"""Replies of our own: they need no upstream."""
+"""Local replies: the sidecar answers without an upstream."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _REASONS: Final = {
 
 
 class LocalReply:
-    """A whole reply that is here from the start. A Reply, as `reply.py` has it."""
+    """A reply that is complete from the start. It implements Reply (`reply.py`)."""
 
     ended = settled = True
     attempt = None
@@ -49,7 +49,7 @@ class LocalReply:
     tunnel: asyncio.Transport | None = None
 
     def __init__(self, call: Call, status: int, lines: bytes, body: bytes) -> None:
-        """*lines*: header lines, each after a CRLF, without those of the body's length."""
+        """*lines*: header lines, each after a CRLF, without the framing headers."""
         head = self.head = ResponseHead()
         head.local = True
         head.status = status
@@ -70,21 +70,21 @@ class LocalReply:
         sink.begin(self.head, [self._body] if self._body else [], True, ())
 
     async def finish(self) -> None:
-        """It is complete."""
+        """Return at once: the reply is complete."""
 
     def on_settled(self, release: Callable[[], None]) -> None:
-        """Nothing is held for it."""
+        """Call *release* at once: the reply holds nothing."""
         release()
 
     def abandon(self) -> None:
-        """Nothing is under way."""
+        """Do nothing: nothing is in flight."""
 
     def half_close(self) -> None:
-        """It is no tunnel."""
+        """Do nothing: it is not a tunnel."""
 
 
 def error_reply(call: Call, error: CallError) -> LocalReply:
-    """A whole reply that tells *error* in the caller's dialect."""
+    """Return a reply that reports *error* in the caller's dialect."""
     body = error_body_of(dialect_of(call), error, call.request_id)
     lines = error_lines(error)
     if error.retry_after is not None:
@@ -93,7 +93,7 @@ def error_reply(call: Call, error: CallError) -> LocalReply:
 
 
 def last_stop(call: Call) -> LocalReply:
-    """Answer what may be forwarded no further (RFC 9110, section 7.6.2) as its last recipient.
+    """Answer a request with `Max-Forwards: 0` as its last recipient (RFC 9110, section 7.6.2).
 
     Raise TraceRefused for a TRACE.
     """
@@ -103,28 +103,28 @@ def last_stop(call: Call) -> LocalReply:
 
 
 def dialect_of(call: Call) -> Dialect:
-    """The API whose errors the caller understands."""
+    """Return the API whose errors the caller understands."""
     if call.route is not None:
         return call.route.upstream.dialect
     return of_request(call.head.target, call.head.fields)
 
 
 def error_body_of(dialect: Dialect, error: CallError, request_id: bytes) -> bytes:
-    """*error* as JSON, in the form that *dialect*'s SDKs read."""
+    """Return *error* as JSON, in the form that *dialect*'s SDKs read."""
     text = request_id.decode("latin-1")
     return error_body(dialect, error.status, error.code, error.message, text)
 
 
 def error_lines(error: CallError) -> bytes:
-    """Header lines that every error of ours has."""
+    """Return the header lines of every local error."""
     return b"\r\nContent-Type: application/json\r\nx-sidecar-error: %b" % error.code.encode()
 
 
 def error_status_line(error: CallError) -> bytes:
-    """As a reply begins that has no call."""
+    """Return the status line of a refusal, which has no call."""
     return b"HTTP/1.1 %d %b" % (error.status, _REASONS.get(error.status, b"Error"))
 
 
 def _retry_after(seconds: float) -> bytes:
-    """In whole seconds for everybody (RFC 9110, 10.2.3), in milliseconds for the SDKs."""
+    """Whole seconds for all callers (RFC 9110, 10.2.3), milliseconds for the SDKs."""
     return b"\r\nRetry-After: %d\r\nretry-after-ms: %d" % (ceil(seconds), ceil(seconds * 1e3))

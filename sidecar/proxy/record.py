@@ -1,4 +1,4 @@
-"""What is kept of one attempt: who was asked, why, and how it went."""
+"""The record of one attempt: its endpoint, its reason and its result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIRROR: Final = "mirror"
 
 
 class AttemptRecord:
-    """Times are monotonic seconds; None while that has not happened."""
+    """Times are monotonic seconds; None until the event has happened."""
 
     __slots__ = (
         "began", "ended", "endpoint", "error", "head", "reason", "replayed", "reused", "sent",
@@ -27,24 +27,24 @@ class AttemptRecord:
         self.why = why
         """FIRST, RETRY, HEDGE, FALLBACK or MIRROR."""
         self.reason = reason
-        """What made it necessary: the status or the error code of the one before; "" if none."""
+        """Status or error code of the attempt that made it necessary; "" if none."""
         self.began = began
-        """The endpoint was picked."""
+        """When the endpoint was picked."""
         self.sent: float | None = None
-        """There was a connection, and the request began to go out."""
+        """When the request began to go out on a connection."""
         self.head: float | None = None
-        """As much of the reply was here as it takes to pass it on."""
+        """When enough of the reply was here to pass it on."""
         self.ended: float | None = None
         self.span_id = b""
-        """Of the last request that was sent: the endpoint knows it by `traceparent`."""
+        """Span id of the last request that was sent, as in its `traceparent`."""
         self.status = 0
-        """Of the reply's head; 0 while there is none."""
+        """Status of the reply; 0 until there is one."""
         self.error = ""
-        """The code of the error with which it ended."""
+        """Code of the error with which it ended; "" if none."""
         self.reused = False
-        """Whether the connection had carried a call before."""
+        """Whether the connection had carried another call before."""
         self.replayed = False
-        """Whether it was sent again since the reused connection had died."""
+        """Whether the request was sent again because the reused connection was stale."""
 
     def __repr__(self) -> str:
         how = self.error or (str(self.status) if self.status else "under way")

@@ -1,4 +1,4 @@
-"""What is kept of an ended call: counts and a line of the access log."""
+"""Records finished calls: counts and access log."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from sidecar.proxy.call import Call
 
 NO_ROUTE = ("none", "none")
-"""Labels of calls that no route took."""
+"""Labels of calls without a route."""
 
 
 class Recorder:
-    """Counts in *stats*, and hands each call's record to every one of `sinks`."""
+    """Counts calls in *stats*, and passes each call's record to all `sinks`."""
 
     def __init__(self, stats: Stats) -> None:
         self.sinks: list[RecordSink] = []
         self._stats = stats
 
     def record(self, call: Call, now: float) -> None:
-        """Count *call*, which ends *now* (monotonic), and log it."""
+        """Count and log *call*, which ends *now* (monotonic seconds)."""
         route = call.route
         if route is not None:
             stats = route.stats
@@ -51,8 +51,8 @@ class Recorder:
         replays = call.replays
         first_byte = call.first_byte or now
         return CallRecord(
-            # By the clock as it is now: it may have been set, and the monotonic one stands still
-            # while the machine sleeps.
+            # Computed from the current clock: it may have been set meanwhile, and the monotonic
+            # clock stops while the machine sleeps.
             time.time() - (now - call.arrived),
             call.request_id.decode("latin-1"),
             call.trace.trace_id.decode(),
@@ -103,5 +103,5 @@ def _tries(call: Call) -> tuple[Try, ...]:
 
 
 def _milliseconds(seconds: float) -> float:
-    """To the microsecond. `round` to digits goes through text, which takes ten times as long."""
+    """Rounded to the microsecond. `round` with digits is ten times as slow."""
     return round(seconds * 1e6) / 1e3

@@ -1,8 +1,8 @@
-"""What a layer returns: a reply that begins to be here, to be written into one sink.
+"""What a layer returns: a reply that has begun to arrive, to be written into one sink.
 
-An `Exchange` is one, with an endpoint behind it; a `LocalReply` is one of our own. A layer may
-return what it got, or that with a `Tap` that sees its body, or with a `Transform` that changes it.
-Where there is neither, they cost nothing.
+`Exchange` is a reply with an endpoint behind it, `LocalReply` one that the sidecar makes. A layer
+may return the inner reply, or wrap it in a `Tap` that sees its body or a `Transform` that changes
+it. A reply without either costs nothing more.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Reply(Protocol):
-    """Ends exactly once: it is settled when it is complete, has broken, or was abandoned."""
+    """Settles exactly once: when it is complete, has broken, or was abandoned."""
 
     @property
     def head(self) -> ResponseHead:
@@ -32,62 +32,62 @@ class Reply(Protocol):
 
     @property
     def attempt(self) -> AttemptRecord | None:
-        """Which attempt it answers; None where no endpoint was asked."""
+        """The attempt that it answers; None if there was none."""
 
     @property
     def ended(self) -> bool:
-        """Whether all of it is here, and was written if there is a sink."""
+        """Whether it is complete, and written if there is a sink."""
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is held for it any more."""
+        """Whether it has ended and released what it held."""
 
     @property
     def tunnel(self) -> asyncio.Transport | None:
-        """The server's end, once the protocol was switched and bytes flow both ways."""
+        """The server's transport after a protocol switch; None if it is not a tunnel."""
 
     @property
     def passed(self) -> int:
-        """Bytes of its body that were written."""
+        """Bytes of the body written so far."""
 
     def write_into(self, sink: Sink) -> None:
-        """Write what is here, and from now on what comes, to its end or until it breaks."""
+        """Write what is here, and from now on what arrives, until it ends or breaks."""
 
     async def finish(self) -> None:
-        """Wait until it is complete. Raise CallError if it breaks; the sink was told then."""
+        """Wait until it is complete. Raise CallError if it breaks, after telling the sink."""
 
     def on_settled(self, release: Callable[[], None]) -> None:
-        """Call *release* when it is settled: now, if it is."""
+        """Call *release* when it settles; at once, if it already has."""
 
     def abandon(self) -> None:
-        """Nobody wants it any more: end it at once. The sink is told nothing."""
+        """End it at once because its reader has left. The sink is not called again."""
 
     def half_close(self) -> None:
         """The caller's side of a tunnel has ended."""
 
 
 class Tap(Protocol):
-    """Sees a reply's body go by, never its framing. It must not block, and not raise."""
+    """Sees the data of a reply's body, never its framing. It must not block or raise."""
 
     def data(self, data: bytes) -> None:
-        """Some of the body was written to the caller."""
+        """Take *data* of the body, which was written to the caller."""
 
     def end(self, error: CallError | None) -> None:
-        """No more comes; None: the body is complete. Comes once in any case."""
+        """The body has ended; *error* None: it is complete. Called exactly once."""
 
 
 class Transform(Protocol):
-    """Changes a reply's body. It gets the body's bytes, split anywhere, and gives bytes."""
+    """Changes a reply's body. It gets the bytes of the body, split anywhere."""
 
     def feed(self, data: bytes) -> bytes:
-        """What is sent instead of *data*; may be nothing yet."""
+        """Return what to send instead of *data*; may be empty."""
 
     def end(self) -> bytes:
-        """What is still to be sent, now that the body is complete."""
+        """Return what to send last, after the body is complete."""
 
 
 def observed(reply: Reply, tap: Tap) -> Reply:
-    """*reply*, whose body *tap* sees as well."""
+    """Return *reply* with *tap*, which sees its body."""
 
     def wrap(sink: Sink) -> Sink:
         tapped = _TapSink(sink, tap)
@@ -98,7 +98,7 @@ def observed(reply: Reply, tap: Tap) -> Reply:
 
 
 def transformed(reply: Reply, transform: Transform) -> Reply:
-    """*reply* with another body. One that has none, or an encoded one, stays as it is."""
+    """Return *reply* with *transform*. A reply without a body or with a coding stays as it is."""
     head = reply.head
     if head.body == 0 or head.status == 101 or b"content-encoding" in head.fields:
         return reply
@@ -106,7 +106,7 @@ def transformed(reply: Reply, transform: Transform) -> Reply:
 
 
 class _Through:
-    """*inner*, written by way of another sink."""
+    """*inner*, written through another sink."""
 
     def __init__(self, inner: Reply, wrap: Callable[[Sink], Sink]) -> None:
         self._inner = inner
@@ -142,7 +142,7 @@ class _Through:
 
 
 class _Wrapped:
-    """A sink that hands on to another."""
+    """A sink that passes everything on to another."""
 
     def __init__(self, inner: Sink) -> None:
         self._inner = inner
@@ -167,7 +167,7 @@ class _Wrapped:
 
 
 class _TapSink(_Wrapped):
-    """The caller is written to first: what a tap does with the data is none of its time."""
+    """Writes to the caller first, so that a tap does not delay it."""
 
     def __init__(self, inner: Sink, tap: Tap) -> None:
         super().__init__(inner)
@@ -193,7 +193,7 @@ class _TapSink(_Wrapped):
         self._end(error)
 
     def left(self) -> None:
-        """The reply is over, but not complete. Where nobody said why, it was abandoned."""
+        """The reply ended incomplete. Without an error, it was abandoned."""
         self._end(CallerLeft("the reply was abandoned"))
 
     def _show(self, data: list[bytes], ended: bool) -> None:
@@ -209,7 +209,7 @@ class _TapSink(_Wrapped):
 
 
 class _TapRelay:
-    """Shows the data of each chunk that the relay inside has passed on."""
+    """Shows the tap the data of each chunk that the inner relay has passed on."""
 
     __slots__ = ("_relay", "_see", "_take")
 
@@ -234,7 +234,7 @@ class _TapRelay:
 
 
 class _TransformSink(_Wrapped):
-    """The length changes, and with it the framing: the new body is whole, or goes in chunks."""
+    """The length changes, and so does the framing: one whole body, or chunks."""
 
     relay: Relay | None = None
 

@@ -1,4 +1,4 @@
-"""What is asked of an upstream: the caller's request with what the layers changed in it."""
+"""What is sent to an upstream: the caller's request with the changes of the layers."""
 
 from __future__ import annotations
 
@@ -19,57 +19,57 @@ NONE: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
 class Request(msgspec.Struct, frozen=True):
-    """Never changed: a layer that wants another hands `replace` of it to the layer inside.
+    """Immutable: to change it, a layer passes a `replace` of it to the layer inside.
 
-    So two attempts side by side, or one after another, can't take each other's fields.
+    So attempts, side by side or one after another, can't overwrite each other's fields.
     """
 
     method: bytes
     target: bytes
-    """In origin form, or `*`: the caller's, rewritten by the route."""
+    """In origin form, or `*`: the caller's target, rewritten by the route."""
     body: RequestBody
-    """The caller's: it is held, or it streams."""
+    """The caller's body, buffered or streaming."""
     edits: Mapping[bytes, bytes] = NONE
-    """By lower-case name of a header: the line that is sent instead of the caller's, after its
-    CRLF; empty if none is."""
+    """By lower-case header name: the line, after its CRLF, that replaces the caller's; an empty
+    one removes it."""
     content: bytes | None = None
-    """The body that is sent instead of the caller's, without a content coding."""
+    """The body that replaces the caller's, without a content coding."""
     model: str | None = None
-    """None: the body names none, or none that could be read."""
+    """None: the body names no model, or none that can be read."""
     stream: bool = False
-    """Whether a stream is asked for."""
+    """Whether the request asks for a stream."""
     captured: Mapping[str, str] = NONE
     """What the route's match captured, for URL templates."""
     timers: Timers | None = None
-    """Instead of the policy's."""
+    """Timers that replace the policy's."""
     retries: int | None = None
-    """How many, instead of what the policy says."""
+    """Number of retries that replaces the policy's."""
     labels: Mapping[str, str] | None = None
-    """What the endpoint must have besides the route's."""
+    """Labels that the endpoint must have besides the route's."""
     priority: int = 1
     """0 high, 1 normal, 2 low."""
     since: int = 0
-    """How many of the call's attempts were made for other targets than this one."""
+    """Number of the call's attempts that were made for earlier targets."""
     why: str = FIRST
-    """Why the next attempt is made: as `AttemptRecord.why`."""
+    """`why` of the next attempt's record."""
     reason: str = ""
-    """And what made it necessary: as `AttemptRecord.reason`."""
+    """`reason` of the next attempt's record."""
     holds_interims: bool = False
-    """Whether 1xx replies wait: several attempts go on at once, and one of them is answered."""
+    """Whether 1xx replies wait, because a hedge may answer instead of this attempt."""
 
     def __repr__(self) -> str:
         text = f"{self.method.decode('latin-1')} {self.target.decode('latin-1')[:80]}"
         return f"<Request {text} for {self.model or 'no model'}, {self.why}>"
 
     def replace(self, **changes: Any) -> Request:
-        """The same with *changes*."""
+        """Return a copy with *changes*."""
         return msgspec.structs.replace(self, **changes)
 
     def edited(self, edits: Mapping[bytes, bytes]) -> Request:
-        """The same with *edits*, which win over those before."""
+        """Return a copy with *edits*, which override earlier ones."""
         return self.replace(edits={**self.edits, **edits} if self.edits else edits)
 
     @property
     def prompt(self) -> Prompt:
-        """What the model is asked, parsed when somebody first looks."""
+        """The prompt, parsed on first use."""
         return self.body.prompt if self.content is None else Prompt(self.content)

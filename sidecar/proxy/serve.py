@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("sidecar.proxy")
 _getrandbits: Final = random.Random().getrandbits
 _BODY_IDLE: Final = 120.0
-"""Seconds without a byte of a request's body, after which the call is given up."""
+"""Seconds without a byte of a request's body after which the call fails."""
 _MAX_REQUEST_ID: Final = 128
 _CONTINUE: Final = ResponseHead()
 _CONTINUE.status, _CONTINUE.reason = 100, b"Continue"
 
 
 async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
-    """Carry *call* to its end under *snapshot*. Never raises; the reply or its error is sent."""
+    """Carry *call* to its end under *snapshot*. Never raises: a reply or an error is sent."""
     call.begun = True
     identify(call)
     try:
@@ -69,9 +69,9 @@ async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
 
 
 def identify(call: Call) -> None:
-    """Give the call its trace and its request id: the caller's, where they are valid.
+    """Set the trace and the request id of *call*: the caller's, if they are valid.
 
-    `x-trace-id` is how a caller that knows no `traceparent` may name its trace.
+    A caller without `traceparent` may name its trace with `x-trace-id`.
     """
     fields = call.head.fields.known
     parent, state = fields.get(b"traceparent"), fields.get(b"tracestate")
@@ -84,7 +84,7 @@ def identify(call: Call) -> None:
 
 
 async def _receive(call: Call, candidates: tuple[Candidate, ...]) -> None:
-    """Wait for the body: for all of it, or for as much as its route may hold."""
+    """Wait until the body is complete, or exceeds what its route may buffer."""
     if call.head.upgrade:
         return
     if call.head.expects_continue:  # we answer as the origin does (RFC 9110, section 10.1.1)
@@ -98,7 +98,7 @@ async def _receive(call: Call, candidates: tuple[Candidate, ...]) -> None:
 
 
 def _route(call: Call, candidates: tuple[Candidate, ...]) -> tuple[Route, Request]:
-    """Choose the route, by what the body says too, and what is asked of its upstream."""
+    """Choose the route, also by the body, and make the request for its upstream."""
     head = call.head
     learn(call, candidates)
     chosen = choose(candidates, head.fields, call.model, call.unknown)
@@ -129,9 +129,9 @@ def _route(call: Call, candidates: tuple[Candidate, ...]) -> tuple[Route, Reques
 
 
 async def _answer(call: Call, reply: Reply) -> None:
-    """Have the reply written to the caller, to its end."""
+    """Write the reply to the caller, to its end."""
     if not call.body.complete:
-        call.close = True  # what the caller still sends would be taken for its next request
+        call.close = True  # the rest of the body would be read as the next request
     call.reply, call.attempt = reply, reply.attempt
     reply.write_into(call.sink)
     if not reply.ended:
@@ -139,7 +139,7 @@ async def _answer(call: Call, reply: Reply) -> None:
 
 
 def _end(call: Call, recorder: Recorder) -> None:
-    """Release, answer what has no answer yet, record, and let the connection go on."""
+    """Release the reply, send an error if needed, record, and let the connection go on."""
     reply = call.reply
     if reply is not None:
         if not reply.settled:
@@ -150,7 +150,7 @@ def _end(call: Call, recorder: Recorder) -> None:
         if not call.body.complete:
             call.close = True
         error_reply(call, error).write_into(call.sink)
-    # Both refer to the call: it would wait for the collector.
+    # Both refer to the call, which would otherwise wait for the garbage collector.
     call.reply, call.sink = None, NOWHERE
     call.body.free()
     forget_frames(error)
@@ -162,7 +162,7 @@ def _end(call: Call, recorder: Recorder) -> None:
 
 
 def drop(call: Call, recorder: Recorder) -> None:
-    """Record a call whose caller left before its life began."""
+    """Record a call whose caller left before `serve` began."""
     identify(call)
     call.error = _left()
     call.sink = NOWHERE

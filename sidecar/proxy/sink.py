@@ -1,4 +1,4 @@
-"""Where a reply goes: to a caller, to nobody, or to whoever else wants it."""
+"""Where a reply is written: a caller, or nowhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Relay(Protocol):
-    """The short way of a stream's chunks: from one connection to another, without a parser."""
+    """The fast path for a stream's chunks: between two connections, without a parser."""
 
     @property
     def last(self) -> float:
@@ -22,57 +22,57 @@ class Relay(Protocol):
         """Bytes of data in the chunks that it passed on."""
 
     def take(self, data: bytes) -> bool:
-        """Pass *data* on if it is exactly one chunk, framing included. False if it is not."""
+        """Pass *data* on if it is exactly one chunk with its framing; otherwise return False."""
 
 
 class Feeder(Protocol):
-    """What writes into a sink, and can wait."""
+    """Writes into a sink, and can pause."""
 
     def on_sink_writable(self, writable: bool) -> None:
-        """The sink filled up, or has room again."""
+        """The sink is full, or has room again."""
 
 
 class Sink(Protocol):
     """Takes one reply: interim heads, the head with the first of the body, the rest, its end.
 
-    `ended` with data means that nothing follows; a reply that breaks ends with `break_off` instead.
-    One that is abandoned ends with neither: its reader has gone.
+    `ended` means that nothing follows. A reply that breaks ends with `break_off` instead. An
+    abandoned one ends with neither, because its reader has left.
     """
 
     feeder: Feeder | None
-    """Who is told when `writable` changes."""
+    """Called when `writable` changes."""
 
     @property
     def writable(self) -> bool:
-        """False while what was written waits for the reader."""
+        """False while the reader is behind."""
 
     @property
     def relay(self) -> Relay | None:
-        """There once the reply has begun, where chunks may go on as they come."""
+        """Set once the reply has begun, if chunks may be passed on unchanged."""
 
     def interim(self, head: ResponseHead) -> None:
-        """A 1xx, before `begin`."""
+        """Write a 1xx, before `begin`."""
 
     def begin(
         self, head: ResponseHead, data: list[bytes], ended: bool, trailers: Sequence[Header]
     ) -> None:
-        """The head, with what is here of the body. From here on nothing can be retried."""
+        """Write the head and the first bytes of the body. No retry is possible from here on."""
 
     def write(self, data: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
-        """More of the body, or its end, or both."""
+        """Write more of the body, or its end, or both."""
 
     def break_off(self, error: CallError) -> None:
-        """The rest will never come. What was written must not be taken for a whole reply."""
+        """End an incomplete reply so that it does not look complete."""
 
     def half_close(self) -> bool:
-        """No more comes, but what the reader sends still counts. False if that can't be said."""
+        """End our direction of a tunnel. Return False if the transport can't half-close."""
 
     def unsent(self) -> int:
-        """Bytes that were written and that the reader has not taken."""
+        """Bytes that were written and that the reader has not read."""
 
 
 class NullSink:
-    """Takes everything at once and keeps nothing."""
+    """Accepts everything at once and discards it."""
 
     feeder: Feeder | None = None
     writable = True
@@ -82,23 +82,23 @@ class NullSink:
         return "<NullSink>"
 
     def interim(self, head: ResponseHead) -> None:
-        """Nobody reads it."""
+        """Discard it."""
 
     def begin(
         self, head: ResponseHead, data: list[bytes], ended: bool, trailers: Sequence[Header]
     ) -> None:
-        """Nobody reads it."""
+        """Discard it."""
 
     def write(self, data: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
-        """Nobody reads it."""
+        """Discard it."""
 
     def break_off(self, error: CallError) -> None:
-        """Nobody reads it."""
+        """Discard it."""
 
     def half_close(self) -> bool:
-        """Nobody sends anything."""
+        """Do nothing: it is not a tunnel."""
         return False
 
     def unsent(self) -> int:
-        """Nothing waits."""
+        """Return 0: nothing waits."""
         return 0

@@ -1,4 +1,4 @@
-"""A request's body on its way: held to be sent again, or passed on as it comes."""
+"""A request's body: buffered so that it can be sent again, or streamed."""
 
 from __future__ import annotations
 
@@ -15,52 +15,52 @@ if TYPE_CHECKING:
     from sidecar.proxy.body.memory import BodyMemory
 
 UNASKED: Final = 256 * 1024
-"""Bytes that are held before anybody asked for the body (a pipelined request's, say)."""
+"""Bytes that are buffered before `hold` or `stream_into` (a pipelined request's, say)."""
 BODY_FULL: Final = 1
-"""Reading downstream is paused: nobody takes the body that is held."""
+"""Reading downstream is paused: nothing consumes the buffered body."""
 UPSTREAM_FULL: Final = 2
 """Reading downstream is paused: the upstream connection's send buffer is full."""
 NO_MEMORY: Final = 8
-"""Reading downstream is paused: the bodies of all calls take as much memory as they may."""
+"""Reading downstream is paused: no buffer memory is free."""
 _SMALL: Final = 4096
-"""Bytes. Pieces below this are joined as they come: an object for each of many chunks of two bytes
-would take 28 times the size of the body."""
+"""Bytes. Smaller pieces are joined as they arrive: an object for each chunk of two bytes would take
+28 times the size of the body."""
 
 
 class Reader(Protocol):
-    """What brings a body: reading can wait."""
+    """Delivers a body; its reading can be paused."""
 
     def pause_reading(self, reason: int) -> None:
-        """Take no more from the application, until every reason was taken back."""
+        """Pause reading from the application until every reason is resumed."""
 
     def resume_reading(self, reason: int) -> None:
-        """Take *reason* back."""
+        """End the pause for *reason*."""
 
 
 class BodyConsumer(Protocol):
-    """What takes a body that does not wait to be complete."""
+    """Consumes a body that streams."""
 
     def send_body(self, data: bytes) -> None:
-        """Some more of it."""
+        """Take more *data*."""
 
     def send_end(self, trailers: Sequence[Header]) -> None:
-        """All of it was sent."""
+        """The body is complete."""
 
     def fail(self, error: CallError) -> None:
-        """The rest will never come."""
+        """The body will never be complete."""
 
 
 class RequestBody:
-    """First held, until it is complete or too large; then it may stream into one consumer."""
+    """Buffered until it is complete or too large; then it may stream into one consumer."""
 
     complete = False
     streamed = False
-    """It went to a consumer before it was complete: it can't be sent again."""
+    """Whether it went to a consumer before it was complete, and can't be sent again."""
     trailers: Sequence[Header] = ()
     error: CallError | None = None
     """Why it will never be complete."""
     unpacked: bytes | None = None
-    """The content without its content coding, where it has one that we can take off."""
+    """The decompressed content, if it has a coding that we support."""
     _limit = UNASKED
     _waiter: asyncio.Future[None] | None = None
     _timer: asyncio.TimerHandle | None = None
@@ -74,13 +74,13 @@ class RequestBody:
         whole: bytes | None = None,
         length: int = -1,
     ) -> None:
-        """*whole*: all of it, if it is here. *length*: what its head says; negative: nothing."""
+        """*whole*: the complete body, if it is here. *length*: the head's; negative: unknown."""
         self.held: list[bytes | bytearray] = []
         self.size = 0
-        """Bytes received, held or not."""
+        """Bytes received, buffered or not."""
         self.memory = memory
         self._counted = 0
-        """Bytes that `memory` has given out for it."""
+        """Bytes that are reserved in `memory`."""
         self._length = length
         self._reader = reader
         if whole is not None:
@@ -95,7 +95,7 @@ class RequestBody:
         return f"<RequestBody {self.size} bytes, {state}>"
 
     def content(self) -> bytes:
-        """All that is held, in one piece."""
+        """The buffered body in one piece."""
         held = self.held
         if len(held) != 1 or not isinstance(held[0], bytes):
             held[:] = [b"".join(held)]
@@ -104,29 +104,29 @@ class RequestBody:
         return content
 
     def plain(self) -> bytes:
-        """All that is held, as it reads without a content coding."""
+        """The buffered body in one piece, decompressed."""
         return self.content() if self.unpacked is None else self.unpacked
 
     @property
     def prompt(self) -> Prompt:
-        """What a body that is complete asks of a model, parsed once, when somebody first looks."""
+        """The prompt of a complete body, parsed on first use."""
         if self._prompt is None:
             self._prompt = Prompt(self.plain() if self.complete else b"")
         return self._prompt
 
     async def reserve_unpacked(self, most: int) -> None:
-        """Have memory for *most* bytes more. Raise NoBodyMemory when there is none."""
+        """Reserve memory for *most* more bytes. Raise NoBodyMemory if there is none."""
         await self._reserve(self._counted + most)
 
     def count_copies(self, size: int = 0) -> None:
-        """Have memory for what is held, packed and unpacked, and for *size* bytes made of it."""
+        """Count memory for the body, also decompressed, and for *size* bytes made from it."""
         self._count(self.size + len(self.unpacked or b"") + size)
 
     async def hold(self, limit: int, idle: float) -> None:
         """Wait until the body is complete, or more than *limit* bytes of it are here.
 
-        Raise BadMessage (408) when nothing comes for *idle* seconds, or what it broke with before;
-        NoBodyMemory when there is no memory for it.
+        Raise BadMessage (408) if no byte arrives for *idle* seconds, the earlier error if it broke,
+        or NoBodyMemory if there is no memory for it.
         """
         if self._settled():
             return
@@ -148,7 +148,7 @@ class RequestBody:
                 self._timer.cancel()
 
     def stream_into(self, consumer: BodyConsumer) -> None:
-        """Pass on what is held, and from now on what comes."""
+        """Pass on what is buffered, and from now on what arrives."""
         self.streamed = True
         self._consumer = consumer
         held, self.held = self.held, []
@@ -160,29 +160,29 @@ class RequestBody:
             consumer.fail(self.error)
 
     def stop_streaming(self) -> None:
-        """The consumer takes no more: what still comes is dropped."""
+        """The consumer is gone: drop what still arrives."""
         self.streamed = True
         self._consumer = None
         self.free()
 
     def free(self) -> None:
-        """Hold nothing any more."""
+        """Drop the buffer and return its memory."""
         self.held.clear()
         self.unpacked = self._prompt = None
         self._count(0)
 
     def pause(self) -> None:
-        """The consumer can take no more for now."""
+        """The consumer is full."""
         self._reader.pause_reading(UPSTREAM_FULL)
 
     def resume(self) -> None:
-        """It can take more again, or is gone."""
+        """The consumer has room again, or is gone."""
         self._reader.resume_reading(UPSTREAM_FULL)
 
     # -- what the downstream connection calls --
 
     def feed(self, data: bytes) -> None:
-        """Some of the body came."""
+        """Take *data* of the body."""
         self.size += len(data)
         if self._consumer is not None:
             self._consumer.send_body(data)
@@ -198,7 +198,7 @@ class RequestBody:
         self.trailers = trailers
         if not self.streamed:
             self._count(self.size)
-        self._reader.resume_reading(BODY_FULL)  # its last read may have been one too many
+        self._reader.resume_reading(BODY_FULL)  # its last read may have exceeded the bound
         if self._consumer is not None:
             self._consumer.send_end(trailers)
         self._wake()
@@ -212,7 +212,7 @@ class RequestBody:
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
 
-    # -- what it holds --
+    # -- its buffer --
 
     def _keep(self, data: bytes) -> None:
         held = self.held
@@ -226,7 +226,7 @@ class RequestBody:
             self._count(self.size)
 
     async def _reserve(self, size: int) -> None:
-        """Have memory for *size* bytes of it."""
+        """Wait for memory for *size* bytes."""
         more = size - self._counted
         if more <= 0:
             return
@@ -239,17 +239,17 @@ class RequestBody:
         self._counted += more
 
     def _count(self, size: int) -> None:
-        """Take *size* bytes of the memory, whatever it was before."""
+        """Set its share of the memory to *size* bytes."""
         counted, self._counted = self._counted, size
         if size > counted:
             self.memory.add(size - counted)
         elif size < counted:
             self.memory.free(counted - size)
 
-    # -- who waits for it --
+    # -- waiting for it --
 
     def _settled(self) -> bool:
-        """Whether it is complete. Raise what it broke with."""
+        """Whether it is complete. Raise its error if it broke."""
         if self.error is not None:
             raise self.error
         return self.complete
@@ -265,7 +265,7 @@ class RequestBody:
         self._timer = loop.call_later(step, self._look, idle, silent + step, self.size)
 
     def _look(self, idle: float, silent: float, seen: int) -> None:
-        """Give up a body of which nothing came for *idle* seconds; sooner while others wait."""
+        """Fail a body that was silent for *idle* seconds; sooner while others wait."""
         if self.size != seen:
             silent = 0.0
         elif silent >= idle or self.memory.waiting:

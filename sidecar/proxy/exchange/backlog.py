@@ -1,4 +1,4 @@
-"""How much of what was written the other side has not taken yet."""
+"""How many written bytes the peer has not acknowledged yet."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def unsent(transport: asyncio.Transport) -> int:
-    """Bytes in our buffer and in the kernel's, which may hold megabytes of a slow reader's.
+    """Return the bytes in our buffer and in the kernel's, which may be megabytes.
 
-    `TIOCOUTQ` counts what was not acknowledged (tcp(7), unix(7), where it is called SIOCOUTQ).
+    `TIOCOUTQ` counts unacknowledged bytes (tcp(7), unix(7), where it is called SIOCOUTQ).
     """
     sock = transport.get_extra_info("socket")
-    if sock is None:  # TLS that was lost, of which its protocol is told in the next step
+    if sock is None:  # a TLS connection was lost, and its protocol is told in the next step
         return 0
     queued = ioctl(sock.fileno(), TIOCOUTQ, bytes(4))
     return transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)

@@ -1,8 +1,8 @@
 """How much of a reply must be here before it goes downstream, after which nothing is retried.
 
-Many servers send the head of a stream at once, and its first token after seconds: a head alone says
-little. A reply in one piece is read by nobody before it is whole, so that one which breaks off can
-be had again elsewhere.
+Many servers send the head of a stream at once, and its first token seconds later: a head alone says
+little. Nobody reads a reply in one piece before it is complete, so one that breaks off can be
+retried elsewhere.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from sidecar.proxy.request import Request
 
 HELD: Final = 256 * 1024
-"""Bytes of a reply that may wait for somebody to take them."""
+"""Bytes of a reply that may be buffered."""
 
 HEAD: Final = 0
-"""Its head, with whatever came in the same read."""
+"""Its head, and the rest of the same read."""
 BEGUN: Final = 1
 """The first bytes of its body."""
 WHOLE: Final = 2
@@ -30,6 +30,6 @@ def needed(call: Call, request: Request, head: ResponseHead) -> int:
         return HEAD
     kind = head.fields.known.get(b"content-type", b"")
     if b"event-stream" in kind:
-        # Others may be subscriptions, whose client must see the head to make something happen.
+        # Others may be subscriptions: the client must see the head before it causes an event.
         return BEGUN if request.stream or b":stream" in call.head.path else HEAD
     return WHOLE if 0 < head.body <= HELD and b"json" in kind else HEAD

@@ -1,7 +1,7 @@
 """One attempt's request sent, and its reply received, on one upstream connection.
 
-What it does now is its `state` (`state.py`). Data flows by callbacks: no task wakes for a
-chunk. Its timers are in `timers.py`.
+Its phase is its `state` (`state.py`). Data flows by callbacks: no task wakes for a chunk. Its
+timers are in `timers.py`.
 """
 
 from __future__ import annotations
@@ -46,30 +46,30 @@ if TYPE_CHECKING:
     from sidecar.upstream.lease import Lease
 
 _PIECES: Final = 64
-"""Reads of a reply that are held one by one: an object for each of many small ones would take many
-times their size."""
+"""Reads of a reply that are buffered separately. Beyond that they are joined, because an object for
+each small read would take many times its size."""
 
 
 class Exchange(ExchangeTimers):
-    """Takes the connection's events. Ends exactly once, in `_settle`. A Reply (`reply.py`)."""
+    """Handles the connection's events. Ends exactly once, in `_settle`. A Reply (`reply.py`)."""
 
     head: ResponseHead
-    """Of the reply; there from the moment that `arrival` is done without an error."""
+    """Head of the reply; set once `arrival` is done without an error."""
     trailers: Sequence[Header] = ()
     ended = False
-    """The reply is complete."""
+    """Whether the reply is complete."""
     error: CallError | None = None
-    """Why it never will be."""
+    """Why the reply will never be complete."""
     tunnel: asyncio.Transport | None = None
-    """The server's end, once the protocol was switched: bytes flow both ways until both end."""
+    """The server's transport after a protocol switch; bytes flow until both sides end."""
     _halves: Halves | None = None
     interims: Interims | None = None
     _needed = HEAD
     """How much of the reply must be here before it is passed on."""
     _judged = False
-    """Whether the endpoint was told how it fares."""
+    """Whether the result was reported to the endpoint's lease."""
     _upload: Upload | None = None
-    """What is left of a large body that is held."""
+    """The rest of a large buffered body."""
     _passed = 0
     _paused = False
     _waiter: asyncio.Future[None] | None = None
@@ -94,13 +94,13 @@ class Exchange(ExchangeTimers):
         self._lease = held
         self._held: list[bytes] = []
         self._size = 0
-        """Bytes of the reply's body that are held."""
+        """Buffered bytes of the reply's body."""
 
     def __repr__(self) -> str:
         return f"<Exchange {self.state.name} at {self.endpoint.name} of {self.call!r}>"
 
     def send(self) -> None:
-        """Send the request: all of it in one write, or its head and then what comes of its body."""
+        """Send the request: all of it in one write, or its head and then its body as it comes."""
         call, request, body = self.call, self.request, self.call.body
         self.endpoint.stats.in_flight += 1
         self.connection.begin(self, request.method, call.head.upgrade)
@@ -149,20 +149,20 @@ class Exchange(ExchangeTimers):
                 self._arm(self._timers.idle, "idle")
 
     def arrival(self) -> asyncio.Future[None]:
-        """Done when what is needed of the reply is here (see `commit`), or `error` is set."""
+        """Return a future: done when enough of the reply is here (`commit`), or `error` is set."""
         self._waiter = self.connection.pool.loop.create_future()
         if self.error is not None or (self.state not in NO_REPLY and self._has_come()):
             self._waiter.set_result(None)
         return self._waiter
 
     def write_into(self, sink: Sink) -> None:
-        """Write what came of the reply, and from now on what comes."""
+        """Write what has arrived of the reply, and from now on what arrives."""
         if self.interims is not None:
             self.interims.release(sink)
         sink.begin(self.head, self._take_held(), self.ended, self.trailers)
         if self.ended:
             return
-        if self.error is not None:  # it broke since its head came
+        if self.error is not None:  # it broke after its head arrived
             sink.break_off(self.error)
             return
         self._sink, sink.feeder = sink, self
@@ -184,7 +184,7 @@ class Exchange(ExchangeTimers):
 
     @property
     def settled(self) -> bool:
-        """Whether it is over: the connection is back in its pool, or closed."""
+        """Whether it has ended: the connection is back in its pool, or closed."""
         return self.state is SETTLED
 
     @property
@@ -201,20 +201,20 @@ class Exchange(ExchangeTimers):
             raise self.error
 
     def on_settled(self, release: Callable[[], None]) -> None:
-        """Call *release* when the reply is complete, or given up: now, if it is."""
+        """Call *release* when the exchange settles; at once, if it already has."""
         if self.state is SETTLED:
             release()
         else:
             self._releases = (*self._releases, release)
 
     def abandon(self) -> None:
-        """Nobody wants the reply any more: close the connection at once, in whatever phase."""
+        """Close the connection at once, in any state, because the reader has left."""
         if self.state is not SETTLED:
             self._settle()
             self.connection.abort()
 
     def fail(self, error: CallError) -> None:
-        """End it for a reason that neither side's connection gave."""
+        """End it with *error*, which comes from neither connection."""
         self.error = error
         self._break_off(error)
         self.abandon()
@@ -233,7 +233,7 @@ class Exchange(ExchangeTimers):
             self._go(RECEIVING)
 
     def send_body(self, data: bytes) -> None:
-        """Pass on some of a body that streams, or of a tunnel."""
+        """Pass on *data* of a streamed body or a tunnel."""
         if self.state is SETTLED:
             return
         self._last = time.monotonic()
@@ -242,7 +242,7 @@ class Exchange(ExchangeTimers):
         self.connection.transport.write(framed)
 
     def send_end(self, trailers: Sequence[Header]) -> None:
-        """Pass on the end of a body that streams."""
+        """Pass on the end of a streamed body."""
         if self.state is SETTLED:
             return
         if chunked(self.call, self.request):
@@ -262,7 +262,7 @@ class Exchange(ExchangeTimers):
             self._wake()
 
     def on_writable(self, writable: bool) -> None:
-        """Pass back-pressure on to the application, whose body streams. `_settle` ends it."""
+        """Pass back-pressure on to the application whose body streams. `_settle` ends it."""
         if writable:
             self._last = time.monotonic()
             if self._upload is not None:
@@ -276,13 +276,13 @@ class Exchange(ExchangeTimers):
     # -- the reply --
 
     def on_interim(self, head: ResponseHead) -> None:
-        """Take a 1xx."""
+        """Handle a 1xx."""
         if self.interims is None:
             self.interims = Interims(self.call.sink, holds=self.request.holds_interims)
         self.interims.take(head)
 
     def on_response(self, head: ResponseHead) -> None:
-        """Take the head. Unless more is needed, it is also the endpoint's result."""
+        """Handle the head. Unless more is needed, it is also the endpoint's result."""
         self._head(head)
         self._needed = needed(self.call, self.request, head)
         if self._needed != BEGUN:
@@ -300,17 +300,17 @@ class Exchange(ExchangeTimers):
         self._lease.answered(self.head, now)
 
     def on_body(self, data: bytes) -> None:
-        """Take some of the body."""
+        """Handle *data* of the body."""
         self._held.append(data)
         self._size += len(data)
 
     def on_response_end(self, trailers: Sequence[Header]) -> None:
-        """Take the end."""
+        """Handle the end."""
         self.ended = True
         self.trailers = trailers
 
     def on_whole_response(self, head: ResponseHead, body: bytes) -> None:
-        """Take all of it at once."""
+        """Handle a reply that arrived in one read."""
         self._head(head)
         self.ended = True
         self._judge()
@@ -318,7 +318,7 @@ class Exchange(ExchangeTimers):
             self.on_body(body)
 
     def on_read(self) -> None:
-        """Act on what one read brought: once, however many events it was."""
+        """Act on one read, once for all of its events."""
         state = self.state
         if self.ended and self._judged and state is RECEIVING and self._sink is None:  # as most are
             self._settle_whole()
@@ -337,16 +337,16 @@ class Exchange(ExchangeTimers):
         self._pass_on()
 
     def _let_go(self) -> None:
-        """The reply is whole."""
+        """The reply is complete."""
         if self.state is not EARLY:
             self._settle_whole()
         elif self._upload is not None:
-            self.abandon()  # the server wants no more of the body
+            self.abandon()  # the server accepts no more of the body
         else:
             self._go(FINISHING)
 
     def _pass_on(self) -> None:
-        """Write what has come, or tell who waits that enough has."""
+        """Write what has arrived, or complete `arrival` if that is enough."""
         sink = self._sink
         if sink is not None:
             sink.write(self._take_held(), self.ended, self.trailers)
@@ -359,18 +359,18 @@ class Exchange(ExchangeTimers):
             self._wake()
 
     def _take_held(self) -> list[bytes]:
-        """What is held, to be passed on."""
+        """Return and clear the buffered data."""
         held, self._held = self._held, []
         self._passed += self._size
         self._size = 0
         return held
 
     def _has_come(self) -> bool:
-        """Whether what is needed of the reply is here, once its head is."""
+        """Whether enough of the reply is here, after its head."""
         return self.ended or self._needed == HEAD or (self._needed == BEGUN and bool(self._held))
 
     def _body_begins(self) -> None:
-        """From here on it may be silent for `idle`, and its chunks may take the short way."""
+        """From here on the `idle` timer applies, and chunks may take the fast path."""
         self._arm(self._timers.idle, "idle")
         if self._relay is not None:
             self.connection.take_chunk = self._relay.take
@@ -379,19 +379,19 @@ class Exchange(ExchangeTimers):
         """The connection ended before the reply did."""
         if self.state is TUNNEL:
             self.ended = True
-        elif not self.ended:  # a whole reply stays one, whatever comes behind it
+        elif not self.ended:  # a complete reply stays complete, whatever follows it
             self.error = error
             self._break_off(error)
         self._settle()
         self._wake()
 
     def _break_off(self, error: CallError) -> None:
-        """Tell the reader of a reply that has begun. Before that, another may be had."""
+        """Tell the reader, if the reply has begun. Before that, another attempt is possible."""
         if self._sink is not None and not self.ended:
             self._sink.break_off(error)
 
     def on_eof(self) -> bool:
-        """The server's side of a tunnel has ended. True to go on with the other direction."""
+        """The server's side of a tunnel has ended. Return True if the other direction goes on."""
         sink = self._sink
         return self._halves is not None and sink is not None and self._halves.end(sink.half_close)
 
@@ -424,7 +424,7 @@ class Exchange(ExchangeTimers):
     # -- the end --
 
     def _settle_whole(self) -> None:
-        """The reply is complete: the connection can serve the next call where both sides agree."""
+        """The reply is complete: reuse the connection if both sides agree."""
         if self.state is SETTLED:
             return
         self._settle()
@@ -453,6 +453,6 @@ class Exchange(ExchangeTimers):
             if self.error is not None and self.error.endpoint_failed:
                 self._lease.report_broken(time.monotonic())
             self._lease.release()
-        releases, self._releases = self._releases, ()  # what they hold may refer to this
+        releases, self._releases = self._releases, ()  # they may refer to this exchange
         for release in releases:
             release()

@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 
 class Halves:
-    """Each may be ended by its sender while the other goes on, as TCP allows."""
+    """Each direction may end while the other goes on, as TCP allows."""
 
     def __init__(self) -> None:
         self._ended = False
-        """One of them."""
+        """Whether one direction has ended."""
 
     def end(self, pass_on: Callable[[], bool]) -> bool:
-        """Pass the end of one on. False when it was the last, or *pass_on* can't."""
+        """Pass one end on. Return False if it was the second, or *pass_on* fails."""
         if self._ended or not pass_on():
             return False
         self._ended = True

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from sidecar.proxy.sink import Sink
 
 _MOST: Final = 100
-"""How many a reply may have before its head: they are passed on without back-pressure."""
+"""Interim replies of one reply; they are passed on without back-pressure."""
 _ROOM: Final = REPLY_LIMITS.headers
-"""Bytes that their header lines may have: all of them as much as one head."""
+"""Bytes of all their header lines together: as much as one head."""
 
 
 class Interims:
-    """Those of one attempt: handed on, or held until it is known whether its reply is the one."""
+    """Passes on the interim replies of one attempt, or keeps them until it has won."""
 
     def __init__(self, sink: Sink, *, holds: bool) -> None:
         self._sink = sink
@@ -28,7 +28,7 @@ class Interims:
         self._size = 0
 
     def take(self, head: ResponseHead) -> None:
-        """Take one. A 100 is dropped: we answered that ourselves. Raise BadReply for too many."""
+        """Handle one. A 100 is dropped: the sidecar sent its own. Raise BadReply for too many."""
         self._count += 1
         self._size += len(head.fields.block)
         if self._count > _MOST or self._size > _ROOM:
@@ -41,6 +41,6 @@ class Interims:
             self._held.append(head)
 
     def release(self, sink: Sink) -> None:
-        """Its reply is the one: hand on what was held."""
+        """The attempt has won: pass on what was kept."""
         for head in self._held:
             sink.interim(head)

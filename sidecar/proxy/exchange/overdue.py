@@ -1,4 +1,4 @@
-"""What a timer that ran out says: who was too slow."""
+"""The errors of expired timers: which side was too slow."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from sidecar.errors import BadMessage, CallError, CallerStalled, DeadlineExceede
 def overdue(
     timer: str, seconds: float, endpoint: str, *, sending: bool, stalled: bool, again: bool
 ) -> CallError:
-    """The error of *timer*.
+    """Return the error of *timer*.
 
-    *sending*: of the request's body, more was to come; *stalled*: the caller takes no more of the
-    reply. *again*: another attempt may be made after a first byte that did not come.
+    *sending*: the request's body was incomplete. *stalled*: the caller reads no more of the reply.
+    *again*: another attempt may follow a first byte that did not arrive.
     """
     if timer == "total":
         return DeadlineExceeded("the call's `total` timeout has expired")

@@ -1,4 +1,4 @@
-"""The short way of a streamed reply's chunks: each goes on as it came."""
+"""The fast path for a streamed reply's chunks: each is passed on unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Relay:
-    """Passes on what is exactly one chunk; anything else is left to the parser.
+    """Passes on a read that is exactly one chunk; other reads go to the parser.
 
     An engine writes a chunk for each token, so most reads bring one. `take` runs for every token of
     every stream: it is one function, copies nothing, and looks at nothing but the framing.
@@ -34,7 +34,7 @@ class Relay:
         return f"<Relay {self.passed} bytes passed>"
 
     def take(self, data: bytes) -> bool:
-        """Pass *data*, which came between two chunks, on if it is the next one. False if not."""
+        """Pass *data*, read at a chunk boundary, on if it is one chunk; else return False."""
         begins, size = plain_chunk(len(data))
         if not (data.startswith(begins) and data.endswith(b"\r\n")):
             return False

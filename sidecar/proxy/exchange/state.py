@@ -1,4 +1,4 @@
-"""What an exchange does now."""
+"""The states of an exchange."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sidecar.http.states import State, moves
 
 
 class ExchangeState(State):
-    """Between one request and its reply."""
+    """The state of one request and its reply."""
 
     SENDING = "the request is being sent, and nothing of the reply is here"
     WAITING = "all of the request was sent; the reply's head is to come"
@@ -48,6 +48,6 @@ TUNNEL: Final = ExchangeState.TUNNEL
 SETTLED: Final = ExchangeState.SETTLED
 
 NO_REPLY: Final = (SENDING, WAITING)
-"""The reply's head is not here."""
+"""States before the reply's head."""
 UNSENT: Final = (SENDING, EARLY, FINISHING)
-"""Some of the request is still to be sent."""
+"""States with a part of the request still to send."""

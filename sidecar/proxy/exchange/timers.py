@@ -1,4 +1,4 @@
-"""The timers of an exchange: its phase has one at a time, its call a deadline."""
+"""The timers of an exchange: one for its phase, and the call's deadline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ExchangeTimers:
-    """What an exchange waits for, and since when."""
+    """Tracks what an exchange waits for, and since when."""
 
     call: Call
     endpoint: Endpoint
@@ -28,19 +28,19 @@ class ExchangeTimers:
     state: ExchangeState
     _timers: Timers
     _phase = ""
-    """Names the timer that runs; nothing while none does."""
+    """Name of the phase's timer; empty while none runs."""
     _due = ""
-    """Which timer runs out next: that of the phase, or the whole call's."""
+    """Name of the timer that expires next: the phase's, or `total`."""
     _limit = 0.0
     """Seconds of the phase's timer."""
     _last = 0.0
-    """When something moved last."""
+    """When bytes last moved."""
     _backlog = sys.maxsize
-    """What the slow reader had not taken when we last looked."""
+    """Unread bytes of the slow reader at the last look."""
     _sink: Sink | None = None
-    """Where the reply is written, once it is."""
+    """The sink, once the reply is written into it."""
     _relay: Relay | None = None
-    """Passes on the chunks of the reply."""
+    """The fast path for the reply's chunks."""
 
     def fail(self, error: CallError) -> None:
         """End the exchange."""
@@ -57,7 +57,7 @@ class ExchangeTimers:
         self.connection.wake_at(now + left)
 
     def on_time(self) -> None:
-        """A timer ran out. Two of them only count from the last progress on."""
+        """A timer has fired. Two of the timers count from the last progress."""
         left = self._idle_left(self._limit) if self._due in ("idle", "upload") else 0.0
         if left > 0:
             self._arm(self._limit, self._due, left)
@@ -68,12 +68,13 @@ class ExchangeTimers:
                 self.endpoint.name,
                 sending=self.state is SENDING and self.connection.writable,
                 stalled=self._sink is not None and not self._sink.writable,
-                again=self._timers.first_byte is not None,  # who has waited 600 s waits no more
+                again=self._timers.first_byte
+                is not None,  # a caller that has waited 600 s waits no longer
             )
             self.fail(error)
 
     def _idle_left(self, seconds: float) -> float:
-        """Seconds that are left; a slow reader who takes what it was sent makes progress too."""
+        """Return the seconds left. A slow reader that reads makes progress too."""
         backlog = self._not_taken()
         if backlog < self._backlog and backlog:
             self._last = time.monotonic()
@@ -82,7 +83,7 @@ class ExchangeTimers:
         return last + seconds - time.monotonic()
 
     def _not_taken(self) -> int:
-        """Bytes of what was written that whoever is slow has not taken."""
+        """Return the written bytes that the slow side has not read."""
         if self.state in UNSENT:
             return 0 if self.connection.writable else unsent(self.connection.transport)
         sink = self._sink

@@ -1,4 +1,4 @@
-"""A held body on its way to an endpoint."""
+"""A buffered body on its way to an endpoint."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ if TYPE_CHECKING:
     from sidecar.upstream.connect.connection import UpstreamConnection
 
 AT_ONCE: Final = 64 * 1024
-"""Bytes. A body up to this is joined to its head: one write costs less than the copy saves."""
+"""Bytes. A body up to this is copied behind its head: the copy costs less than a write."""
 FITS: Final = 32 * 1024
-"""Bytes of a body that a server's kernel takes before it is read: Linux' window is twice that."""
+"""Bytes that a server's kernel accepts before they are read: Linux' window is twice that."""
 _SLICE: Final = 256 * 1024
 
 
 class Upload:
-    """Writes a large body slice by slice, as the endpoint takes it, and never copies the whole.
+    """Writes a large body slice by slice, as fast as the endpoint accepts it, without a copy.
 
-    A transport would take all at once, but keep what the kernel does not (and with TLS, all of it
-    once more, encrypted).
+    A transport would accept all of it at once, but buffer what the kernel does not accept (and with
+    TLS all of it again, encrypted).
     """
 
     __slots__ = ("_connection", "_end", "_rest")
@@ -32,7 +32,7 @@ class Upload:
         return f"<Upload {len(self._rest)} bytes left>"
 
     def go(self) -> bool:
-        """Write what the connection takes now. True when all was written."""
+        """Write what the connection accepts now. Return True when everything was written."""
         connection = self._connection
         while self._rest:
             if not connection.writable:

@@ -22,11 +22,11 @@ _OF_THE_BODY: Final = frozenset(
         b"repr-digest",
     }
 )  # fmt: skip
-"""What no longer holds of a body that was replaced: it is sent without a coding."""
+"""Headers that are dropped with a replaced body, which has no coding."""
 
 
 def request_head(call: Call, request: Request, place: Origin, span_id: bytes) -> bytes:
-    """The head for *place*: the caller's lines and ours, in the span *span_id* of its trace."""
+    """Return the head for *place*: the caller's lines and ours, with the span *span_id*."""
     return b"%b %b%b HTTP/1.1\r\nHost: %b%b\r\ntraceparent: %b\r\n\r\n" % (
         request.method,
         place.base,
@@ -38,12 +38,12 @@ def request_head(call: Call, request: Request, place: Origin, span_id: bytes) ->
 
 
 def chunked(call: Call, request: Request) -> bool:
-    """Whether the body goes in chunks: a streamed one as it came, and one that has trailers."""
+    """Whether the body is sent in chunks: as it arrived if it streams, or with trailers."""
     return call.head.body == CHUNKED and request.content is None
 
 
 def framing(call: Call, request: Request, size: int) -> tuple[bytes, bytes]:
-    """What stands before and behind a whole body of *size* bytes."""
+    """Return what goes before and after a complete body of *size* bytes."""
     if not chunked(call, request):
         return b"", b""
     end = end_of_body(request, call.body.trailers)
@@ -51,7 +51,7 @@ def framing(call: Call, request: Request, size: int) -> tuple[bytes, bytes]:
 
 
 def end_of_body(request: Request, trailers: Sequence[Header]) -> bytes:
-    """The end of a chunked body. No trailer says what a header of ours says."""
+    """Return the end of a chunked body. Trailers can't repeat a header of ours."""
     return request_end(trailers, request.edits.keys())
 
 
@@ -75,7 +75,7 @@ def _lines(call: Call, request: Request) -> bytes:
 
 
 def _ids(call: Call) -> bytes:
-    """Both, or the one that is ours where the caller's own trace id stays."""
+    """Both ids; only ours where the caller's own trace id stays."""
     if b"x-trace-id" in call.head.fields.known:
         return b"\r\nx-request-id: " + call.request_id
     return call.ids

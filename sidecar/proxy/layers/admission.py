@@ -1,4 +1,4 @@
-"""A bounded number of calls at an upstream, and a bounded line in front of it."""
+"""A limit on the calls in flight to an upstream, with a bounded queue in front of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WHY: Final = {
 
 
 class Admission:
-    """Around all attempts: a call keeps its place while it is retried, until its reply is whole."""
+    """Wraps all attempts: a call keeps its slot through retries, until its reply is complete."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Admission:
         return f"<Admission to {self._upstream}>"
 
     async def __call__(self, call: Call, request: Request) -> Reply:
-        """Wait for a place. Raise Shed when there will be none in time."""
+        """Wait for a slot. Raise Shed if there will be none in time."""
         ticket = self._policy.enter(time.monotonic(), self._wanted(call, request))
         if isinstance(ticket, Refused):
             raise self._refusal(ticket)

@@ -1,4 +1,4 @@
-"""What a call is recognised by: its client, a header, a cookie, or how its prompt begins."""
+"""Keys for affinity: a call's client, a header, a cookie, or the start of its prompt."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _WHOLE: Final = 2.0**64
 
 
 def client_of(call: Call) -> str:
-    """The caller's address; with `trust.forwarded_for`, the one that its proxy saw.
+    """Return the caller's address; with `trust.forwarded_for`, the one that its proxy saw.
 
-    That is the last of `X-Forwarded-For`: the others were written by who knows whom.
+    That is the last address of `X-Forwarded-For`: anybody could have written the others.
     """
     if call.downstream.trust.forwarded_for:
         seen = call.head.fields.get(b"x-forwarded-for", b"").rpartition(b",")[2].strip()
@@ -28,7 +28,7 @@ def client_of(call: Call) -> str:
 
 
 def affinity(balance: Balance) -> Callable[[Call, Request], int] | None:
-    """What makes the key that *balance* picks by; None if it picks by none."""
+    """Return a function for the key that *balance* picks by; None if it uses no key."""
     if balance.method == "prefix":
         size = int(balance.prefix)
         return lambda call, request: _prompt_key(call, request, size)
@@ -39,7 +39,7 @@ def affinity(balance: Balance) -> Callable[[Call, Request], int] | None:
 
 
 def sticky_point(sticky: Sticky) -> Callable[[Call], float]:
-    """What makes a number in [0, 1) that stays the same for the same client, header or cookie."""
+    """Return a function for a number in [0, 1), the same for one client, header or cookie."""
     word = _said(sticky.by, sticky.name)
     return lambda call: (
         stable_hash(b"split:" + (word(call) or client_of(call).encode("latin-1"))) / _WHOLE
@@ -57,7 +57,7 @@ def _said(by: str, name: str | None) -> Callable[[Call], bytes | None]:
 
 
 def _cookie(header: bytes, name: bytes) -> bytes | None:
-    """The value of one cookie (RFC 6265, section 4.2.1)."""
+    """Return the value of one cookie (RFC 6265, section 4.2.1)."""
     for pair in header.split(b";"):
         key, equals, value = pair.strip().partition(b"=")
         if key == name and equals:

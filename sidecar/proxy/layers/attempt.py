@@ -1,9 +1,9 @@
 """One try at one endpoint: pick, connect, send, read the head.
 
-A request that went out on a connection which the server had closed already is sent again, once. RFC
-9112, section 9.3.1, leaves this to those who can know that the request was not processed: a
-connection that had rested, and that died without a byte in answer, is such a case as far as it can
-be known; every HTTP client with a pool does the same. It is no failure of the endpoint's.
+A request on a stale connection is sent again, once. RFC 9112, section 9.3.1, allows that if the
+client knows that the request was not processed. A connection that was idle and closed without a
+byte in answer is such a case as far as a client can know; every HTTP client with a pool does the
+same. It is not a failure of the endpoint.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ if TYPE_CHECKING:
     from sidecar.upstream.load_balancer import LoadBalancer
 
 _REPORT: Final = b"endpoint-load-metrics"
-"""What an endpoint says of its load in a reply (ORCA)."""
+"""Header of a reply with the endpoint's load (ORCA)."""
 OUTRUN: Final = "outrun"
-"""The message with which an attempt is cancelled that another was faster than."""
+"""Message of the cancellation of an attempt that lost to another."""
 LEFT: Final = "caller_left"
-"""As its record has it when an attempt is cancelled for any other reason."""
+"""Error of the record of an attempt that was cancelled for another reason."""
 _ASKS: Final = {
     b"endpoint-load-metrics-format": b"\r\nendpoint-load-metrics-format: TEXT",
 }
-"""vLLM and Triton say it only to who asks so."""
+"""vLLM and Triton send their load only if a request asks for it."""
 
 
 class Attempt:
-    """The innermost layer. *affinity* makes the key that a hashing balance picks by."""
+    """The innermost layer. *affinity* returns the key that a hashing balancer picks by."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Attempt:
         return f"<Attempt at {self._balancer!r}>"
 
     async def __call__(self, call: Call, request: Request) -> Exchange:
-        """Return the exchange once what is needed of its reply is here; else close it."""
+        """Return the exchange once enough of its reply is here; close it on failure."""
         balancer = self._balancer_of(request)
         upstream = balancer.upstream
         if upstream.unresolved:
@@ -114,7 +114,7 @@ class Attempt:
 
     @staticmethod
     def _over(call: Call, attempt: AttemptRecord, code: str, why: str) -> float:
-        """The attempt has failed. Return the time at which it did."""
+        """Record that the attempt has failed. Return the current time."""
         now = attempt.ended = time.monotonic()
         attempt.error = code
         if debug.on:
@@ -122,7 +122,7 @@ class Attempt:
         return now
 
     def elsewhere(self, call: Call, request: Request) -> bool:
-        """Whether another endpoint than the one that was tried last may take the call now."""
+        """Whether another endpoint than the last one can take the call now."""
         tried = call.tried(request.since)
         return self._balancer_of(request).elsewhere(tried, request.captured)
 
@@ -137,9 +137,9 @@ class Attempt:
     async def _send(
         self, call: Call, request: Request, lease: Lease, attempt: AttemptRecord
     ) -> Exchange:
-        """Send it; once more, on a new connection, where the one that was taken had died.
+        """Send the request; once more, on a new connection, if the reused one was stale.
 
-        What streams can't be sent again, and gets a new connection at once.
+        A streamed body can't be sent again, and gets a new connection at once.
         """
         timers = request.timers or self._timers
         fresh = not (call.body.complete or call.head.upgrade)
@@ -204,10 +204,10 @@ class Attempt:
 
 
 def _before_its_reply(error: CallError, uses: int) -> CallError:
-    """What *error* means to an attempt of which nothing went downstream."""
+    """Return *error* as it counts for an attempt of which nothing went downstream."""
     if uses > 1 and isinstance(error, Reset):
         return Stale(error.message)
     if isinstance(error, Truncated) and error.endpoint_failed:
-        # Within its head: another attempt may do better.
+        # It broke within its head: another attempt may succeed.
         return BadReply(error.message, code="upstream_truncated")
     return error

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Credentials:
-    """Sets the header on every attempt inside."""
+    """Sets the credential's header on every attempt."""
 
     def __init__(self, inner: Layer, config: Config) -> None:
         self._inner = inner
@@ -26,7 +26,7 @@ class Credentials:
         return f"<Credentials in {', '.join(name.decode() for name in self._edits)}>"
 
     async def __call__(self, call: Call, request: Request) -> Reply:
-        """Replace the caller's header. Raise TraceRefused where the caller would be shown ours."""
+        """Replace the caller's header. Raise TraceRefused if the reply would show ours."""
         if request.method == b"TRACE":
             raise TraceRefused(
                 "TRACE is refused: the reply would show credentials that the sidecar adds"

@@ -1,4 +1,4 @@
-"""Ask another upstream, or another model, when one has failed before a byte went downstream."""
+"""Try another upstream or model when one has failed before a byte went downstream."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class Target:
-    """One upstream of a route, the model that it is asked for, and whether it sees keys."""
+    """One upstream of a route, the model to ask it for, and whether it gets callers' keys."""
 
     def __init__(
         self, upstream: str, inner: Layer, model: str | None, *, shows_keys: bool = True
     ) -> None:
-        """*shows_keys*: the caller's go there, but for what our own credentials replace."""
+        """*shows_keys*: callers' keys go there, except what our credentials replace."""
         self.upstream = upstream
         self.model = model
         self._inner = inner
@@ -38,7 +38,7 @@ class Target:
         return f"<Target {self.upstream}, model {self.model or 'as asked'}>"
 
     async def __call__(self, call: Call, request: Request) -> Reply:
-        """Ask it, as if nobody had been asked before."""
+        """Send the call there, independently of earlier targets."""
         if not self._shows_keys:
             request = _keyless(call, request)
         if self.model is not None:
@@ -48,12 +48,12 @@ class Target:
                 content = call.asked.with_model(self.model)
                 request = request.replace(content=content, model=self.model)
         if call.body.complete and not call.body.streamed:
-            call.body.count_copies(len(request.content or b""))  # no other target's any more
+            call.body.count_copies(len(request.content or b""))  # forget the earlier target's
         return await self._inner(call, request)
 
 
 def _keyless(call: Call, request: Request) -> Request:
-    """*request* without the caller's keys: the upstream is another than they were meant for."""
+    """Return *request* without the caller's keys, which are meant for another upstream."""
     fields = call.head.fields
     edits = dict.fromkeys(keys_among(fields), b"")
     if PROTOCOL in fields:
@@ -65,7 +65,7 @@ def _keyless(call: Call, request: Request) -> Request:
 class Split:
     """One of several targets, each with its share of the calls.
 
-    *point* of a call is in [0, 1): random, or where it must stay, of what it has.
+    *point* of a call is in [0, 1): random, or fixed by its client, header or cookie.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Split:
         return f"<Split {self._targets!r}>"
 
     async def __call__(self, call: Call, request: Request) -> Reply:
-        """Choose one and ask it."""
+        """Choose a target and send the call there."""
         point = random.random() if self._point is None else self._point(call)
         return await self._targets[choose(self._shares, point)](call, request)
 
@@ -108,7 +108,7 @@ class Fallback:
         return f"<Fallback {self._first!r}, then {self._others!r}>"
 
     async def __call__(self, call: Call, request: Request) -> Reply:
-        """Return the first reply that is good enough, or the last one."""
+        """Return the first acceptable reply, or the last one."""
         asked = self._first
         for target in self._possible(call):
             try:
@@ -133,13 +133,13 @@ class Fallback:
         return await asked(call, request)
 
     def _possible(self, call: Call) -> Sequence[Target]:
-        """The others, but for those that ask for a model which can't be put into the body."""
+        """Return the others, without those whose model can't be put into the body."""
         if call.unreadable is None:
             return self._others
         return [target for target in self._others if target.model is None]
 
     def _worth(self, error: AttemptError) -> bool:
-        """Whether another upstream may do better; always where this one was not even asked."""
+        """Whether another upstream may succeed; always if this one got no request."""
         condition = condition_of(error.code)
         if condition is None:
             return error.code != "total_timeout"

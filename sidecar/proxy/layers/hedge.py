@@ -1,8 +1,8 @@
 """A second attempt beside a first that is slow to answer; the first head wins.
 
 Dean and Barroso, "The Tail at Scale" (CACM, February 2013): a hedge sent when a call is slower than
-95 % of its kind costs 5 % more calls at most, and the budget holds it to that. Opt-in, since the
-loser's tokens up to there are burnt.
+95 % of its kind costs 5 % more calls at most, and the budget enforces that. Opt-in, because the
+loser's tokens are wasted.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ if TYPE_CHECKING:
 
 _LOOK: Final = 0.05
 _LONGEST_LOOK: Final = 1.0
-"""Seconds between two looks whether enough calls were seen: twice as long each time."""
+"""Seconds, at most, between checks for enough observed calls; they double each time."""
 
 
 class HedgeSettings(NamedTuple):
-    """`after` seconds without a head, or the observed quantile where that is None."""
+    """A hedge is sent after `after` seconds without a head; None: the observed quantile."""
 
     after: float | None
     quantile: float
     min_calls: int
     statuses: frozenset[int]
-    """Replies that do not win while the other attempt may bring a better one."""
+    """Statuses that do not win while the other attempt still runs."""
 
 
 class Hedge:
-    """Around the attempt, inside the retry: both attempts are one try.
+    """Wraps the attempt, inside the retry: both attempts count as one try.
 
-    What was given up counts as having taken as long as it was given. Were only those counted that
-    answered, the quantile would sink with every hedge that wins, and more and more be sent.
+    An abandoned attempt is observed with its time so far. If only attempts with an answer were
+    observed, the quantile would sink with every hedge that wins, and more and more would be sent.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Hedge:
         wanted: Callable[[Request], bool],
         places: Admission | None = None,
     ) -> None:
-        """*wanted*: whether any endpoint wants calls now; *places*: what bounds those in flight."""
+        """*wanted*: whether any endpoint wants calls now; *places*: limits the calls in flight."""
         self._inner = inner
         self._settings = settings
         self._wanted = wanted
@@ -76,10 +76,10 @@ class Hedge:
         return f"<Hedge {'not yet' if delay is None else f'after {delay:.3f} s'}>"
 
     async def __call__(self, call: Call, request: Request) -> Reply:
-        """Return the better of two replies; the other's connection is closed at once."""
+        """Return the better of two replies; close the other's connection at once."""
         now = time.monotonic()
         self._budget.count(now)
-        if not call.body.complete:  # a body that streams can't go to two
+        if not call.body.complete:  # a streamed body can't go to two endpoints
             return await self._timed(call, request)
         request = request.replace(holds_interims=True)
         first = asyncio.create_task(self._timed(call, request))
@@ -106,10 +106,10 @@ class Hedge:
         return winner.result()
 
     async def _is_late(self, first: asyncio.Task[Reply], began: float) -> bool:
-        """Whether *first* still runs when a second is due; wait until that is known.
+        """Wait until a hedge is due or *first* is done; return whether *first* still runs.
 
-        While too few calls were seen, nobody knows when that will be; then it is looked for again:
-        the first calls of all may be the slowest, since nobody knows yet which endpoint is slow.
+        After too few calls there is no quantile yet, so it is looked up again and again: the very
+        first calls may be the slowest, because slow endpoints are not known yet.
         """
         pause = _LOOK
         while not first.done():
@@ -122,7 +122,7 @@ class Hedge:
         return False
 
     def _place(self, call: Call, request: Request) -> Callable[[], None] | None:
-        """Leave for a second attempt: what gives its place back. None: there is none now."""
+        """Take a slot for the hedge. Return a function that releases it; None: none is free."""
         now = time.monotonic()
         if not self._wanted(request):
             return _no_hedge(call, "no endpoint wants calls")
@@ -156,7 +156,7 @@ class Hedge:
         return reply
 
     async def _winner(self, tasks: list[asyncio.Task[Reply]]) -> asyncio.Task[Reply]:
-        """The first that has a good head; when none has, the last to fail."""
+        """Return the first with an acceptable head; if none has one, the last to fail."""
         pending = set(tasks)
         while True:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -175,7 +175,7 @@ def _no_hedge(call: Call, why: str) -> Callable[[], None] | None:
 
 
 def _nothing() -> None:
-    """No place was taken."""
+    """Release nothing: no slot was taken."""
 
 
 def _give_back(places: Admission, ticket: Ticket) -> None:
@@ -183,7 +183,7 @@ def _give_back(places: Admission, ticket: Ticket) -> None:
 
 
 async def _end(tasks: list[asyncio.Task[Reply]]) -> None:
-    """Cancel what is not wanted; a head that came meanwhile is let go as well."""
+    """Cancel the losers, and abandon a reply that arrived meanwhile."""
     if not tasks:
         return
     for task in tasks:
@@ -191,6 +191,6 @@ async def _end(tasks: list[asyncio.Task[Reply]]) -> None:
     await asyncio.wait(tasks)
     for task in tasks:
         try:
-            task.result().abandon()  # a task keeps its traceback until its result is asked for
+            task.result().abandon()  # a task keeps its traceback until its result is retrieved
         except BaseException as error:
             forget_frames(error)

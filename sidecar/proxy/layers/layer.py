@@ -1,4 +1,4 @@
-"""What a stack is made of."""
+"""The interface of a layer."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class Layer(Protocol):
-    """One concern of a call's life, around the layers inside it."""
+    """One concern in the life of a call, wrapped around the layers inside it."""
 
     async def __call__(self, call: Call, request: Request) -> Reply:
-        """Return a reply that begins to be here. Raise CallError if there is none.
+        """Return a reply that has begun to arrive. Raise CallError if there is none.
 
-        A layer may answer by itself, hand on another request, return the reply with a tap or a
-        transform, and wait for its end (`on_settled`). What was returned belongs to the caller of
-        the layer, who writes it into a sink, or abandons it.
+        A layer may answer itself, pass on another request, wrap the reply in a tap or a transform,
+        and wait for its end (`on_settled`). The caller of the layer owns the returned reply: it
+        writes it into a sink, or abandons it.
         """

@@ -1,4 +1,4 @@
-"""How many calls a route takes, and each of its callers makes: a second, and at once."""
+"""Limits on calls per second and in flight, of a route and of each client."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from sidecar.proxy.request import Request
 
 _SOON: Final = 1.0
-"""Seconds that a caller is asked to wait for one of its own calls to end."""
+"""Seconds in `retry-after`: by then another call may have ended."""
 
 
 class LimiterSettings(NamedTuple):
-    """None: any number."""
+    """None: no limit."""
 
     per_second: float | None = None
     burst: int = 1
@@ -31,7 +31,7 @@ class LimiterSettings(NamedTuple):
 
 
 class Limiter:
-    """How many calls somebody makes: a second, and at once."""
+    """Limits the calls per second and in flight of one route or client."""
 
     def __init__(self, settings: LimiterSettings) -> None:
         self._concurrency = Concurrency(sys.maxsize)
@@ -42,7 +42,7 @@ class Limiter:
         return f"<Limiter {self._concurrency.max} at once, {self._rate!r}>"
 
     def configure(self, settings: LimiterSettings) -> None:
-        """Go on counting under other numbers."""
+        """Use new settings from now on; keep the counts."""
         self._concurrency.max = settings.concurrency or sys.maxsize
         if settings.per_second is None:
             self._rate = None
@@ -52,7 +52,7 @@ class Limiter:
             self._rate.adjust(settings.per_second, settings.burst)
 
     def enter(self, now: float, who: str) -> None:
-        """Count a call in. Raise Limited, and count nothing, when there are too many."""
+        """Count a call in. Raise Limited, without counting, if there are too many."""
         if not self._concurrency.enter():
             raise Limited(
                 f"{who} has {self._concurrency.max} calls in flight, as many as its limit allows",
@@ -70,12 +70,12 @@ class Limiter:
         self._concurrency.release()
 
     def idle(self, now: float) -> bool:
-        """Whether forgetting it changes nothing."""
+        """Whether it can be dropped without effect."""
         return self._concurrency.idle(now) and (self._rate is None or self._rate.idle(now))
 
 
 class Limits:
-    """Outside everything that waits: what is over the limit costs nothing."""
+    """Wraps everything that waits, so that calls over the limit cost nothing."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Limits:
         return f"<Limits {self._whole!r}, each client {'too' if self._clients else 'free'}>"
 
     async def __call__(self, call: Call, request: Request) -> Reply:
-        """Refuse with 429 what is too much."""
+        """Count the call in. Raise Limited (429) if there are too many."""
         try:
             entered = self._enter(call, time.monotonic())
         except Limited as error:
@@ -110,7 +110,7 @@ class Limits:
         return reply
 
     def _enter(self, call: Call, now: float) -> list[Limiter]:
-        """The caller's own limit first: what it may not make must not use up the others' share."""
+        """Check the client's limit first: its refused calls must not use up the route's."""
         entered: list[Limiter] = []
         try:
             if self._clients is not None:

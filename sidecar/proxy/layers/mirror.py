@@ -1,4 +1,4 @@
-"""Send a copy of some calls to another upstream: its replies are thrown away, its failures too."""
+"""Send copies of some calls to another upstream, and discard its replies and failures."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from sidecar.proxy.request import Request
 
 _GIVE_UP: Final = 600.0
-"""Seconds after which a copy is not waited for any longer."""
+"""Seconds after which a copy is abandoned."""
 
 
 class Mirror:
-    """At most *most* copies are under way: a slow mirror gets fewer, and holds nothing up."""
+    """At most *most* copies are in flight: a slow mirror gets fewer and delays nothing."""
 
     def __init__(
         self, inner: Layer, target: Target, share: float, most: int, stats: RouteStats

@@ -1,4 +1,4 @@
-"""How long a caller waits, by what its SDK says of itself."""
+"""How long a caller waits, according to its SDK's headers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from sidecar.proxy.call import Call
 
 _SAID: Final = b"x-stainless-read-timeout"
-"""Of the OpenAI and Anthropic SDKs: seconds without a byte after which they give a call up."""
+"""From the OpenAI and Anthropic SDKs: seconds without a byte after which they give up."""
 
 
 def patience_of(call: Call) -> float | None:
-    """Seconds from its arrival on in which the reply must begin; None: it does not say."""
+    """Return the seconds after arrival within which the reply must begin; None: unknown."""
     said = call.head.fields.known.get(_SAID)
     return None if said is None else seconds_of(said)

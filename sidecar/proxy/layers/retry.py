@@ -1,15 +1,14 @@
 """Try again what failed before a byte of it went downstream, within a budget.
 
-Another endpoint is asked at once. Where there is none, a reply that names a time, or says that a
-rate limit is reached, is the upstream's own pacing. A caller whose SDK obeys that by itself gets
-the reply: were it held back and tried again here too, three calls of the SDK would become nine, and
-its timer might run out meanwhile. For other callers the wait is kept here.
+A retry goes to another endpoint at once. If there is none, a reply that names a time or a rate
+limit is the upstream's own pacing. A caller whose SDK obeys it gets the reply: if the sidecar
+retried too, three calls of the SDK would become nine, and its timer might expire meanwhile. For
+other callers the sidecar waits.
 
-The budget counts the retries that SDKs make by themselves as well (they say so in
-`x-stainless-retry-count`). Where it is used up and the service fails as a whole, the SDK is told
-not to try again: a service that is down then sees a fifth more calls, not several times as many
-(Google, "Site Reliability Engineering", chapter 21: retry budgets). A service that fails now and
-then is worth another try of the SDK's, and so is a rate limit.
+The budget also counts the SDKs' own retries (`x-stainless-retry-count`). If it is used up and the
+service fails as a whole, the SDK is told not to retry: a service that is down then sees a fifth
+more calls, not several times as many (Google, "Site Reliability Engineering", chapter 21: retry
+budgets). If a service fails only now and then, or rate-limits, the SDK may retry.
 """
 
 from __future__ import annotations
@@ -45,21 +44,21 @@ if TYPE_CHECKING:
 
 SDK_RETRY: Final = b"x-stainless-retry-count"
 SHOULD_RETRY: Final = b"x-should-retry"
-"""By which the upstream itself says whether a retry has a point, as the SDKs read it."""
+"""Header by which an upstream says whether to retry; the SDKs obey it."""
 _FIRST: Final = (None, b"0")
 
 
 class Others(NamedTuple):
-    """Who else can take a call that failed."""
+    """What else can take a failed call."""
 
     elsewhere: Callable[[Call, Request], bool]
-    """Whether another endpoint can, now."""
+    """Whether another endpoint can take it now."""
     fallback_on: frozenset[int]
-    """Statuses on which the route goes on to another upstream; empty where none is left."""
+    """Statuses on which the route falls back; empty if no fallback is left."""
 
 
 class Retry:
-    """Around the attempt. *budget* and *outage* are shared by all calls to the upstream."""
+    """Wraps the attempt. All calls to the upstream share *budget* and *outage*."""
 
     def __init__(
         self,
@@ -81,7 +80,7 @@ class Retry:
         return f"<Retry {self._settings.max} times>"
 
     async def __call__(self, call: Call, request: Request) -> Reply:
-        """Return the first reply that is good enough, or the last one."""
+        """Return the first acceptable reply, or the last one."""
         self._budget.count(call.arrived)
         if call.head.fields.known.get(SDK_RETRY) not in _FIRST:
             self._budget.charge(call.arrived)
@@ -116,7 +115,7 @@ class Retry:
     def _after_error(
         self, call: Call, request: Request, retry: int, error: AttemptError
     ) -> float | None:
-        """Seconds until the next attempt; None if there must be none."""
+        """Return the seconds until the next attempt; None: no retry."""
         wait = self._wait(call, request, retry, None, free=not error.endpoint_failed)
         if error.endpoint_failed:
             self._outage.observe(True)
@@ -126,7 +125,7 @@ class Retry:
     def _after_reply(
         self, call: Call, request: Request, retry: int, head: ResponseHead
     ) -> float | None:
-        """The same after a reply that is not good enough."""
+        """The same after a reply that is not acceptable."""
         limited = head.status == RATE_LIMITED
         if not limited:
             self._outage.observe(True)
@@ -136,7 +135,7 @@ class Retry:
         if wait is None:
             call.final = not limited and self._hopeless(call)
             if limited and SDK_RETRY in call.head.fields.known:
-                self._budget.excuse()  # the retry that the SDK will make of it
+                self._budget.excuse()  # the retry that the SDK will make
         return wait
 
     def _wait(
@@ -148,7 +147,7 @@ class Retry:
         *,
         free: bool = False,
     ) -> float | None:
-        """The same. *free* of the budget where the upstream had no work with the one before."""
+        """The same. *free*: no budget is used, as the upstream had no work with the attempt."""
         settings = self._settings
         most = settings.max if request.retries is None else request.retries
         if retry >= most or call.body.streamed or request.method not in settings.methods:
@@ -167,7 +166,7 @@ class Retry:
     def _pace(
         self, call: Call, request: Request, retry: int, head: ResponseHead | None
     ) -> float | None:
-        """Seconds that the upstream, or backing off, asks for; None: hand the reply on."""
+        """Return the wait that the upstream or the backoff asks for; None: pass the reply on."""
         settings = self._settings
         if head is None or self._others.elsewhere(call, request):
             return backoff(settings, retry, random.random)
@@ -179,9 +178,9 @@ class Retry:
         return wait_before(settings, retry, head.fields, limited, now, random.random)
 
     def _hopeless(self, call: Call) -> bool:
-        """Whether another try of the SDK's would only add to a storm.
+        """Whether a retry by the SDK would only add load.
 
-        If not, the budget pays for it now: before it comes, many more calls will ask the same.
+        If not, the budget pays for it now: many more calls will ask before it arrives.
         """
         if not self._outage.total:
             return False
@@ -200,7 +199,7 @@ def _no_retry(call: Call, why: str) -> float | None:
 
 
 def _waits_until(call: Call, when: float) -> bool:
-    """Whether the caller is still there *when* the next attempt begins."""
+    """Whether the caller will still wait *when* the next attempt begins."""
     if call.deadline is not None and when >= call.deadline:
         return False
     patience = patience_of(call)

@@ -1,8 +1,8 @@
-"""What a call asks for, as its body says: the model, which routes and aliases go by.
+"""Read from the body what a call asks for: the model, for routes and aliases.
 
-A body that can't be read is passed on as ever where nothing depends on the model. Where a route or
-an alias does, not to know it must not count as "another model": the prompt would go to a server
-that it was not meant for. Such a call is refused.
+A body that can't be read is passed on if nothing depends on the model. If a route or an alias does,
+an unknown model must not count as "another model", because the prompt would go to a server that it
+was not meant for. Such a call is refused.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from sidecar.proxy.routing.router import Candidate
 
 _AT_ONCE: Final = 16
-"""Pieces of 64 KiB that are unpacked before others get their turn: about 3 ms."""
+"""Pieces of 64 KiB that are decompressed before other tasks get a turn: about 3 ms."""
 
 
 def depends(candidates: tuple[Candidate, ...]) -> bool:
-    """Whether it matters to one of *candidates* what model is asked for."""
+    """Whether one of *candidates* depends on the model."""
     return True in [candidate.depends for candidate in candidates]
 
 
 async def unpack(call: Call, most: int) -> None:
-    """Take the content coding off a body that is here, where that makes at most *most* bytes."""
+    """Decompress a complete body, to at most *most* bytes."""
     coding = call.head.fields[b"content-encoding"]
     if not call.body.complete or is_identity(coding):
         return
@@ -47,7 +47,7 @@ async def unpack(call: Call, most: int) -> None:
 
 
 def learn(call: Call, candidates: tuple[Candidate, ...]) -> None:
-    """Set what *call* asks for, or why that is not known to *candidates* that depend on it."""
+    """Set what *call* asks for, or why it is unknown to *candidates* that depend on it."""
     body = call.body
     if not body.complete:
         if not call.head.upgrade and depends(candidates):

@@ -1,4 +1,4 @@
-"""The limits of a route, kept across reloads with what they have counted."""
+"""The limits of a route; their counts survive reloads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def limited(
     transaction: Transaction,
     counted: Callable[[str], None],
 ) -> Layer:
-    """*inner*, behind the limits of *route* if it has any."""
+    """Return *inner*, behind the limits of *route* if it has any."""
     whole, clients = _settings(config), None
     limiter = None
     if whole is not None:
@@ -66,7 +66,7 @@ def _settings(config: CallLimits | ClientLimits) -> LimiterSettings | None:
 
 
 def client_by(config: Clients | None) -> Callable[[Call], str]:
-    """What tells clients apart; those without the header are told apart by their address."""
+    """Return a function that identifies clients: by the header, or else by address."""
     if config is None or config.by == "address" or config.header is None:
         return client_of
     name = config.header.lower().encode()

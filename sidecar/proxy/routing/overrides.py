@@ -1,4 +1,4 @@
-"""What a trusted caller says of one call, in `x-sidecar-*` headers. They never go upstream."""
+"""Overrides for one call by a trusted caller: `x-sidecar-*` headers. They never go upstream."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TRACE: Final = b"x-sidecar-trace"
 
 
 def apply_overrides(call: Call, route: Route, request: Request) -> tuple[Route, Request]:
-    """Do what the call's headers say. Raise BadOverride for one that makes no sense."""
+    """Apply the call's override headers. Raise BadOverride for an invalid one."""
     fields = call.head.fields
     if POLICY in fields:
         name = fields[POLICY].decode("latin-1")

@@ -1,7 +1,7 @@
 """Which route takes a call.
 
-The first route of the configuration that matches wins. Host, path and method are looked at first
-(their answer is remembered); headers and the model after that, for the few routes that are left.
+The first matching route of the configuration wins. Host, path and method are matched first (the
+result is remembered), then headers and the model for the few routes that are left.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LONGEST_SHOWN: Final = 256
 """Characters of a model's name in logs and errors: callers may send megabytes."""
 _REMEMBERED: Final = 1024
 _LONGEST: Final = 512
-"""Hosts with paths longer than this are matched anew each time, so that memory stays bounded."""
+"""Results for longer hosts and paths are not remembered, so that memory stays bounded."""
 _SEGMENT: Final = r"(?P<\1>[A-Za-z0-9-]{1,63})"
 
 
@@ -44,27 +44,27 @@ class Route(NamedTuple):
     priority: int = 1
     """0 high, 1 normal, 2 low."""
     renames: bool = False
-    """Some upstream of it is asked for another model than the caller's."""
+    """Whether some upstream of it gets another model than the caller's."""
     renames_first: bool = False
-    """Even one that may be asked first."""
+    """Whether one that may be tried first does."""
     under: Callable[[str], Route | None] = lambda _: None
-    """The same route under the policy of another name; None where there is none."""
+    """Returns the same route under the named policy; None if there is no such policy."""
 
     def __repr__(self) -> str:
         return f"<Route {self.name} to {self.upstream.name}>"
 
 
 class Candidate(NamedTuple):
-    """A route that takes calls of some host, path and method, if headers and model fit too."""
+    """A route that matches a host, path and method; headers and model are checked later."""
 
     route: Route
     headers: tuple[tuple[bytes, re.Pattern[str]], ...]
     model: re.Pattern[str] | None
     captured: Mapping[str, str]
     path: bytes | None
-    """The path as it is sent upstream, where the route rewrites it."""
+    """The rewritten path; None if the route does not rewrite."""
     depends: bool
-    """Whether it matters what model is asked for: to the match, or to an alias."""
+    """Whether its match or an alias depends on the model."""
 
 
 class Rule:
@@ -82,10 +82,10 @@ class Rule:
         )
         self._model = _glob(match.model) if match.model else None
         self.unconditional = not self._headers and self._model is None
-        """It asks for nothing but host, path and method."""
+        """Whether it matches on host, path and method only."""
 
     def candidate(self, host: str, path: str, method: bytes) -> Candidate | None:
-        """What becomes of the route for these, or None if it does not take them."""
+        """Return the candidate for these; None if the route does not match."""
         if self._method is not None and method != self._method:
             return None
         captured: dict[str, str] = {}
@@ -108,7 +108,7 @@ class Rule:
         return Candidate(self.route, self._headers, self._model, captured, sent, depends)
 
     def takes_as_read(self, host: str, path: str, method: bytes) -> bool:
-        """Whether it takes a call whose path is *path* in the freest reading."""
+        """Whether it matches *path*, which is the most lenient reading of a call's path."""
         return (
             self._method in (None, method)
             and (self._host is None or self._host.fullmatch(host) is not None)
@@ -124,9 +124,9 @@ class Router:
         self._remembered: dict[tuple[bytes, bytes, bytes], tuple[Candidate, ...]] = {}
 
     def candidates(self, host: bytes, path: bytes, method: bytes) -> tuple[Candidate, ...]:
-        """The routes that may take a call, in order.
+        """Return the routes that may match a call, in order.
 
-        Raise NotRouted when there is none, BadPath where it depends on who reads the path.
+        Raise NotRouted if there is none, BadPath if servers read the path differently.
         """
         key = (host, path, method)
         found = self._remembered.get(key)
@@ -144,7 +144,7 @@ class Router:
         return found
 
     def _hint(self, host: bytes, path: bytes, method: bytes) -> str:
-        """What is wrong with the caller's base URL, if it is what is usually wrong."""
+        """Return a hint if the base URL lacks `/v1`, the most common mistake."""
         name, text = host_name(host).decode("latin-1"), f"/v1{path.decode('latin-1')}"
         if any(rule.candidate(name, text, method) for rule in self.rules):
             return f"; a route matches {text}: should the base URL end in /v1?"
@@ -158,10 +158,10 @@ class Router:
         return tuple(candidate for candidate in tried if candidate is not None)
 
     def _check(self, host: str, path: str, method: bytes, written: list[bool]) -> None:
-        """Refuse a *path* that a server may take for another than the routes do.
+        """Raise BadPath if a server may read *path* so that another route would match.
 
-        *written*: which routes take it as it is written. Where all readings lead to the same
-        routes, it passes as it is: `/v1/models/org%2Fmodel` is a name.
+        *written*: which routes match it as written. If all readings lead to the same routes, the
+        path passes: `/v1/models/org%2Fmodel` is a name.
         """
         read = as_read(path)
         if has_dot_segment(read):
@@ -171,7 +171,7 @@ class Router:
             raise BadPath("the path has empty segments or encodings that make its route ambiguous")
 
     def _decisive(self, taken: list[bool]) -> list[int]:
-        """The routes that may take a call, up to the first that takes it in any case."""
+        """Return the indices of matching routes, up to the first unconditional one."""
         found = []
         for index, rule in enumerate(self.rules):
             if taken[index]:
@@ -187,10 +187,10 @@ def choose(
     model: str | None,
     unknown: ModelUnknown | None = None,
 ) -> Candidate:
-    """The first of *candidates* whose headers and model fit. Raise NotRouted when none does.
+    """Return the first of *candidates* whose headers and model match. Raise NotRouted if none does.
 
-    Raise *unknown*, why the model can't be told, where a route comes to be asked that depends on
-    it: what can't be checked is no "does not match".
+    Raise *unknown*, which says why the model is unknown, at the first candidate that depends on
+    the model: an unknown model is not a mismatch.
     """
     for candidate in candidates:
         if candidate.headers and not _headers_fit(candidate.headers, fields):
@@ -216,17 +216,17 @@ def _headers_fit(
 
 
 def _glob(glob: str) -> re.Pattern[str]:
-    """`*` and `?` only: brackets stand for themselves."""
+    """Compile a glob with `*` and `?`; brackets are literal."""
     return re.compile(translate(glob.replace("[", "[[]")))
 
 
 def _host_pattern(host: str) -> re.Pattern[str]:
-    """Against `host_name`, which has no brackets around an IPv6 address."""
+    """Compile a pattern for `host_name`, without brackets around an IPv6 address."""
     escaped = re.escape(host.lower().strip("[]")).replace(r"\*", r"[^/]+")
     return re.compile(re.sub(r"\\\{(\w+)\\\}", _SEGMENT, escaped))
 
 
 def _path_pattern(path: str) -> re.Pattern[str]:
-    """A prefix on `/` boundaries; `/v1/` also takes `/v1`."""
+    """Compile a prefix on `/` boundaries; `/v1/` also matches `/v1`."""
     escaped = re.sub(r"\\\{(\w+)\\\}", _SEGMENT, re.escape(path.rstrip("/")))
     return re.compile(escaped + r"(?=/|$)")

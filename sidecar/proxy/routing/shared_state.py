@@ -1,7 +1,7 @@
-"""What outlives a configuration: budgets, limits, queues, each by the name of what it belongs to.
+"""State that survives reloads: budgets, limits and queues, each under its owner's key.
 
-A new configuration collects what it needs in a transaction, with what is there already; only the
-commit changes anything that serves.
+A new configuration collects what it needs in a transaction, reusing existing state. Only the commit
+changes what serves.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ T = TypeVar("T")
 
 
 class SharedState:
-    """Holds what the configuration in force needs."""
+    """Holds the state of the configuration in use."""
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, Any] = {}
 
     def begin(self) -> Transaction:
-        """Begin a configuration."""
+        """Begin a transaction for a new configuration."""
         return Transaction(self._kept)
 
     def commit(self, transaction: Transaction) -> None:
-        """Keep what *transaction* has and nothing else; what it shares gets its new settings."""
+        """Keep exactly the state of *transaction*; reused state gets its new settings."""
         self._kept = transaction.kept
         for change in transaction.changes:
             change()
 
 
 class Transaction:
-    """What a configuration that is not in force yet needs."""
+    """Collects the state of a configuration that is not in use yet."""
 
     def __init__(self, before: dict[Hashable, Any]) -> None:
         self.kept: dict[Hashable, Any] = {}
@@ -40,7 +40,7 @@ class Transaction:
     def get(
         self, key: Hashable, make: Callable[[], T], change: Callable[[T], None] | None = None
     ) -> T:
-        """What stands under *key*, made if it is new; *change* is called if it is not."""
+        """Return the state under *key*; make it if it is new, else call *change* at commit."""
         if key in self.kept:
             found: T = self.kept[key]
             return found

@@ -1,4 +1,4 @@
-"""A configuration as it serves. A call sees exactly one from its start to its end."""
+"""A configuration, ready to serve. A call uses exactly one from start to end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Snapshot(NamedTuple):
-    """Never changed: a reload makes another and replaces it by one attribute store."""
+    """Immutable: a reload makes another and replaces it by one attribute store."""
 
     config: Config
     router: Router
@@ -35,7 +35,7 @@ class Snapshot(NamedTuple):
 def compile_snapshot(
     loaded: Loaded, upstreams: dict[str, Upstream], stats: Stats, transaction: Transaction
 ) -> Snapshot:
-    """Everything of *loaded* that calls need, worked out once."""
+    """Compile everything of *loaded* that calls need."""
     compiler = _Compiler(loaded, upstreams, stats, transaction)
     rules = [
         Rule(route.match, route.rewrite, compiler.route(index))
@@ -59,7 +59,7 @@ class _Compiler:
         self._others: dict[tuple[int, str], Route] = {}
 
     def route(self, index: int, policy_name: str | None = None) -> Route:
-        """The route at *index*, under its own policy or under that of another name."""
+        """Return the route at *index*, under its own policy or the one named."""
         config = self._loaded.config.routes[index]
         name = config.name or f"{index}-{config.upstream}"
 
@@ -93,7 +93,7 @@ class _Compiler:
         )
 
     def _under(self, index: int, policy_name: str) -> Route | None:
-        """Made when a call first asks for it: there may be many routes and many policies."""
+        """Compile on first use: there may be many routes and many policies."""
         upstream = self._loaded.config.routes[index].upstream
         if self._loaded.overlay.named(upstream, policy_name) is None:
             return None
@@ -104,7 +104,7 @@ class _Compiler:
 
 
 def _renames(route: RouteConfig) -> tuple[bool, bool]:
-    """Whether some upstream of *route*, and whether one asked first, gets another model's name."""
+    """Whether any upstream of *route*, and any that may be tried first, gets another model."""
     first = [route.model, *(split.model for split in route.split)]
     later = [fallback.model for fallback in route.fallback]
     if route.mirror is not None:

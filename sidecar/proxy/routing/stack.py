@@ -1,4 +1,4 @@
-"""The list that says what can happen to a call, in order."""
+"""The order of the layers: the one list of what can happen to a call."""
 
 from __future__ import annotations
 
@@ -40,32 +40,32 @@ if TYPE_CHECKING:
 
 
 class Parts(NamedTuple):
-    """What the stack of one route is made of."""
+    """The inputs for the stack of one route."""
 
     name: str
     route: RouteConfig
     configs: dict[str, Upstream]
     upstreams: dict[str, UpstreamState]
     effective: Callable[[str], Effective]
-    """The policy in force between the route and an upstream."""
+    """Returns the effective policy of the route at an upstream."""
     transaction: Transaction
     counts: Stats
     stats: RouteStats
     trusted: bool
-    """Whether callers may ask for retries of their own."""
+    """Whether callers may set their own retries."""
 
 
 def build(parts: Parts) -> Layer:
-    """The stack of a route, from the inside out. A policy that is absent is no layer at all."""
+    """Build the stack of a route, from the inside out. A policy that is not set is no layer."""
     route = parts.route
-    # What is asked of one upstream, under the policy between it and the route.
+    # Each upstream, under the effective policy of the route there.
     stack = _upstream(parts, route.upstream, route.labels, spare=bool(route.fallback))
     if route.split or route.fallback or route.model is not None or not _shows_keys(parts, route):
         stack = _target(parts, route, stack)
-    # Canaries take their share before anything is tried, so that each is judged by all its calls.
+    # Splits come before any attempt, so that all calls of a canary count for it.
     if route.split:
         stack = _split(parts, stack)
-    # Around the attempts of one upstream: another is asked when this one's retries are used up.
+    # Around the attempts of one upstream: the next is tried when its retries are used up.
     if route.fallback:
         last = route.fallback[-1]
         others = [
@@ -73,7 +73,7 @@ def build(parts: Parts) -> Layer:
             for other in route.fallback
         ]
         stack = Fallback(stack, others, *parse_on(route.fallback_on), parts.stats)
-    # A copy for each call, not for each attempt.
+    # One copy per call, not per attempt.
     if route.mirror is not None:
         once = _authenticated(
             parts, route.mirror.upstream, _attempt(parts, route.mirror.upstream, {}, spare=False)
@@ -85,23 +85,23 @@ def build(parts: Parts) -> Layer:
             route.mirror.max_in_flight,
             parts.stats,
         )
-    # Outside of all: what is over the limit costs nothing but its refusal.
+    # Outermost: a call over the limit costs nothing but its refusal.
     policy = parts.effective(route.upstream).policy
     return limited(stack, policy.limits, parts.name, parts.transaction, parts.stats.count_limited)
 
 
 def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: bool) -> Layer:
-    """The part of the stack that belongs to one upstream. *spare*: another is left after it."""
+    """Build the layers for one upstream. *spare*: another upstream is left after it."""
     policy = parts.effective(upstream).policy
     config = parts.configs[upstream]
-    # An endpoint is picked, connected to and asked: everything else is about when, and how often.
+    # Picks an endpoint, connects and sends: the other layers decide when, and how often.
     attempt = _attempt(parts, upstream, labels, spare=spare)
     stack: Layer = attempt
-    # Two attempts side by side are one try: they fail together or not at all.
+    # Two attempts side by side count as one try.
     places = None if config.admission is None else _places(parts, upstream, config.admission)
     if policy.hedge is not None:
         stack = _hedge(parts, upstream, policy, attempt, places)
-    # Around every try; it is also what heeds the retries of SDKs.
+    # Around every try; it also counts the retries of SDKs.
     if policy.retry.max or parts.trusted:
         stack = Retry(
             stack,
@@ -111,11 +111,11 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
             parts.stats,
             Others(attempt.elsewhere, _spare(parts) if spare else frozenset()),
         )
-    # A call keeps its place while it is retried: letting go of it would favour those who just came.
+    # A call keeps its slot through retries: releasing it would favour newer calls.
     if config.admission is not None and places is not None:
         client = client_by(config.admission.clients)
         stack = Admission(stack, places, client, upstream, parts.counts.upstream(upstream))
-    # Outside every attempt, so that all of them authenticate alike.
+    # Outside every attempt, so that all of them use the same credential.
     return _authenticated(parts, upstream, stack)
 
 
@@ -129,12 +129,12 @@ def _authenticated(parts: Parts, upstream: str, stack: Layer) -> Layer:
 
 
 def _target(parts: Parts, target: RouteConfig | TargetConfig, stack: Layer) -> Target:
-    """*stack* as the upstream of *target* is asked."""
+    """Wrap *stack* for the upstream of *target*."""
     return Target(target.upstream, stack, target.model, shows_keys=_shows_keys(parts, target))
 
 
 def _shows_keys(parts: Parts, target: RouteConfig | TargetConfig) -> bool:
-    """Whether the caller's keys go there: they were meant for the route's own upstream."""
+    """Whether the caller's keys go there; they are meant for the route's own upstream."""
     said = parts.configs[target.upstream].credentials
     return said == "forward" or (target.upstream == parts.route.upstream and said != "drop")
 
@@ -143,7 +143,7 @@ def _attempt(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: b
     found = parts.effective(upstream)
     config = parts.configs[upstream]
     stats = parts.counts.upstream(upstream)
-    # Panic is for calls that have nowhere else to go.
+    # Panic is for calls without a fallback.
     ejection = found.policy.ejection.settings()
     if spare:
         ejection = ejection._replace(panic=False)
@@ -180,13 +180,13 @@ def _hedge(
 
 
 def _budget(parts: Parts, kind: str, upstream: str, config: BudgetConfig) -> Budget:
-    """One for all routes that allow an upstream the same: the bound is on its load."""
+    """Return the budget of all routes with the same allowance: it bounds the upstream's load."""
     wanted = config.settings()
     return parts.transaction.get((kind, upstream, wanted), lambda: Budget(wanted))
 
 
 def _places(parts: Parts, upstream: str, config: AdmissionConfig) -> AdmissionPolicy:
-    """What bounds the calls in flight at an upstream, hedges among them."""
+    """Return the limit on the calls in flight at an upstream, hedges included."""
     wanted = config.settings()
     policy: AdmissionPolicy = parts.transaction.get(
         ("admission", upstream),
