@@ -24,6 +24,7 @@ from sidecar.http.target import normal_host, split_absolute
 from sidecar.llm import coding as coded
 from sidecar.llm.dialects import APIS, Dialect
 from sidecar.llm.failures import read_failure
+from sidecar.llm.hide_usage import UsageHider
 from sidecar.llm.include_usage import insert_include_usage, is_usage_only
 from sidecar.llm.json_stream import JsonSplitter
 from sidecar.llm.models import lists
@@ -113,6 +114,12 @@ def _split(pieces: list[bytes], most: int = 1 << 20) -> None:
             splitter.feed(piece)
 
 
+def _hidden(pieces: list[bytes]) -> None:
+    hider = UsageHider()
+    for piece in pieces:
+        hider.feed(piece)
+
+
 def _stream(dialect: Dialect, data: bytes, pieces: list[bytes] | None = None) -> None:
     reader = APIS[dialect].stream()
     for piece in pieces or [data]:
@@ -171,6 +178,7 @@ READERS: Final[dict[str, Reader]] = {
     "answer": Reader(_reply, _BODY),
     "failure": Reader(lambda data: read_failure(400, {b"retry-after": data}, data, 0.0), _BODY),
     "include_usage": Reader(insert_include_usage, _BODY),
+    "usage hidden": Reader(lambda data: _hidden(bytewise(data)), 16 * 1024),
     "usage alone": Reader(is_usage_only, _BODY),
     "yaml": Reader(_yaml, 16 * 1024),
 }

@@ -99,6 +99,7 @@ PUMPS = [
     (b"", b'data: {"candidates": [{"finishReason": "STOP"}]}\r\n\r\n', b""),
     (b"[", b'{"candidates": []},', b""),
     (b"[", b"[", b""),
+    (b"data: ", b'"prompt_tokens" ', b"\n\n"),
     (b'["', b'\\"', b""),
     (b"a: ", b"{a: ", b""),
     (b"a: &a x\nb: [", b"*a, ", b"]"),

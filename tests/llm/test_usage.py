@@ -110,7 +110,7 @@ def test_bedrock_counts_in_fields(fields: dict[str, bytes], usage: Usage | None)
     [
         (
             "openai",
-            {"id": "c1", "model": "m", "choices": [{"finish_reason": "stop"}, {}, 1]},
+            {"id": "c1", "model": "m", "choices": [{"finish_reason": "stop"}, {}]},
             ("m", "c1", ("stop",)),
         ),
         (

@@ -17,7 +17,10 @@ from sidecar.llm.dialects.base import (
     Reply,
     Target,
     decoded,
+    error_in,
+    members,
     number,
+    read,
     text,
     whole,
     without_query,
@@ -44,6 +47,28 @@ _DELTAS: Final = (b"event: content_block_delta\n", b'data: {"type":"content_bloc
 _ANNOUNCED: Final = ("text", "thinking")
 """Blocks whose text comes in deltas. Of others, their start says something."""
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class _Parameters(msgspec.Struct):
+    max_tokens: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    top_k: Any = None
+    stream: Any = None
+
+
+class _Reply(msgspec.Struct):
+    type: Any = None
+    id: Any = None
+    model: Any = None
+    stop_reason: Any = None
+    stopReason: Any = None  # noqa: N815 - Converse's name
+    usage: Any = None
+    error: Any = None
+
+
+_parameters: Final = msgspec.json.Decoder(_Parameters).decode
+_reply: Final = msgspec.json.Decoder(_Reply).decode
 
 
 class Anthropic:
@@ -73,32 +98,31 @@ class Anthropic:
 
     def parameters(self, body: bytes) -> Parameters:
         """Of Messages."""
-        found = decoded(body)
-        if not isinstance(found, dict):
+        found = read(_parameters, body)
+        if found is None:
             return Parameters()
         return Parameters(
-            max_tokens=whole(found.get("max_tokens")),
-            temperature=number(found.get("temperature")),
-            top_p=number(found.get("top_p")),
-            top_k=whole(found.get("top_k")),
-            stream=found.get("stream") is True,
+            max_tokens=whole(found.max_tokens),
+            temperature=number(found.temperature),
+            top_p=number(found.top_p),
+            top_k=whole(found.top_k),
+            stream=found.stream is True,
         )
 
     def reply(self, body: bytes) -> Reply | None:
         """Of a message; Bedrock's Converse too. A count of tokens is no usage."""
-        found = decoded(body)
-        if not isinstance(found, dict):
+        found = read(_reply, body)
+        if found is None:
             return None
-        if found.get("type") == "error" or "error" in found:
-            return Reply(error=failure_told(found))
-        converse = bedrock.reply(found)
-        if converse is not None:
-            return converse
-        reason, usage = found.get("stop_reason"), found.get("usage")
+        if found.type == "error" or found.error:
+            return Reply(error=error_in(body))
+        if found.stopReason is not None:
+            return bedrock.reply(found.stopReason, found.usage)
+        reason = found.stop_reason
         return Reply(
-            usage=of_anthropic(usage) if isinstance(usage, dict) else None,
-            model=text(found.get("model")),
-            id=text(found.get("id")),
+            usage=of_anthropic(members(found.usage)),
+            model=text(found.model),
+            id=text(found.id),
             finish_reasons=(reason,) if isinstance(reason, str) else (),
         )
 

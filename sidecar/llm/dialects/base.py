@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from sidecar.llm.failures import Failure
+from sidecar.llm.failures import MOST, Failure, failure_told
 from sidecar.llm.stream import StreamReader
 from sidecar.llm.usage import Usage
+
+T = TypeVar("T")
+_anything: Final = msgspec.json.Decoder().decode
 
 Dialect = Literal["openai", "anthropic", "gemini", "mistral", "cohere"]
 
@@ -112,12 +115,30 @@ class Api(Protocol):
         ...
 
 
+def error_in(body: bytes) -> Failure:
+    """The failure that a body tells which is an error. A long one is not looked into."""
+    return failure_told(decoded(body) if len(body) <= MOST else None)
+
+
 def decoded(body: bytes) -> Any:
-    """*body* as JSON, None where it is none."""
+    """*body*, which is small, as JSON; None where it is none."""
+    return read(_anything, body)
+
+
+def read(decode: Callable[[bytes], T], body: bytes) -> T | None:
+    """*body* as *decode* reads it; None where it can't.
+
+    Bodies of any size are read into structs: of what these don't name, nothing is made.
+    """
     try:
-        return msgspec.json.decode(body)
+        return decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def members(value: object) -> Mapping[str, Any]:
+    """*value* where it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
 def whole(value: object) -> int | None:

@@ -8,7 +8,7 @@ InvokeModel count is told by AWS "Monitoring model invocation". Streams of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
 
 from sidecar.llm.dialects.base import Operation, Reply, Target, text
@@ -41,13 +41,10 @@ def target(path: str) -> Target | None:
     return Target(operation, text(unquote(model)), stream)
 
 
-def reply(found: Mapping[str, Any]) -> Reply | None:
-    """Of Converse; None where *found* is none of its replies."""
-    reason = found.get("stopReason")
-    if reason is None and "output" not in found:
-        return None
+def reply(reason: object, usage: object) -> Reply:
+    """Of Converse. It does not say which model answered."""
     reasons = (reason,) if isinstance(reason, str) else ()
-    return Reply(usage=of_converse(found.get("usage")), finish_reasons=reasons)
+    return Reply(usage=of_converse(usage), finish_reasons=reasons)
 
 
 def usage_in_fields(fields: Mapping[bytes, bytes]) -> Usage | None:

@@ -12,8 +12,8 @@ from sidecar.llm.dialects.base import (
     Parameters,
     Reply,
     Target,
-    decoded,
     number,
+    read,
     text,
     whole,
     without_query,
@@ -27,6 +27,24 @@ _CALLS: Final[Mapping[str, Operation]] = {"chat": "chat", "embed": "embeddings",
 _BEGINNINGS: Final = ("message-start", "content-start")
 
 
+class _Parameters(msgspec.Struct):
+    max_tokens: Any = None
+    temperature: Any = None
+    p: Any = None
+    k: Any = None
+    stream: Any = None
+
+
+class _Reply(msgspec.Struct):
+    id: Any = None
+    finish_reason: Any = None
+    usage: Any = None
+
+
+_parameters: Final = msgspec.json.Decoder(_Parameters).decode
+_reply: Final = msgspec.json.Decoder(_Reply).decode
+
+
 class Cohere:
     """Cohere's."""
 
@@ -37,26 +55,26 @@ class Cohere:
 
     def parameters(self, body: bytes) -> Parameters:
         """Of chat."""
-        found = decoded(body)
-        if not isinstance(found, dict):
+        found = read(_parameters, body)
+        if found is None:
             return Parameters()
         return Parameters(
-            max_tokens=whole(found.get("max_tokens")),
-            temperature=number(found.get("temperature")),
-            top_p=number(found.get("p")),
-            top_k=whole(found.get("k")),
-            stream=found.get("stream") is True,
+            max_tokens=whole(found.max_tokens),
+            temperature=number(found.temperature),
+            top_p=number(found.p),
+            top_k=whole(found.k),
+            stream=found.stream is True,
         )
 
     def reply(self, body: bytes) -> Reply | None:
         """Of chat. It does not say which model answered."""
-        found = decoded(body)
-        if not isinstance(found, dict):
+        found = read(_reply, body)
+        if found is None:
             return None
-        reason = found.get("finish_reason")
+        reason = found.finish_reason
         return Reply(
-            usage=of_cohere(found.get("usage")),
-            id=text(found.get("id")),
+            usage=of_cohere(found.usage),
+            id=text(found.id),
             finish_reasons=(reason,) if isinstance(reason, str) else (),
         )
 

@@ -9,18 +9,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from sidecar.llm.dialects.base import (
     Operation,
     Parameters,
     Reply,
     Target,
-    decoded,
+    members,
     number,
+    read,
     text,
     whole,
     without_query,
 )
-from sidecar.llm.dialects.gemini_stream import GeminiStream, ended
+from sidecar.llm.dialects.gemini_stream import (
+    Chunk,
+    GeminiStream,
+    decode_chunk,
+    decode_chunks,
+    ended,
+)
 from sidecar.llm.failures import failure_told
 from sidecar.llm.usage import of_gemini
 
@@ -54,6 +63,16 @@ _RESOURCES: Final[Mapping[str, Operation]] = {
 }
 
 
+class _Parameters(msgspec.Struct):
+    generationConfig: Any = None  # noqa: N815 - Gemini's name
+    generation_config: Any = None
+    cachedContent: Any = None  # noqa: N815 - Gemini's name
+    cached_content: Any = None
+
+
+_parameters: Final = msgspec.json.Decoder(_Parameters).decode
+
+
 class Gemini:
     """Gemini's."""
 
@@ -69,39 +88,36 @@ class Gemini:
 
     def parameters(self, body: bytes) -> Parameters:
         """Its configuration may be written in either spelling of protobuf's JSON."""
-        found = decoded(body)
-        if not isinstance(found, dict):
+        found = read(_parameters, body)
+        if found is None:
             return Parameters()
-        config = _either(found, "generationConfig", "generation_config")
-        if not isinstance(config, dict):
-            config = {}
-        thinking = _either(config, "thinkingConfig", "thinking_config")
-        level = None
-        if isinstance(thinking, dict):
-            level = _either(thinking, "thinkingLevel", "thinking_level")
+        config = members(found.generationConfig) or members(found.generation_config)
+        thinking = members(_either(config, "thinkingConfig", "thinking_config"))
         return Parameters(
             max_tokens=whole(_either(config, "maxOutputTokens", "max_output_tokens")),
             temperature=number(config.get("temperature")),
             top_p=number(_either(config, "topP", "top_p")),
             top_k=whole(_either(config, "topK", "top_k")),
             n=whole(_either(config, "candidateCount", "candidate_count")),
-            reasoning=text(level),
-            cache_key=text(_either(found, "cachedContent", "cached_content")),
+            reasoning=text(_either(thinking, "thinkingLevel", "thinking_level")),
+            cache_key=text(found.cachedContent or found.cached_content),
         )
 
     def reply(self, body: bytes) -> Reply | None:
         """Of generateContent; of a list, as a stream without `alt=sse` is one, the last one's."""
-        found = decoded(body)
-        if isinstance(found, list) and found:
-            found = found[-1]
-        if not isinstance(found, dict):
+        if body[:64].lstrip().startswith(b"["):
+            several = read(decode_chunks, body)
+            found = several[-1] if several else None
+        else:
+            found = read(decode_chunk, body)
+        if found is None:
             return None
-        if found.get("error"):
-            return Reply(error=failure_told(found))
+        if found.error:
+            return Reply(error=failure_told({"error": found.error}))
         return Reply(
-            usage=of_gemini(found.get("usageMetadata")),
-            model=text(found.get("modelVersion")),
-            id=text(found.get("responseId")),
+            usage=of_gemini(found.usageMetadata),
+            model=text(found.modelVersion),
+            id=text(found.responseId),
             finish_reasons=_finish_reasons(found),
         )
 
@@ -123,15 +139,13 @@ class Gemini:
 GEMINI: Final = Gemini()
 
 
-def _finish_reasons(found: Mapping[str, Any]) -> tuple[str, ...]:
+def _finish_reasons(found: Chunk) -> tuple[str, ...]:
     """Of the candidates; where there are none, why the prompt was blocked."""
-    candidates = found.get("candidates")
-    if isinstance(candidates, list) and candidates:
-        each = (found.get("finishReason") for found in candidates if isinstance(found, dict))
-        return tuple(reason for reason in each if ended(reason) and isinstance(reason, str))
-    feedback = found.get("promptFeedback")
-    blocked = feedback.get("blockReason") if isinstance(feedback, dict) else None
-    return (blocked,) if isinstance(blocked, str) else ()
+    if found.candidates:
+        each = (candidate.finishReason for candidate in found.candidates)
+        return tuple(reason for reason in each if ended(reason))
+    blocked = found.promptFeedback.blockReason if found.promptFeedback else None
+    return (blocked,) if ended(blocked) else ()
 
 
 def _either(found: Mapping[str, Any], name: str, other: str) -> object:

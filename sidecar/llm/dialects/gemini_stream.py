@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeGuard
 
 import msgspec
 from msgspec import UNSET
@@ -18,7 +18,7 @@ _FIELDS: Final = (b":", b"id:", b"retry:")
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def ended(reason: object) -> bool:
+def ended(reason: object) -> TypeGuard[str]:
     """Whether *reason* is one for which an answer ends."""
     return isinstance(reason, str) and bool(reason) and not reason.endswith("_UNSPECIFIED")
 
@@ -37,7 +37,9 @@ class _Feedback(msgspec.Struct):
     blockReason: Any = None  # noqa: N815 - Gemini's name
 
 
-class _Chunk(msgspec.Struct):
+class Chunk(msgspec.Struct):
+    """A reply, or the next piece of one."""
+
     candidates: list[_Candidate] | None = None
     promptFeedback: _Feedback | None = None  # noqa: N815 - Gemini's name
     usageMetadata: Any = None  # noqa: N815 - Gemini's name
@@ -46,7 +48,8 @@ class _Chunk(msgspec.Struct):
     error: Any = None
 
 
-_decode: Final = msgspec.json.Decoder(_Chunk).decode
+decode_chunk: Final = msgspec.json.Decoder(Chunk).decode
+decode_chunks: Final = msgspec.json.Decoder(list[Chunk]).decode
 
 
 class _Lines(EventSplitter):
@@ -102,7 +105,7 @@ class GeminiStream(StreamReader):
             self._more()
             return
         try:
-            found = _decode(event.data)
+            found = decode_chunk(event.data)
         except _UNREADABLE:
             self._read_unknown(event)
             return

@@ -8,20 +8,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from sidecar.llm.dialects.base import (
     Operation,
     Parameters,
     Reply,
     Target,
     decoded,
+    error_in,
+    members,
     number,
+    read,
     text,
     whole,
     without_query,
 )
 from sidecar.llm.dialects.openai_stream import OpenAIStream
-from sidecar.llm.failures import failure_told
-from sidecar.llm.usage import Usage, of_openai
+from sidecar.llm.failures import MOST, failure_told
+from sidecar.llm.usage import of_openai
 
 _TYPES: Final = {429: "requests"}
 """Of what is neither the caller's mistake nor the server's: how OpenAI calls its limit of calls."""
@@ -47,6 +52,42 @@ _RESOURCES: Final[Mapping[str, Operation]] = {
 _DEPLOYMENTS: Final = "/openai/deployments/"
 
 
+class _Parameters(msgspec.Struct):
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    max_output_tokens: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    top_k: Any = None
+    n: Any = None
+    stream: Any = None
+    stream_options: Any = None
+    reasoning_effort: Any = None
+    reasoning: Any = None
+    conversation: Any = None
+    previous_response_id: Any = None
+    prompt_cache_key: Any = None
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: Any = None
+
+
+class _Reply(msgspec.Struct):
+    object: Any = None
+    id: Any = None
+    model: Any = None
+    status: Any = None
+    choices: list[_Choice] | None = None
+    incomplete_details: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+_parameters: Final = msgspec.json.Decoder(_Parameters).decode
+_reply: Final = msgspec.json.Decoder(_Reply).decode
+
+
 class OpenAI:
     """OpenAI's, which is Mistral's too but for the errors."""
 
@@ -69,49 +110,40 @@ class OpenAI:
 
     def parameters(self, body: bytes) -> Parameters:
         """Of chat, completions and Responses."""
-        found = decoded(body)
-        if not isinstance(found, dict):
+        found = read(_parameters, body)
+        if found is None:
             return Parameters()
-        options = _members(found, "stream_options")
-        conversation = found.get("conversation")
-        if isinstance(conversation, dict):
-            conversation = conversation.get("id")
-        bounds = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-        effort = found.get("reasoning_effort") or _members(found, "reasoning").get("effort")
+        conversation = members(found.conversation).get("id") or found.conversation
+        bounds = (found.max_completion_tokens, found.max_output_tokens, found.max_tokens)
+        effort = found.reasoning_effort or members(found.reasoning).get("effort")
         return Parameters(
-            max_tokens=next((n for name in bounds if (n := whole(found.get(name)))), None),
-            temperature=number(found.get("temperature")),
-            top_p=number(found.get("top_p")),
-            top_k=whole(found.get("top_k")),
-            n=whole(found.get("n")),
-            stream=found.get("stream") is True,
-            include_usage=options.get("include_usage") is True,
+            max_tokens=next((n for bound in bounds if (n := whole(bound))), None),
+            temperature=number(found.temperature),
+            top_p=number(found.top_p),
+            top_k=whole(found.top_k),
+            n=whole(found.n),
+            stream=found.stream is True,
+            include_usage=members(found.stream_options).get("include_usage") is True,
             reasoning=text(effort),
             conversation=text(conversation),
-            previous_response=text(found.get("previous_response_id")),
-            cache_key=text(found.get("prompt_cache_key")),
+            previous_response=text(found.previous_response_id),
+            cache_key=text(found.prompt_cache_key),
         )
 
     def reply(self, body: bytes) -> Reply | None:
         """Of a chat, a completion, an embedding, a response or an image."""
-        found = decoded(body)
-        if isinstance(found, list) and len(found) == 1:
-            found = found[0]  # Google's errors come so, also from its API for OpenAI's SDKs
-        if not isinstance(found, dict):
-            return None
+        found = read(_reply, body)
+        if found is None:
+            return _listed_error(body)
+        # Mistral's and vLLM's errors have their fields on the top.
+        failed = bool(found.error) or found.object == "error"
         return Reply(
-            usage=self.usage(found),
-            model=text(found.get("model")),
-            id=text(found.get("id")),
+            usage=of_openai(found.usage),
+            model=text(found.model),
+            id=text(found.id),
             finish_reasons=_finish_reasons(found),
-            error=failure_told(found) if found.get("error") or _is_error(found) else None,
+            error=error_in(body) if failed else None,
         )
-
-    def usage(self, found: Mapping[str, Any]) -> Usage | None:
-        """The usage that a reply tells."""
-        if found.get("object") == "response.input_tokens":
-            return None  # a count of what might be asked
-        return of_openai(found.get("usage"))
 
     def stream(self) -> OpenAIStream:
         """Of chat, completions and Responses."""
@@ -136,23 +168,20 @@ def error_fields(status: int, code: str, message: str) -> dict[str, object]:
     return {"message": message, "type": kind, "param": None, "code": code}
 
 
-def _is_error(found: Mapping[str, Any]) -> bool:
-    """Mistral's and vLLM's have it at the top."""
-    return found.get("object") == "error"
+def _listed_error(body: bytes) -> Reply | None:
+    """Google's errors come in a list of one, also from its API for OpenAI's SDKs."""
+    listed = body[:64].lstrip().startswith(b"[") and len(body) <= MOST
+    told = decoded(body) if listed else None
+    error = members(told[0]) if told else {}
+    return Reply(error=failure_told(error)) if error.get("error") else None
 
 
-def _finish_reasons(found: Mapping[str, Any]) -> tuple[str, ...]:
+def _finish_reasons(found: _Reply) -> tuple[str, ...]:
     """Of the choices; of a response its status, or why it is incomplete."""
-    choices = found.get("choices")
-    if isinstance(choices, list):
-        reasons = (choice.get("finish_reason") for choice in choices if isinstance(choice, dict))
+    if found.choices is not None:
+        reasons = (choice.finish_reason for choice in found.choices)
         return tuple(reason for reason in reasons if isinstance(reason, str))
-    if found.get("object") != "response":
+    if found.object != "response":
         return ()
-    reason = _members(found, "incomplete_details").get("reason") or found.get("status")
+    reason = members(found.incomplete_details).get("reason") or found.status
     return (reason,) if isinstance(reason, str) else ()
-
-
-def _members(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    inner = found.get(name)
-    return inner if isinstance(inner, dict) else {}
