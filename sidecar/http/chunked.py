@@ -1,7 +1,7 @@
 """Chunked bodies (RFC 9112, section 7.1): their framing read, checked and bounded.
 
-Of a chunk whose size is known nothing is looked at but its end, so that no data takes longer to
-read than other data. Size lines are strict: no white space, no bare LF, no sign, 16 digits at most.
+The parser never looks at a chunk's data, only at its end, so that no data takes longer to read
+than other data. Size lines are strict: no white space, no bare LF, no sign, 16 digits at most.
 """
 
 from __future__ import annotations
@@ -19,57 +19,57 @@ _SIZE_LINE: Final = re.compile(
     rb"([0-9A-Fa-f]{1,16}+)(?:;%b(?:=(?:%b|%b))?+)*+\r\n" % (_TOKEN, _TOKEN, _QUOTED)
 ).match
 _BEGINNING: Final = re.compile(rb"(?:[0-9A-Fa-f]{1,16}+(?:;[^\r\n]*+)?+\r?+)?+").fullmatch
-"""May become a size line."""
+"""The beginning of a size line."""
 _LARGE: Final = 4096
-"""Bytes. Smaller pieces are joined: to deliver each would take longer than the copy."""
+"""Bytes. Smaller pieces are joined: delivering each would take longer than the copy."""
 _SHORT: Final = 32
-"""Bytes of a size line that are looked at before its end: an extension may be long."""
+"""Bytes of an unfinished size line that are checked: an extension may be long."""
 _END: Final = b"\r\n\r\n"
 _ALLOWANCE: Final = 16 * 1024
 """Bytes of size lines, extensions and trailers beyond 16 a chunk (as Go's net/http counts)."""
 _NO_TRAILERS: Final = frozenset(
     {b"connection", b"content-length", b"proxy-connection", b"transfer-encoding"}
 )
-"""RFC 9110, section 6.5.1: what would frame another message for a reader that merges trailers."""
+"""RFC 9110, section 6.5.1: they would change the framing for a reader that merges trailers."""
 
 
 class BadChunks(Exception):
-    """The framing is malformed, or carries too much besides data."""
+    """The framing is malformed, or has too many bytes besides the data."""
 
 
 class Sink(Protocol):
-    """What takes the data."""
+    """Consumes the data."""
 
     def on_body(self, data: bytes) -> None:
-        """Some of it."""
+        """Take more *data*."""
 
 
 class Chunked:
-    """One chunked body. `ended` tells that it is complete; then `trailers` are there."""
+    """One chunked body. `ended`: it is complete, and `trailers` are set."""
 
     def __init__(self, sink: Sink) -> None:
         self.ended = False
         self.trailers: list[Header] = []
         self._sink = sink
         self._left = 0
-        """Bytes of the chunk's data that are still to come."""
+        """Bytes of the chunk's data that are still missing."""
         self._open = False
-        """A chunk has begun, and the CR LF behind its data has not come."""
+        """Whether a chunk has begun and the CR LF after its data is missing."""
         self._last = False
-        """The last chunk's size line came: what comes are trailers."""
+        """Whether the last chunk's size line was read; trailers follow."""
         self._held = bytearray()
-        """The beginning of a size line, a chunk's CR LF, or trailers."""
+        """An incomplete size line, a chunk's CR LF, or trailers."""
         self._excess = 0
 
     @property
     def between_chunks(self) -> bool:
-        """Whether a chunk's size line comes next: what is a `plain_chunk` need not be fed."""
+        """Whether a chunk's size line is next, so that a `plain_chunk` need not be fed."""
         return not (self._open or self._held or self._last)
 
     def feed(self, data: bytes, at: int) -> int:
-        """Take *data* from *at* to the end of the body; the position behind what was taken.
+        """Read *data* from *at* to the end of the body; return the position after it.
 
-        Raise BadChunks. What the sink raises passes through.
+        Raise BadChunks, and what the sink raises.
         """
         held, shift = self._held, 0
         if held:
@@ -97,13 +97,13 @@ class Chunked:
         return end + unread + shift
 
     def close(self) -> None:
-        """Let go of the sink, which refers back to this."""
+        """Drop the sink, which refers back to this object."""
         self._sink = cast("Any", None)
 
     def _goes_on(self, before: int) -> bool:
-        """Whether what is held can be read, of which *before* bytes could not.
+        """Whether the buffered bytes can be read now; the first *before* alone could not.
 
-        Only what is new is looked at: what comes byte by byte must not be read again and again.
+        Only new bytes are searched, so that input byte by byte is not read again and again.
         """
         held = self._held
         if self._last:
@@ -119,13 +119,13 @@ class Chunked:
         return True
 
     def _bound(self, excess: int, unread: int) -> None:
-        """Count *excess* bytes of framing, and *unread* ones that are held."""
+        """Count *excess* bytes of framing, and *unread* buffered ones."""
         self._excess = max(0, self._excess + excess)
         if self._excess > _ALLOWANCE or unread > _ALLOWANCE:
             raise BadChunks("the chunked framing has too many bytes besides the data")
 
     def _read(self, data: bytes, at: int, found: list[bytes]) -> int:
-        """Read as much as is complete, add the data to *found*, and return the position behind."""
+        """Read what is complete, add the data to *found*, and return the position after it."""
         left, within = self._left, self._open
         while not self._last:
             if left:
@@ -178,10 +178,10 @@ class Chunked:
 
 @lru_cache(2048)
 def plain_chunk(length: int) -> tuple[tuple[bytes, ...], int]:
-    """How a chunk of *length* bytes, framing and all, may begin, and how much data is in it.
+    """Return how a chunk of *length* bytes, framing included, may begin, and its data size.
 
-    That is RFC 9112, section 7.1, with no more digits than needed and no extension; it ends with
-    CR LF. There is no way to begin one that has less than three bytes of data.
+    Such a chunk has a size without leading zeros and no extension (RFC 9112, section 7.1), and ends
+    with CR LF. There is no beginning for one with less than three bytes of data.
     """
     for digits in range(1, 9):
         size = length - digits - 4

@@ -1,7 +1,7 @@
-"""The first message of TLS, read without answering it: whom a client asks for, and how.
+"""Read the first message of TLS without answering it: the client's server name and protocols.
 
-RFC 8446, sections 4.1.2 and 5.1; SNI is RFC 6066, section 3; ALPN is RFC 7301. Whatever the bytes
-are, nothing is raised, and nothing behind `MAX_HELLO` bytes is looked at.
+RFC 8446, sections 4.1.2 and 5.1; SNI is RFC 6066, section 3; ALPN is RFC 7301. No bytes raise an
+exception, and bytes after the first `MAX_HELLO` are not read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MAX_HELLO: Final = 32 * 1024
 
 _MAX_RECORD: Final = 2**14
 _MAX_RECORDS: Final = 64
-"""Clients use one or two. The limit keeps a look cheap, since each byte that comes causes one."""
+"""Clients use one or two. The limit keeps a read cheap, because each new byte causes one."""
 _SERVER_NAME: Final = 0
 _ALPN: Final = 16
 _OF_ONE_CONNECTION: Final = frozenset({21, 35, 41, 42, 44, 45})
@@ -33,19 +33,19 @@ class Unread(Enum):
 
 
 class ClientHello(NamedTuple):
-    """What a client asks for."""
+    """The parts of a ClientHello that we use."""
 
     server_name: str | None
     """In lower case, without a trailing dot; None if the client named no (valid) host."""
     alpn: tuple[bytes, ...]
-    """Protocols that it speaks, its favourite first; empty if it does not say."""
+    """The client's protocols, preferred first; empty without ALPN."""
     fingerprint: bytes
-    """Of ciphers and extensions: the same for all connections of one TLS stack, whether or not they
-    resume a session."""
+    """Hash of ciphers and extensions: the same for all connections of one TLS stack, whether or
+    not they resume a session."""
 
 
 def read_hello(data: bytes) -> ClientHello | Unread:
-    """The ClientHello that *data*, the first bytes of a connection, begins with."""
+    """Read the ClientHello at the beginning of a connection's *data*."""
     message = _message(data[:MAX_HELLO])
     if message is Unread.MORE and len(data) >= MAX_HELLO:
         return Unread.OTHER
@@ -58,7 +58,7 @@ def read_hello(data: bytes) -> ClientHello | Unread:
 
 
 def _message(data: bytes) -> bytes | Unread:
-    """The body of the first handshake message, which may lie in several records."""
+    """Return the body of the first handshake message, which may span several records."""
     joined = b""
     at = 0
     for _ in range(_MAX_RECORDS):
@@ -78,7 +78,7 @@ def _message(data: bytes) -> bytes | Unread:
 
 
 def _record(header: bytes) -> int | Unread:
-    """Length of the record that *header* begins, if it is one of a handshake."""
+    """Return the length of the record with *header*, if it is a handshake record."""
     if not b"\x16\x03".startswith(header[:2]) or header[2:3] > b"\x04":
         return Unread.OTHER
     if len(header) < 5:
@@ -88,11 +88,11 @@ def _record(header: bytes) -> int | Unread:
 
 
 class _Broken(Exception):
-    """A length that leads beyond its end, or something that stands twice."""
+    """A length exceeds the data, or an element occurs twice."""
 
 
 class _Reader:
-    """Takes bytes off the front, never more than there are."""
+    """Reads bytes from the front, never more than there are."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -110,7 +110,7 @@ class _Reader:
         return int.from_bytes(self.take(size))
 
     def vector(self, size: int) -> bytes:
-        """As many bytes as the *size* bytes before them say (RFC 8446, section 3.4)."""
+        """Read a vector whose length is in its first *size* bytes (RFC 8446, section 3.4)."""
         return self.take(self.number(size))
 
     @property
@@ -138,7 +138,7 @@ def _parse(hello: _Reader) -> ClientHello:
 
 
 def _server_name(content: bytes | None) -> str | None:
-    """The first host name of a server_name extension."""
+    """Return the first host name of a server_name extension."""
     names = _Reader(_Reader(content).vector(2) if content else b"")
     while names.rest:
         kind, name = names.number(1), names.vector(2)
@@ -157,10 +157,10 @@ def _protocols(content: bytes | None) -> tuple[bytes, ...]:
 
 
 def _fingerprint(ciphers: bytes, extensions: dict[int, bytes]) -> bytes:
-    """Eight bytes that tell TLS stacks apart.
+    """Return eight bytes that distinguish TLS stacks.
 
-    Without the reserved values that some put in by chance (RFC 8701), without what comes and goes
-    from connection to connection, and whatever the order of extensions, which some shuffle.
+    They leave out the random reserved values (RFC 8701) and extensions that vary between
+    connections, and ignore the order of extensions, which some stacks shuffle.
     """
     listed = [int.from_bytes(ciphers[at : at + 2]) for at in range(0, len(ciphers), 2)]
     kinds = sorted(k for k in extensions.keys() - _OF_ONE_CONNECTION if not _reserved(k))

@@ -1,9 +1,8 @@
-"""What of a request is a key: what its sender shows to be let in, or tells whose account it is.
+"""Find the keys in a request: credentials of its sender, and names of its account.
 
-By name, since nobody lists them all: the APIs of LLMs take `authorization`, `x-api-key`, `api-key`
-and `x-goog-api-key`; clouds, gateways and login pages in front of them take what they like. A name
-that is taken for a key's wrongly costs a header towards another upstream, one that is missed costs
-a key.
+Keys are recognised by name, because there is no complete list. LLM APIs use `authorization`,
+`x-api-key`, `api-key` and `x-goog-api-key`; clouds, gateways and login pages in front of them use
+other names. A false match costs a header towards another upstream; a miss leaks a key.
 """
 
 from __future__ import annotations
@@ -29,21 +28,21 @@ _ACCOUNTS: Final = frozenset(
 _QUERY: Final = frozenset({b"key"})
 """Gemini's name for a key in the query."""
 PROTOCOL: Final = b"sec-websocket-protocol"
-"""A browser can set no header of a WebSocket but this one: so OpenAI takes keys in it."""
+"""The only header that a browser can set on a WebSocket, so OpenAI accepts keys in it."""
 
 
 def is_key(name: bytes) -> bool:
-    """Whether a header of this lower-case *name* shows a key."""
+    """Whether a header with the lower-case *name* has a key."""
     return name in _ACCOUNTS or _KEY.search(name.replace(b"_", b"-")) is not None
 
 
 def keys_among(names: Iterable[bytes]) -> set[bytes]:
-    """Those of *names*, which are lower-case, that show a key."""
+    """Return those of the lower-case *names* that have a key."""
     return {name for name in names if is_key(name)}
 
 
 def without_keys(target: bytes) -> bytes:
-    """*target* without the parameters of its query that show a key; others stay as they are."""
+    """Return *target* without the query parameters that have a key."""
     path, mark, query = target.partition(b"?")
     if not mark:
         return target
@@ -52,7 +51,7 @@ def without_keys(target: bytes) -> bytes:
 
 
 def protocols_without_keys(value: bytes) -> bytes:
-    """The protocols of a WebSocket handshake but for those that show a key."""
+    """Return the protocols of a WebSocket handshake without those that have a key."""
     offered = [protocol.strip() for protocol in value.split(b",")]
     return b", ".join(protocol for protocol in offered if not _is_key_protocol(protocol.lower()))
 

@@ -1,4 +1,4 @@
-"""Sizes that a message head may have."""
+"""Limits on the size of a message head."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class HeadLimits(NamedTuple):
-    """All in bytes but the count."""
+    """Bytes, except `header_count`."""
 
     request_line: int = 16 * 1024
     header: int = 16 * 1024
@@ -16,4 +16,4 @@ class HeadLimits(NamedTuple):
 
 
 REPLY_LIMITS = HeadLimits(header=64 * 1024, headers=256 * 1024, header_count=512)
-"""What a server may send is wider: providers set long cookies and policies."""
+"""Wider than for requests: providers send long cookies and policies."""

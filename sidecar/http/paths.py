@@ -1,8 +1,8 @@
-"""What servers may take a path for, beside what it says.
+"""How servers may read a path, other than as it is written.
 
 RFC 3986 calls paths equivalent that differ in needless percent-encoding (6.2.2.2) or in dot
-segments (6.2.2.3). Many servers go further: they decode `%2F`, merge slashes, take `\\` for `/` or
-cut parameters (`;v=1`) off a segment before they look for a resource; what is written in C may end
+segments (6.2.2.3). Many servers go further: they decode `%2F`, merge slashes, read `\\` as `/` or
+cut parameters (`;v=1`) off a segment before they look for a resource; servers written in C may end
 the path at `%00`. So `/v1/chat/..%2Ffiles` and `/v1/files;v=1` may be `/v1/files` there.
 """
 
@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote
 
 _PLAIN: Final = re.compile(r"(?:/[^/%\\;.][^/%\\;]*+)*+/?|\*")
-"""A path that has one reading: whole segments that do not begin with a dot, nothing encoded."""
+"""A path with one reading: no empty segment, none that begins with a dot, nothing encoded."""
 _PARAMETERS: Final = re.compile(r";[^/]*+")
 _SEPARATORS: Final = str.maketrans("\\\0", "//")
 _SLASHES: Final = re.compile(r"/{2,}")
@@ -25,7 +25,7 @@ def plain(path: str) -> bool:
 
 
 def as_read(path: str) -> str:
-    """*path* as the freest server reads it.
+    """Return *path* as the most lenient server reads it.
 
     Decoded (once, as RFC 3986, section 2.4 demands), with backslashes as slashes, without
     parameters, and slashes merged; a NUL ends a segment. Dot segments stay: see `has_dot_segment`.
@@ -35,5 +35,5 @@ def as_read(path: str) -> str:
 
 
 def has_dot_segment(path: str) -> bool:
-    """Whether *path*, as it was read, has a segment `.` or `..`."""
+    """Whether *path*, from `as_read`, has a segment `.` or `..`."""
     return not {".", ".."}.isdisjoint(path.split("/"))

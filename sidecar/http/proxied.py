@@ -1,4 +1,4 @@
-"""What a client asks of a forward proxy: CONNECT, or a request for a whole URL.
+"""Requests to a forward proxy: CONNECT, or a request in absolute form.
 
 RFC 9110, section 9.3.6 and RFC 9112, sections 3.2.2 and 3.2.3.
 """
@@ -14,14 +14,14 @@ from sidecar.http.semantics import hops_left
 from sidecar.http.target import host_name, normal_host, split_absolute
 
 MAX_HEAD: Final = 32 * 1024
-"""Bytes of a head that are looked at. A longer one is left to the listener's own limits."""
+"""Bytes of a head that are read. The listener's limits handle a longer one."""
 
 _CONNECT: Final = re.compile(
     rb"CONNECT (\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5}) HTTP/1\.[01]\r?\n"
 )
 _ABSOLUTE: Final = re.compile(rb"[A-Z]{1,20} (http://[^ \r\n]*) HTTP/1\.[01]\r?\n", re.IGNORECASE)
 _BEGINS: Final = re.compile(rb"[A-Za-z]{1,20}\Z|[A-Za-z]{1,20} (?:\Z|[^/])")
-"""May become one of the two."""
+"""The beginning of one of the two."""
 _END: Final = re.compile(rb"\n\r?\n")
 _NOT_FORWARDED: Final = frozenset(
     {
@@ -29,33 +29,33 @@ _NOT_FORWARDED: Final = frozenset(
         b"upgrade",
     }
 )  # fmt: skip
-"""Fields of this connection. Those that frame the body stay: the body is passed on as it is."""
+"""Hop-by-hop fields, without those that frame the body, which is passed on unchanged."""
 
 
 class Form(Enum):
-    """What is asked for."""
+    """The kind of a request."""
 
     CONNECT = "connect"
     """A tunnel to host and port."""
     ABSOLUTE = "absolute"
-    """A URL's resource."""
+    """A request in absolute form."""
     OTHER = "other"
-    """Anything else: a request to ourselves, or nothing that we understand."""
+    """Anything else: a request to the sidecar itself, or unknown bytes."""
 
 
 class Asked(NamedTuple):
-    """What a connection to a forward proxy begins with."""
+    """The beginning of a connection to a forward proxy."""
 
     form: Form
     host: str = ""
-    """In lower case, an IPv6 address without its brackets."""
+    """In lower case; an IPv6 address without its brackets."""
     port: int = 0
     size: int = 0
     """Bytes of the head."""
 
 
 def read_asked(data: bytes) -> Asked | None:
-    """What *data* asks for; None while its head is not complete. Never None from `MAX_HEAD` on."""
+    """Read *data*; None while its head is incomplete. Never None from `MAX_HEAD` bytes on."""
     if not data:
         return None
     other = Asked(Form.OTHER)
@@ -83,9 +83,9 @@ def _absolute(url: bytes, size: int) -> Asked | None:
 
 
 def passed_on_head(head: RequestHead) -> bytes:
-    """*head*, that came in absolute form, as it is sent to its origin.
+    """Return *head*, which has the absolute form, as it is sent to its origin.
 
-    The connection ends with the reply: what the client asks for next may be for another origin.
+    The connection ends with the reply, because the next request may be for another origin.
     """
     drops = _NOT_FORWARDED | _named(head.fields.get(b"connection", b""))
     left = hops_left(head)
@@ -103,6 +103,6 @@ def passed_on_head(head: RequestHead) -> bytes:
 
 
 def _named(options: bytes) -> frozenset[bytes]:
-    """Fields that `Connection` names (RFC 9110, section 7.6.1), but those that frame the body."""
+    """Return the fields that `Connection` names (RFC 9110, 7.6.1), except body framing."""
     names = {option.strip() for option in options.lower().split(b",")}
     return frozenset(names - {b"content-length", b"transfer-encoding"})

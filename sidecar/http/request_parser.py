@@ -1,7 +1,7 @@
 """The requests of one connection: bytes in, message events out, split anywhere.
 
-One request is parsed at a time: see `RequestParser.feed`. Sizes are exact when a head ends; while
-it is unfinished they are checked after each read, so that what is held may pass them by one read.
+One request is parsed at a time: see `RequestParser.feed`. Limits are exact when a head ends. While
+it is unfinished they are checked after each read, so the buffer may exceed them by one read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _END: Final = b"\r\n\r\n"
 _LINE_ENDS: Final = (b"\r", b"\n")
 _BLANK: Final = re.compile(rb"[\r\n]++")
 _EMPTY_LINES: Final = b"\r\n" * 8
-"""Clients that send one too many after a body are known; none sends more than a few."""
+"""Some clients send an extra one after a body; none sends more than a few."""
 
 
 class RequestState(State):
@@ -66,17 +66,17 @@ class RequestParser:
         self.state: RequestState = RequestState.START
         self.sink = sink
         self.unfinished: RequestHead | None = None
-        """What is known of the request that is being received."""
+        """The head of the request that is being received, as far as it is known."""
         self._limits = limits
         self._last_raw = b""
         self._last_head = RequestHead()
         """The head before, as it came and as it was read: it is never changed."""
         self._held = bytearray()
-        """What came of a head that is not complete."""
+        """The bytes of an incomplete head."""
         self._empty_lines = 0
-        """Bytes of the empty lines that came before the next request."""
+        """Bytes of empty lines before the next request."""
         self._left = 0
-        """Bytes of a body with a Content-Length that are still to come."""
+        """Bytes of a body with a Content-Length that are still missing."""
         self._read = 0
         """Bytes of a chunked body so far."""
         self._chunks: Chunked | None = None
@@ -87,15 +87,15 @@ class RequestParser:
 
     @property
     def begun(self) -> bool:
-        """Whether a head is being received. An empty line before it is its beginning."""
+        """Whether a head is being received. An empty line before it counts as its beginning."""
         return self.state is RequestState.HEAD or self._empty_lines > 0
 
     def feed(self, data: bytes, at: int = 0) -> int:
-        """Parse *data* from *at* to the end of one request; return the position behind it.
+        """Parse *data* from *at* to the end of one request; return the position after it.
 
-        The rest is to be fed once that request was served. If a read full of pipelined requests
-        were parsed at once, it would take many times its own size while it waits. Raise BadMessage
-        for what must not be forwarded; then feed no more.
+        Feed the rest once that request was served. If a read full of pipelined requests were parsed
+        at once, it would take many times its own size while it waits. Raise BadMessage if the
+        request must not be forwarded; then feed no more.
         """
         state = self.state
         if state is RequestState.START:
@@ -113,7 +113,7 @@ class RequestParser:
         return len(data)  # CLOSED: nothing after a request that asked to close (RFC 9112, 9.6)
 
     def close(self) -> None:
-        """Let go of what refers back to this parser, so that no cycle waits for the collector."""
+        """Drop what refers back to this parser, so that no cycle waits for the collector."""
         if self.state is not RequestState.CLOSED:
             self.state = self.state.to(RequestState.CLOSED)
         self.sink = cast("Any", None)
@@ -152,7 +152,7 @@ class RequestParser:
         return len(data)
 
     def _check_unfinished(self, before: int) -> None:
-        """Refuse what can't become a request, and what is too long to be one. *before*: checked."""
+        """Refuse a beginning that is malformed or too long. *before*: bytes already checked."""
         limits = self._limits
         head = self.unfinished or RequestHead()
         try:
@@ -168,7 +168,7 @@ class RequestParser:
             raise
 
     def _read_beginning(self, head: RequestHead, before: int) -> bool:
-        """Read into *head* what is here of the request line. True when that is all of it."""
+        """Read the request line into *head* as far as it is here. Return whether it is complete."""
         held, longest = self._held, self._limits.request_line
         end = held.find(b"\r\n", max(0, before - 1), longest)
         if end >= 0:
@@ -185,7 +185,7 @@ class RequestParser:
         return False
 
     def _take_head(self, raw: bytes, data: bytes, at: int) -> int:
-        """Deliver a complete head, and what *data* has of its body, which begins *at*."""
+        """Deliver a complete head, and the part of its body in *data* from *at* on."""
         if raw == self._last_raw:  # a client that says the same each time: saves 14 us of a call
             self.unfinished = head = self._last_head
         else:
@@ -241,7 +241,7 @@ class RequestParser:
         return self._position(data, end)
 
     def on_body(self, data: bytes) -> None:
-        """Take some data of a chunked body."""
+        """Take *data* of a chunked body."""
         limit = self._limits.body
         if limit is not None:
             self._read += len(data)
@@ -255,5 +255,5 @@ class RequestParser:
         self.unfinished = None
 
     def _position(self, data: bytes, end: int) -> int:
-        """How far *data* was taken, where a request ended at *end*."""
+        """Return the position in *data* after a request that ended at *end*."""
         return len(data) if self.state is RequestState.CLOSED else end

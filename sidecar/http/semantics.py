@@ -1,4 +1,4 @@
-"""What a head says about its connection and its body."""
+"""What a head means for its connection and its body."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final
 from sidecar.http.message import NO_BODY, Head, RequestHead, ResponseHead
 
 _KEEP_ALIVE: Final = (b"keep-alive", b"Keep-Alive")
-"""Nearly all that is said."""
+"""The most common values."""
 
 
 def persists(head: Head) -> bool:
-    """RFC 9112, section 9.3. Some clients still ask a proxy to close by Proxy-Connection."""
+    """Whether the connection persists (RFC 9112, 9.3). Some clients still use Proxy-Connection."""
     known = head.fields.known
     options = known.get(b"connection")
     proxied = known.get(b"proxy-connection")
@@ -25,14 +25,14 @@ def persists(head: Head) -> bool:
 
 
 def tokens(value: bytes) -> set[bytes]:
-    """The members of a list (RFC 9110, section 5.6.1), in lower case."""
+    """Return the members of a list (RFC 9110, section 5.6.1), in lower case."""
     return {token.strip() for token in value.lower().split(b",")}
 
 
 def keep_alive_limit(hint: bytes) -> float:
-    """Seconds that a server with this Keep-Alive field keeps an idle connection, less one.
+    """Return the seconds for which a server with this Keep-Alive field keeps an idle connection.
 
-    The one is for the way there. inf where it does not say.
+    One second is subtracted for the way there. inf if the field names no time.
     """
     for parameter in hint.lower().split(b","):
         name, _, value = parameter.strip().partition(b"=")
@@ -42,9 +42,9 @@ def keep_alive_limit(hint: bytes) -> float:
 
 
 def hops_left(head: RequestHead) -> int | None:
-    """How often a request may be forwarded (RFC 9110, section 7.6.2); None: as often as one likes.
+    """Return Max-Forwards (RFC 9110, section 7.6.2); None: no limit.
 
-    0: whoever has it answers it. Of other methods than TRACE and OPTIONS the field says nothing.
+    0: the recipient answers. The field applies to TRACE and OPTIONS only.
     """
     value = head.fields.known.get(b"max-forwards")
     if value is None or head.method not in (b"OPTIONS", b"TRACE"):
@@ -53,7 +53,7 @@ def hops_left(head: RequestHead) -> int | None:
 
 
 def is_websocket(head: RequestHead) -> bool:
-    """RFC 6455, section 4.1, of a head that asks for some upgrade. It may not carry a body."""
+    """Whether an upgrade is a WebSocket handshake (RFC 6455, section 4.1), without a body."""
     return (
         head.method == b"GET"
         and head.minor == 1
@@ -64,12 +64,12 @@ def is_websocket(head: RequestHead) -> bool:
 
 
 def switches_protocols(head: ResponseHead) -> bool:
-    """RFC 9110, section 15.2.2, of a 101."""
+    """Whether a 101 is valid (RFC 9110, section 15.2.2)."""
     return b"upgrade" in head.fields and b"upgrade" in tokens(head.fields.get(b"connection", b""))
 
 
 def expects_continue(head: RequestHead) -> bool:
-    """RFC 9110, section 10.1.1, of a head that has an Expect field."""
+    """Whether a head with Expect asks for 100-continue (RFC 9110, section 10.1.1)."""
     return (
         head.minor == 1
         and head.body != NO_BODY

@@ -1,7 +1,7 @@
-"""What the first bytes of a connection are, and whom they ask for: TLS, HTTP/1, or neither.
+"""Classify the first bytes of a connection (TLS, HTTP/1, or neither), and find their host.
 
-A guess that is wrong must be harmless: whatever is not plainly a request or a ClientHello is
-`OTHER`, and its connection is passed on as it is.
+A wrong guess must be harmless: bytes that are not clearly a request or a ClientHello are `OTHER`,
+and their connection is passed through.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from sidecar.http.client_hello import MAX_HELLO, ClientHello, Unread, read_hello
 from sidecar.http.target import host_name, normal_host
 
 MAX_SNIFFED: Final = MAX_HELLO
-"""Bytes that are looked at, at most."""
+"""Bytes that are read at most."""
 
 _METHOD: Final = re.compile(rb"[A-Z]{1,20}\Z|[A-Z]{1,20} (?:[/*]|\Z)")
-"""The beginning of a request in origin form: to a proxy (CONNECT, a URL) it is not for us."""
+"""The beginning of a request in origin form; requests to a proxy have other forms."""
 _LINE: Final = re.compile(rb"[A-Z]+ [^ \r\n]+ HTTP/1\.[01]\r?\n")
 _HOST: Final = re.compile(rb"\n[Hh][Oo][Ss][Tt]:[ \t]*+([^\r\n]*+)\r?\n")
-"""Possessive, so that blanks are never shared out in several ways: its time is linear."""
+"""Possessive, so that blanks match in only one way and its time is linear."""
 _END: Final = re.compile(rb"\n\r?\n")
 
 
 class Protocol(Enum):
-    """What is spoken."""
+    """The protocol of a connection."""
 
     TLS = "tls"
     HTTP = "http"
     OTHER = "other"
-    """HTTP/2 without TLS, requests to another proxy, and all that we do not know."""
+    """HTTP/2 without TLS, requests to another proxy, and unknown protocols."""
 
 
 class Sniffed(NamedTuple):
-    """What is known of a connection from its first bytes."""
+    """What the first bytes of a connection show."""
 
     protocol: Protocol
     host: str | None = None
-    """In lower case, without its port; None if none is named."""
+    """In lower case, without port; None if there is none."""
     hello: ClientHello | None = None
 
 
@@ -46,7 +46,7 @@ _OTHER: Final = Sniffed(Protocol.OTHER)
 
 
 def sniff(data: bytes) -> Sniffed | None:
-    """What *data* tells, or None while more is needed. Never None from `MAX_SNIFFED` bytes on."""
+    """Classify *data*; None while more is needed. Never None from `MAX_SNIFFED` bytes on."""
     if not data:
         return None
     if data[0] == 0x16:

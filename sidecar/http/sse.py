@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import Final
 
 _BLANK_LINES: Final = (b"\n\n", b"\n\r", b"\r\r", b"\n\r\n", b"\r\r\n")
-"""How a stream ends when its last line is empty: lines end with LF, CR LF or CR, also mixed."""
+"""The ends of a stream with an empty last line: LF, CR LF or CR, also mixed."""
 _LONGEST: Final = max(map(len, _BLANK_LINES))
 
 
 class Boundary:
-    """Watches a stream go by, at next to no cost: it looks only when it is asked."""
+    """Tracks the end of a stream cheaply: it only looks when asked."""
 
     __slots__ = ("framed",)
 
     def __init__(self) -> None:
         self.framed = b"\n\n\r\n"  # nothing is begun, as behind an event
-        """How the stream so far ends, and the CR LF behind a chunk: at least five bytes in all.
+        """The end of the stream so far, with the CR LF after a chunk: at least five bytes.
 
-        Who passes on chunks as they came leaves the last one here.
+        The relay stores the last chunk here.
         """
 
     def feed(self, data: bytes) -> None:
-        """*data* is next in the stream; pieces may be as small as they like."""
+        """Add *data*, of any size, to the stream."""
         if len(data) < _LONGEST:
             data = self.framed[:-2] + data
         self.framed = data[-_LONGEST:] + b"\r\n"

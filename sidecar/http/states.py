@@ -1,7 +1,7 @@
 """States that can be printed, and the moves between them.
 
-What carries bytes has one variable that says what it does now. A move that its table does not have
-is a bug of ours: it raises, rather than send bytes that mean something else.
+Each object that carries bytes has one variable with its state. A move that is not in its table is a
+bug: it raises, rather than send bytes in the wrong state.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import TypeVar
 
 
 class BadMove(Exception):
-    """A bug: the state can't become that one."""
+    """A bug: the move is not in the table."""
 
 
 class State(Enum):
     """The base of all states. A member's value says what it means."""
 
     next: tuple[State, ...]
-    """What it can become. A tuple: looking through it costs less than hashing a member."""
+    """Its next states. A tuple, because a search in it costs less than hashing a member."""
 
     def to(self, state: S) -> S:
-        """*state*, if this can become it."""
+        """Return *state* if the move is in the table. Raise BadMove otherwise."""
         if state not in self.next:
             raise BadMove(f"{type(self).__qualname__} {self.name} can't become {state.name}")
         return state
@@ -32,13 +32,13 @@ S = TypeVar("S", bound=State)
 
 
 def moves(table: Mapping[S, Sequence[S]]) -> None:
-    """Let each state become those that stand behind it in *table*."""
+    """Set the next states of each state from *table*."""
     for state, following in table.items():
         state.next = tuple(following)
 
 
 def diagram(states: type[State]) -> str:
-    """*states* in the words of Mermaid, from the first to those that end."""
+    """Return a Mermaid diagram of *states*."""
     lines = ["stateDiagram-v2"]
     members = list(states)
     lines += [f"  {state.name} : {state.name}, {state.value}" for state in members]

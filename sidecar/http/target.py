@@ -13,14 +13,14 @@ _HOST: Final = re.compile(
 )
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*+)([^#]*+)", re.IGNORECASE)
 _known: Final[dict[bytes, bytes]] = {}
-"""Hosts that were valid, with their lower-case form: callers send the same few. Bounded."""
+"""Valid hosts with their lower-case form: callers send the same few. Bounded."""
 
 
 def normal_host(host: bytes) -> bytes | None:
-    """Lower-case form of a valid `host[:port]`, without a dot at the name's end, or None.
+    """Return a valid `host[:port]` in lower case, without a dot at its end, or None.
 
-    The dot only keeps a resolver from trying its search list (RFC 1034, section 3.1): with it and
-    without, it is the same host.
+    The dot only keeps a resolver from using its search list (RFC 1034, section 3.1): the host is
+    the same.
     """
     found = _known.get(host)
     if found is not None:
@@ -35,7 +35,7 @@ def normal_host(host: bytes) -> bytes | None:
 
 
 def split_absolute(target: bytes) -> tuple[bytes, bytes] | None:
-    """`http://host/path` as (host, origin form), or None when it is no such target.
+    """Split `http://host/path` into host and origin form; None for any other target.
 
     User information is refused, as RFC 9110, section 4.2.4 asks.
     """
@@ -47,14 +47,14 @@ def split_absolute(target: bytes) -> tuple[bytes, bytes] | None:
 
 
 def host_name(host: bytes) -> bytes:
-    """*host* without its port, and an IPv6 address without its brackets."""
+    """Return *host* without its port, and an IPv6 address without its brackets."""
     if host.startswith(b"["):
         return host[1 : host.find(b"]")]
     return host.partition(b":")[0]
 
 
 def resolve_target(head: RequestHead) -> str | None:
-    """Set host, path and origin form of a parsed *head*, or say what is wrong with them.
+    """Set host, path and origin form of a parsed *head*, or return what is wrong with them.
 
     RFC 9112, section 3.2: exactly one valid Host; an absolute target replaces it.
     """

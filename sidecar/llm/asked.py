@@ -1,4 +1,4 @@
-"""What a body asks for, whatever its form."""
+"""What a body asks for, in any format."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Final
 from sidecar.errors import ModelUnknown
 
 LONGEST: Final = 4096
-"""Bytes of a model's name. What is longer is none, and not worth comparing."""
+"""Bytes of a model's name. A longer text is not a model."""
 _TRUE: Final = ("true", "t", "yes", "y", "on", "1")
 
 
 class Asked:
-    """The model that was asked for, where the body names one, and whether the reply streams."""
+    """The model that the body names, if any, and whether it asks for a stream."""
 
     model: str | None = None
     stream = False
     named = False
-    """Whether the body names a model, be it one that we can't read."""
+    """Whether the body names a model, even one that we can't read."""
     doubt: ModelUnknown | None = None
-    """Why no route may go by `model`: servers read what the body says in different ways."""
+    """Why routes can't match on `model`: servers read the body differently."""
 
     def with_model(self, model: str) -> bytes:
-        """The body with *model* in every place where it names one, all other bytes as they were.
+        """Return the body with *model* in place of every model that it names.
 
-        They stay since a signature or a provider's prompt cache may depend on them. Only for what
-        `read` returned.
+        All other bytes stay, because a signature or a provider's prompt cache may depend on them.
+        Only for objects that `read` returned.
         """
         raise NotImplementedError
 
@@ -34,5 +34,5 @@ NOTHING: Final = Asked()
 
 
 def is_true(text: bytes) -> bool:
-    """Whether servers take *text* for true where they expect a boolean (as pydantic does)."""
+    """Whether servers read *text* as true if they expect a boolean (as pydantic does)."""
     return text.decode("latin-1").lower() in _TRUE

@@ -1,4 +1,4 @@
-"""What a form asks for, told for certain or not at all."""
+"""What a form asks for, if it is unambiguous."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from sidecar.llm.form import BadForm, Field, fields, from_url, pairs
 
 
 def read_multipart(body: bytes, content_type: bytes) -> Asked:
-    """What a form of multipart/form-data asks for. Raise ModelUnknown where that can't be told."""
+    """Read multipart/form-data. Raise ModelUnknown if the model is ambiguous."""
     return _read(body, fields(body, content_type), _as_it_is, str.encode)
 
 
 def read_urlencoded(body: bytes) -> Asked:
-    """What an urlencoded form asks for. Raise ModelUnknown where that can't be told."""
+    """Read an urlencoded form. Raise ModelUnknown if the model is ambiguous."""
     return _read(body, pairs(body), from_url, _to_url)
 
 
 class _Form(Asked):
-    """Of a form in either encoding."""
+    """What a form in either encoding asks for."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class _Form(Asked):
         read: Callable[[bytes], bytes],
         write: Callable[[str], bytes],
     ) -> None:
-        """*read* and *write* take and make the values of the fields that were *found*."""
+        """*read* decodes and *write* encodes the values of the *found* fields."""
         self._body = body
         self._write = write
         self._models: list[Field] = []

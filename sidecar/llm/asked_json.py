@@ -1,4 +1,4 @@
-"""What a JSON body asks for, told for certain or not at all."""
+"""What a JSON body asks for, if it is unambiguous."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from sidecar.llm.members import TooMany, members, places
 from sidecar.llm.tolerant import Text, strict, text_of
 
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What a decoder raises for what it can't read."""
+"""What a decoder raises for a body that it can't read."""
 _SMALL: Final = 4096
-"""Bytes of a body in which it costs less to look for a second `model` than at all members."""
+"""Bytes. In a smaller body, a search for a second `model` costs less than reading all members."""
 _VALUE: Final = re.compile(
     rb'"model"[ \t\r\n]*+:[ \t\r\n]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")', re.DOTALL
 )
 
 
 class _Plain(msgspec.Struct):
-    """What nearly every body has."""
+    """The members of nearly every body."""
 
     model: str | None = None
     stream: bool | None = None
 
 
 plain: Final = msgspec.json.Decoder(_Plain).decode
-"""Model and stream of a body as nearly every one is. Raises what stands in UNREADABLE."""
+"""Reads model and stream of an ordinary body. Raises UNREADABLE."""
 _text: Final = msgspec.json.Decoder(str).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class _Sole(Asked):
-    """Of a small body that has `"model"` once, so that no more need be known of it."""
+    """What a small body asks for that has `"model"` once, so that no other member matters."""
 
     def __init__(self, body: bytes, at: int) -> None:
-        """*at*: where `"model"` stands, or -1."""
+        """*at*: position of `"model"`, or -1."""
         found = plain(body)
         self.model = found.model
         self.named = found.model is not None
@@ -55,10 +55,10 @@ class _Sole(Asked):
 
 
 class _Members(Asked):
-    """Of any body: all its members are looked at."""
+    """What any body asks for, from all its members."""
 
     def __init__(self, text: Text, read_as: bytes) -> None:
-        """*read_as* is *text* as a strict reader takes it, of the same length."""
+        """*read_as*: *text* in a form that strict readers accept, of the same length."""
         self._text = text
         self._read_as = read_as
         self._found = members(read_as)
@@ -68,7 +68,7 @@ class _Members(Asked):
                 models.append(value)
             elif name == "stream":
                 self.stream = _is_true(value)
-            elif name.lower() == "model":  # Go's decoder takes any letters
+            elif name.lower() == "model":  # Go's decoder accepts any letter case
                 raise ModelUnknown("the body spells `model` in another letter case")
         if models:
             _take(self, models)
@@ -93,7 +93,7 @@ class _Members(Asked):
 
 
 def read_json(body: bytes) -> Asked:
-    """What *body* asks for. Raise ModelUnknown where that can't be told."""
+    """Read *body*. Raise ModelUnknown if the model is ambiguous."""
     try:
         if len(body) <= _SMALL and (at := _sole(body)) is not None:
             return _Sole(body, at)
@@ -122,16 +122,16 @@ def _read_tolerantly(body: bytes) -> Asked:
 
 
 def _sole(body: bytes) -> int | None:
-    """Where `"model"` stands in *body*, -1 if nowhere. None where it may be there twice."""
+    """Return the position of `"model"` in *body*; -1: none; None: perhaps twice."""
     lower = body.lower()
     at = lower.find(b'"model"')
     if lower.find(b"\\u00") >= 0 or (at >= 0 and lower.find(b'"model"', at + 1) >= 0):
-        return None  # an escape may spell it as well
+        return None  # an escape may also spell it
     return at if at < 0 or body.startswith(b"model", at + 1) else None
 
 
 def _take(asked: Asked, models: list[Raw | bytes]) -> None:
-    """Let *asked* have what the values of `model` say."""
+    """Set the model of *asked* from the values of `model`."""
     names = {_name(value) for value in models}
     asked.model = _name(models[-1])
     asked.named = any(bytes(memoryview(value)[:5]) != b"null" for value in models)
@@ -153,7 +153,7 @@ def _name(value: Raw | bytes) -> str | None:
 
 
 def _is_true(value: Raw | bytes) -> bool:
-    """Whether a server takes *value* for true: `true`, another number than 0, some texts."""
+    """Whether servers read *value* as true: `true`, a number other than 0, some texts."""
     text = bytes(memoryview(value)[:LONGEST])
     if text in (b"true", b"false", b"null"):  # nearly always
         return text == b"true"

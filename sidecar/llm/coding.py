@@ -1,7 +1,7 @@
-"""Bodies in a content coding (RFC 9110, section 8.4.1), made plain step by step.
+"""Decompress bodies with a content coding (RFC 9110, section 8.4.1) step by step.
 
-gzip and deflate are what zlib has. zstd and br would need libraries: a body in these is passed on
-as it is, or refused where a route depends on what is in it.
+zlib has gzip and deflate. zstd and br would need libraries: a body in these is passed on unchanged,
+or refused if a route depends on its content.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _GZIP: Final = 31
 _ZLIB: Final = 15
 _RAW: Final = -15
 _STEP: Final = 64 * 1024
-"""Bytes that are put in, or come out, at once: about 0.2 ms."""
+"""Bytes of input or output per step: about 0.2 ms."""
 CODINGS: Final = b"gzip, deflate"
 
 
@@ -27,10 +27,10 @@ def is_identity(coding: bytes) -> bool:
 
 
 def plain(body: bytes, coding: bytes, most: int) -> Iterator[bytes]:
-    """Pieces of *body* without its *coding*; some may be empty.
+    """Yield the pieces of *body* without its *coding*; some may be empty.
 
-    Raise ModelUnknown where the coding is another one, or broken, or more than *most* bytes would
-    come out.
+    Raise ModelUnknown if the coding is not supported or broken, or the result is longer than *most*
+    bytes.
     """
     decoder = zlib.decompressobj(_window(body, coding))
     size = 0
@@ -56,7 +56,7 @@ def _unpacked(decoder: zlib._Decompress, data: bytes) -> Iterator[bytes]:
             raise ModelUnknown("the body has bytes after its compressed data")
         piece = decoder.decompress(data, _STEP)
         data = decoder.unconsumed_tail
-        full = len(piece) == _STEP  # more may be waiting inside
+        full = len(piece) == _STEP  # zlib may have more output
         yield piece
     if decoder.unused_data:
         raise ModelUnknown("the body has bytes after its compressed data")
@@ -67,7 +67,7 @@ def _window(body: bytes, coding: bytes) -> int:
     if name in (b"gzip", b"x-gzip"):
         return _GZIP
     if name == b"deflate":
-        # Some senders leave out zlib's header (RFC 9110, section 8.4.1.2), whose check tells.
+        # Some senders leave out zlib's header (RFC 9110, section 8.4.1.2); its check shows that.
         head = int.from_bytes(body[:2])
         return _ZLIB if head & 0x0F00 == 0x0800 and head % 31 == 0 else _RAW
     shown = name[:32].decode("latin-1")

@@ -27,7 +27,7 @@ _PLAIN: Final = re.compile(
         (?:"(?:[^"\\]|\\.)*+"|[!#$%&'*+.^_`|~0-9A-Za-z-]++)[ \t]*+)*+;?""",
     re.IGNORECASE | re.VERBOSE,
 )
-"""RFC 6266, section 4.1, as all read it."""
+"""RFC 6266, section 4.1, in the form that all servers read alike."""
 _PARAMETER: Final = re.compile(rb""";[ \t]*([A-Za-z0-9*-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))""")
 _CODED: Final = re.compile(
     rb"^content-transfer-encoding:[ \t]*(?!7bit|8bit|binary)", re.IGNORECASE | re.MULTILINE
@@ -35,21 +35,21 @@ _CODED: Final = re.compile(
 
 
 class BadForm(ValueError):
-    """Not a form that all servers read alike."""
+    """The form is malformed, or servers read it differently."""
 
 
 class Field(NamedTuple):
-    """A part of a form, and where its value stands."""
+    """A part of a form, and the position of its value."""
 
     name: bytes
     start: int
     end: int
     plain: bool
-    """Whether it is a text as it stands: no file, and not in a coding of its own."""
+    """Whether it is plain text: not a file, and without a transfer encoding."""
 
 
 def pairs(body: bytes) -> Iterator[Field]:
-    """The fields of a *body* that is urlencoded, whose values are percent-encoded still."""
+    """Yield the fields of an urlencoded *body*; values are still percent-encoded."""
     if body.find(b";") >= 0:
         raise BadForm("some servers read its `;` as `&`")
     at = 0
@@ -65,12 +65,12 @@ def pairs(body: bytes) -> Iterator[Field]:
 
 
 def from_url(text: bytes) -> bytes:
-    """*text* as it was before it was put into a URL, or an urlencoded form."""
+    """Decode *text* from a URL or an urlencoded form."""
     return unquote_to_bytes(text.replace(b"+", b" "))
 
 
 def fields(body: bytes, content_type: bytes) -> Iterator[Field]:
-    """The parts of *body*. Raise BadForm where it is not plainly a form."""
+    """Yield the parts of *body*. Raise BadForm if it is malformed or ambiguous."""
     found = _BOUNDARY.findall(content_type)
     if len(found) != 1:
         raise BadForm("it does not name its boundary exactly once")
@@ -80,7 +80,7 @@ def fields(body: bytes, content_type: bytes) -> Iterator[Field]:
     at = len(delimiter) - 2
     for count in range(1, _MOST + 1):
         if body.startswith(b"--", at):
-            if body.count(delimiter[2:]) != count:  # some take a line feed alone before it
+            if body.count(delimiter[2:]) != count:  # some servers accept a lone line feed before it
                 raise BadForm("its boundary also occurs elsewhere")
             return
         head = body.find(b"\r\n\r\n", at, at + _LONGEST_HEAD)
@@ -99,7 +99,7 @@ def _field(head: bytes, start: int, end: int) -> Field:
     parameters = [(key.lower(), one or other) for key, one, other in _PARAMETER.findall(lines[0])]
     keys = [key for key, _ in parameters]
     name = dict(parameters).get(b"name", b"\\")
-    # Some take what is escaped for itself, others the end of a text for the end of its value.
+    # Some servers keep escapes literally, others end the value at the quote.
     hidden = b"\\" in name or (b"\\" in lines[0] and b"model" in lines[0].lower())
     if keys.count(b"name") != 1 or b"name*" in keys or hidden:
         raise BadForm("the name of a part is missing or ambiguous")

@@ -1,4 +1,4 @@
-"""The members of a JSON object, in order and each with its place. No body makes it long."""
+"""The members of a JSON object, in order and with positions, in bounded time."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import msgspec
 from msgspec import Raw
 
 _MOST: Final = 1000
-"""Members. A request has some twenty; an object of 8 MiB may have a million, to keep us busy."""
+"""Members. A request has some twenty; a hostile object of 8 MiB may have a million."""
 _NAME: Final = re.compile(
     rb'[ \t\r\n]*+[{,][ \t\r\n]*+"[^"\\]*+(?:\\.[^"\\]*+)*+"[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL
 )
-"""What stands before an object's value."""
+"""The text before a member's value."""
 
 
 class TooMany(ValueError):
-    """The object has more members than anybody would write."""
+    """The object has too many members."""
 
 
 class Member(NamedTuple):
-    """A member, and where its value stands."""
+    """A member, and the position of its value."""
 
     name: str
     start: int
@@ -30,7 +30,7 @@ class Member(NamedTuple):
 
 
 class Name:
-    """A name that is equal to no other: so a dict keeps members whose name is there twice."""
+    """A name that equals no other, so that a dict keeps duplicate members."""
 
     __slots__ = ("text",)
 
@@ -42,7 +42,7 @@ Members = dict[Name, Raw]
 
 
 class _Decoder:
-    """Stops at a member too many, before it has made anything of the rest."""
+    """Decodes an object, and stops early if it has too many members."""
 
     def __init__(self) -> None:
         self._left = 0
@@ -65,17 +65,17 @@ class _Decoder:
 
 
 members: Final = _Decoder()
-"""Names and values of the object that a body is, in order, those that are there twice too.
+"""Returns names and values of the object in a body, in order, with duplicates.
 
-Raises TooMany, msgspec.MsgspecError, UnicodeDecodeError or RecursionError where it is none.
+Raises TooMany, or msgspec.MsgspecError, UnicodeDecodeError or RecursionError if it is no object.
 """
 
 
 def places(body: bytes, found: Members) -> Iterator[Member]:
-    """Where the values stand that were *found* in *body*.
+    """Yield the positions of the values that were *found* in *body*.
 
-    The decoder tells values, not places. But they stand in the order of the body, so that each one
-    says where the next begins.
+    The decoder returns values without positions, but in the order of the body. So the end of each
+    shows where the next begins.
     """
     at = 0
     for name, value in found.items():

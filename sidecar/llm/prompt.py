@@ -1,4 +1,4 @@
-"""How a conversation begins: what stays the same over all its turns."""
+"""The beginning of a conversation, which stays the same over all its turns."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class _Message(msgspec.Struct):
 
 
 class _First(msgspec.Struct, array_like=True):
-    """The first messages of a list; the decoder passes over the others without making anything.
+    """The first messages of a list; the decoder skips the others.
 
-    What the user says first stands among these few. A body may have millions.
+    The user's first message is among these few. A body may have millions.
     """
 
     m0: Raw = Raw()
@@ -35,7 +35,7 @@ class _Body(msgspec.Struct):
     instructions: Raw = Raw()
     systemInstruction: Raw = Raw()  # noqa: N815 - Gemini's name
     system_instruction: Raw = Raw()
-    """Gemini takes this spelling as well."""
+    """Gemini also accepts this spelling."""
     messages: _First | None = None
     contents: _First | None = None
     input: Raw = Raw()
@@ -49,7 +49,7 @@ _ABSENT: Final = (b"", b"null")
 
 
 class Prompt:
-    """What a body asks of a model. It is parsed once, when somebody first looks."""
+    """The prompt of a body, parsed on first use."""
 
     __slots__ = ("_body", "_parts")
 
@@ -59,12 +59,12 @@ class Prompt:
         self._parts: list[bytes] | None = None
 
     def start(self, size: int) -> bytes:
-        """The system prompt and the messages up to the first of the user's, at most *size* bytes.
+        """Return the system prompt and the messages up to the user's first, at most *size* bytes.
 
         As they are written in the body: OpenAI's `messages`, `instructions` and `input`, or
         `prompt`; Anthropic's `system` and `messages`; Gemini's `systemInstruction` and `contents`.
-        What is none of these gives nothing. A conversation's next turn repeats all of it, so that a
-        model server which has it in its KV cache need not read it again.
+        Other bodies give nothing. The conversation's next turn repeats all of it, so a model server
+        with it in its KV cache need not process it again.
         """
         if self._parts is None:
             self._parts = _beginning(self._body)

@@ -1,10 +1,10 @@
-"""What inference servers say of their load: metrics pages, and a header of their replies.
+"""Load reports of inference servers: metrics pages, and a header of their replies.
 
-Whatever comes is read without an error; what is not understood counts as not said. Sources of the
-names: vLLM "Production Metrics" (`gpu_cache_usage_perc` until 0.9, `kv_cache_usage_perc` since);
-SGLang "Production Metrics"; Hugging Face TGI "Metrics"; llama.cpp `tools/server/README.md` (later
-versions have no `kv_cache_usage_ratio`); NVIDIA dcgm-exporter. The first two are those of the
-model server protocol of Kubernetes' Gateway API inference extension too.
+Nothing raises an error; unknown content counts as absent. Sources of the names: vLLM "Production
+Metrics" (`gpu_cache_usage_perc` until 0.9, `kv_cache_usage_perc` since); SGLang "Production
+Metrics"; Hugging Face TGI "Metrics"; llama.cpp `tools/server/README.md` (later versions have no
+`kv_cache_usage_ratio`); NVIDIA dcgm-exporter. The first two are those of the model server protocol
+of Kubernetes' Gateway API inference extension too.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import msgspec
 from sidecar.policy.load import Report
 
 MAX_PAGE: Final = 2**20
-"""Bytes of a metrics page that are looked at."""
+"""Bytes of a metrics page that are read."""
 _MAX_HEADER: Final = 8192
 _MAX_SERIES: Final = 1024
-"""Series of one name that are looked at: engines, models, GPUs."""
+"""Series of one name that are read: engines, models, GPUs."""
 _MAX_VALUE: Final = 1e15
 
 _COUNTS: Final = {
@@ -40,7 +40,7 @@ _SHARES: Final = {
     b"llamacpp:kv_cache_usage_ratio": ("kv_used", 1.0),
     b"DCGM_FI_DEV_GPU_UTIL": ("utilization", 100.0),
 }
-"""Each with what it calls full."""
+"""Each with its value for full."""
 _ORCA: Final = {
     b"named_metrics.num_requests_waiting": "queued",
     b"named_metrics.num_requests_running": "running",
@@ -62,7 +62,7 @@ class _Named(msgspec.Struct):
 
 
 class _Orca(msgspec.Struct):
-    """The same in JSON, in which protobuf has two spellings of each field."""
+    """An ORCA report in JSON, in which protobuf has two spellings of each field."""
 
     named_metrics: _Named | None = None
     camel_named: _Named | None = msgspec.field(name="namedMetrics", default=None)
@@ -84,9 +84,9 @@ _PART: Final = re.compile(rb'[{,]priority="[^"]').search
 
 
 def parse_metrics(text: bytes) -> Report | None:
-    """The load that a page in Prometheus's text format tells, or None if it tells none.
+    """Read the load from a page in Prometheus's text format; None if it has none.
 
-    Series of one name are summed if they count, averaged if they are shares.
+    Counts of one name are summed, shares averaged.
     """
     page = b"\n" + text[:MAX_PAGE]
     found: dict[str, float] = {}
@@ -94,7 +94,7 @@ def parse_metrics(text: bytes) -> Report | None:
         if values := _values(page, name):
             found[field] = found.get(field, 0.0) + sum(values)
     for name, (field, full) in _SHARES.items():
-        # DCGM writes what it does not know as a number far beyond the scale (DCGM_INT64_BLANK).
+        # DCGM writes an unknown value as a number far beyond the scale (DCGM_INT64_BLANK).
         if values := [value for value in _values(page, name) if value <= 2 * full]:
             share = min(1.0, sum(values) / len(values) / full)
             found[field] = max(share, found.get(field, 0.0))  # two names of the same thing
@@ -102,9 +102,9 @@ def parse_metrics(text: bytes) -> Report | None:
 
 
 def parse_orca(value: bytes) -> Report | None:
-    """The load that a reply's `endpoint-load-metrics` tells, or None if it tells none.
+    """Read the load from a reply's `endpoint-load-metrics`; None if it has none.
 
-    vLLM and Triton send one to who asks with `endpoint-load-metrics-format: TEXT` (or JSON). The
+    vLLM and Triton send it if the request has `endpoint-load-metrics-format: TEXT` (or JSON). The
     forms: `TEXT name=value, ...` (Envoy separates with a colon, the others with an equals sign) and
     `JSON {...}` of an xds.data.orca.v3.OrcaLoadReport. `BIN`, its protobuf, is not read.
     """
@@ -117,7 +117,7 @@ def parse_orca(value: bytes) -> Report | None:
 
 
 def _values(page: bytes, name: bytes) -> list[float]:
-    """All values of the series *name*; what is no number, or a negative one, is left out."""
+    """Return all values of the series *name*, without negative ones and non-numbers."""
     values: list[float] = []
     line = b"\n" + name
     at = page.find(line)
@@ -178,7 +178,7 @@ def _from_json(text: bytes) -> dict[str, float]:
 
 
 def _report(found: dict[str, float]) -> Report | None:
-    """gRFC A58: an application's own utilization says more than its processor's."""
+    """gRFC A58: an application's own utilization takes precedence over the processor's."""
     if not found:
         return None
     utilization = found.get("utilization", found.get("cpu", 0.0))

@@ -1,7 +1,7 @@
-"""JSON that strict readers refuse and many servers take: other encodings, half an emoji, NaN.
+"""JSON that strict readers refuse and many servers accept: other encodings, half an emoji, NaN.
 
-Python's `json` (most model servers) takes UTF-16 and UTF-32, a byte order mark, NaN and Infinity,
-and escapes of lone surrogates, which every program writes that cuts a text by its length.
+Python's `json` (most model servers) accepts UTF-16 and UTF-32, a byte order mark, NaN and Infinity,
+and escapes of lone surrogates, which programs write when they cut a text by its length.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ _MARKS: Final = (
 )
 """Byte order marks. The longer ones come first: UTF-32's begins with UTF-16's."""
 _SAME_LENGTH: Final = (
-    (b"\\\\", b"__"),  # first, so that no backslash is left that does not begin an escape
+    (b"\\\\", b"__"),  # first, so that every remaining backslash begins an escape
     (b"\\ud", b"\\u4"),
     (b"\\uD", b"\\u4"),
     (b"-Infinity", b"-11111111"),
     (b"Infinity", b"11111111"),
-    (b"-NaN", b"-nan"),  # which nobody takes
+    (b"-NaN", b"-nan"),  # which no server accepts
     (b"NaN", b"111"),
 )
-"""What is put in another's place, so that strict readers take it. No `model` comes to be by it."""
+"""Replacements that strict readers accept. None creates a `model`."""
 
 
 class Text(NamedTuple):
-    """A text that came in some encoding."""
+    """A text with its original encoding."""
 
     utf8: bytes
     encoding: str
@@ -37,7 +37,7 @@ class Text(NamedTuple):
     """Its byte order mark, or nothing."""
 
     def encoded(self, utf8: bytes) -> bytes:
-        """Another text, written as this one was."""
+        """Encode another text like this one."""
         if self.encoding == "utf-8":
             return self.mark + utf8
         text = utf8.decode("utf-8", "surrogatepass")
@@ -45,7 +45,7 @@ class Text(NamedTuple):
 
 
 def text_of(body: bytes) -> Text:
-    """*body* as UTF-8, whatever encoding of Unicode it begins in. Raise UnicodeDecodeError."""
+    """Decode *body* from any encoding of Unicode. Raise UnicodeDecodeError."""
     encoding, mark = _encoding(body)
     if encoding == "utf-8":
         return Text(body[len(mark) :] if mark else body, encoding, mark)
@@ -54,9 +54,9 @@ def text_of(body: bytes) -> Text:
 
 
 def strict(utf8: bytes) -> bytes:
-    """*utf8* with other values in place of those that strict readers refuse.
+    """Return *utf8* with replacements for the values that strict readers refuse.
 
-    Each is as long as it was: what stands in the one stands at the same place in the other.
+    Each replacement has the same length, so that positions stay the same.
     """
     for there, instead in _SAME_LENGTH:
         if there in utf8:
@@ -65,7 +65,7 @@ def strict(utf8: bytes) -> bytes:
 
 
 def _encoding(body: bytes) -> tuple[str, bytes]:
-    """Encoding and mark. JSON begins with ASCII, whose zeros tell the width (RFC 4627, 3)."""
+    """Return encoding and mark. JSON begins with ASCII, whose zeros show its width (RFC 4627)."""
     for mark, encoding in _MARKS:
         if body.startswith(mark):
             return encoding, mark
