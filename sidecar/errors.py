@@ -1,13 +1,13 @@
-"""One small tree of what can go wrong with a call.
+"""The errors of calls, in one small tree.
 
-Each error says where it happened (its code) and what the caller is told (a status and a sentence).
+Each has a code for where it happened, and the status and the sentence for the caller.
 """
 
 from __future__ import annotations
 
 
 class CallError(Exception):
-    """A call that we fail ourselves. Class attributes are the defaults of its kind."""
+    """The sidecar fails the call. Class attributes are the defaults of each kind."""
 
     code = "internal"
     """Value of `x-sidecar-error`, and of the `code` label of the metrics."""
@@ -15,7 +15,7 @@ class CallError(Exception):
     close = False
     """Whether the caller's connection can't be used again."""
     endpoint_failed = False
-    """Whether it speaks against the endpoint: its breaker and the balance count it."""
+    """Whether it counts against the endpoint, in its breaker and the load balancer."""
     retry_after: float | None = None
     """Seconds after which the caller may succeed."""
 
@@ -38,10 +38,10 @@ class CallError(Exception):
 
 
 def forget_frames(error: BaseException | None) -> None:
-    """Cut *error*, once it has been dealt with, loose from the frames that it came through.
+    """Drop the frames of *error* once it has been handled.
 
     The frames refer to the call, and the call to its error. Such a cycle keeps them all, with the
-    request's body, until the garbage collector looks; that is seldom.
+    request's body, until the garbage collector runs, which is rare.
     """
     while error is not None:
         error.__traceback__ = None
@@ -57,21 +57,21 @@ class BadMessage(CallError):
 
 
 class NotRouted(CallError):
-    """No route takes the call."""
+    """No route matches the call."""
 
     code = "no_route"
     status = 404
 
 
 class BadPath(CallError):
-    """Servers read the path in different ways, so that routes would not hold what they promise."""
+    """Servers may read the path differently, so that routes would not be reliable."""
 
     code = "bad_path"
     status = 400
 
 
 class ModelUnknown(CallError):
-    """The call's route depends on its model, which the request's body does not tell for certain."""
+    """The call's route depends on the model, and the body does not name it unambiguously."""
 
     code = "model_unknown"
     status = 400
@@ -82,7 +82,7 @@ class ModelUnknown(CallError):
 
 
 class TraceRefused(CallError):
-    """TRACE shows its sender what arrives: a key of ours, where one is added."""
+    """The reply to TRACE would show the caller a key that the sidecar adds."""
 
     code = "trace_refused"
     status = 405
@@ -97,7 +97,7 @@ class Forbidden(CallError):
 
 
 class BadOverride(CallError):
-    """A trusted caller's `x-sidecar-*` header says something that it can't."""
+    """A trusted caller's `x-sidecar-*` header is invalid."""
 
     code = "bad_override"
     status = 400
@@ -119,7 +119,7 @@ class CutOff(CallError):
 
 
 class NoBodyMemory(CallError):
-    """The bodies of all calls take as much memory as they may, and none was freed in time."""
+    """Buffered bodies use all the memory that they may, and none was freed in time."""
 
     code = "no_body_memory"
     status = 503
@@ -127,7 +127,7 @@ class NoBodyMemory(CallError):
 
 
 class Limited(CallError):
-    """The route, or its caller, has made more calls than it may."""
+    """The route or its client exceeds a limit on calls."""
 
     code = "rate_limited"
     status = 429
@@ -139,11 +139,11 @@ class AttemptError(CallError):
     code = "upstream_error"
     status = 502
     again = True
-    """Whether another attempt may do better."""
+    """Whether another attempt may succeed."""
 
 
 class LocalFailure(AttemptError):
-    """An attempt that failed by a fault of ours or our machine's, and never reached the endpoint.
+    """An attempt that failed in the sidecar or on its machine, and never reached the endpoint.
 
     It says nothing about the endpoint, and another attempt costs the upstream nothing.
     """
@@ -159,35 +159,35 @@ class Overloaded(LocalFailure):
 
 
 class Shed(AttemptError):
-    """The upstream has as many calls as it can take, and as many wait: this one must not."""
+    """`admission` refuses the call: its queue is full, or the wait would be too long."""
 
     code = "shed"
     status = 503
 
 
 class CertificateRefused(LocalFailure):
-    """The endpoint does not take our client certificate, or misses one."""
+    """The endpoint refuses our client certificate, or requires one."""
 
     code = "client_certificate_refused"
     status = 502
 
 
 class ConnectFailed(AttemptError):
-    """The name does not exist, nothing listened, or TLS could not be agreed."""
+    """The name does not exist, nothing listens, or the TLS handshake failed."""
 
     code = "connect_failed"
     endpoint_failed = True
 
 
 class TimedOut(AttemptError):
-    """A timer ran out; the code names it."""
+    """A timer expired; the code names it."""
 
     status = 504
     endpoint_failed = True
 
 
 class DeadlineExceeded(TimedOut):
-    """The call's own total time is over: how long an endpoint may take, it does not say."""
+    """The call's `total` expired. That does not count against the endpoint."""
 
     code = "total_timeout"
     endpoint_failed = False
@@ -201,7 +201,7 @@ class Reset(AttemptError):
 
 
 class Stale(Reset):
-    """A reused connection had died: the server closed it before it saw the request."""
+    """A reused connection was stale: the server closed it before it saw the request."""
 
     code = "stale_connection"
     endpoint_failed = False
@@ -223,7 +223,7 @@ class Truncated(CallError):
 
 
 class CallerStalled(Truncated):
-    """The application took nothing of its reply for too long."""
+    """The application read nothing of its reply for too long."""
 
     code = "caller_stalled"
     endpoint_failed = False

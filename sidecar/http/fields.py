@@ -1,8 +1,8 @@
-"""The header lines of a message, kept as they came and looked up where a field is asked for.
+"""The header lines of a message, kept unchanged, with fields looked up when they are needed.
 
-A provider's head has new ids, dates and limits in every message, and of its twenty fields we act on
-a few. So lines are checked whole, by `bytes` methods and patterns that run in C, and are passed on
-as they are; no object is made for each of them.
+A provider's head has new ids, dates and limits in every message, and we act on a few of its twenty
+fields. So all lines are checked at once, by `bytes` methods and patterns that run in C, and passed
+on unchanged, without an object for each.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Final, TypeVar, overload
 _T = TypeVar("_T")
 
 Header = tuple[bytes, bytes, bytes]
-"""(lower-case name, name as it was spelled, value)."""
+"""(lower-case name, name as it was sent, value)."""
 
 _NAMES: Final = re.compile(rb"(?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\r]*+)*+").fullmatch
-"""RFC 9110, section 5.1: each line has a name, which is a token. Linear: nothing is tried twice."""
+"""RFC 9110, section 5.1: each line has a name, which is a token. It never backtracks."""
 _TEXT: Final = bytes([9, *range(32, 127), *range(128, 256)])
-"""What a value may consist of (RFC 9110, section 5.5)."""
+"""The bytes of a valid value (RFC 9110, section 5.5)."""
 _EVERY: Final = re.compile(rb"\r\n([^:\r]*):([^\r]*)").finditer
 _BLANK: Final = b" \t"
 
@@ -27,9 +27,8 @@ _BLANK: Final = b" \t"
 def valid(block: bytes) -> bool:
     """Whether *block* is header lines, each after a CR LF, and nothing else.
 
-    Folded lines, white space before a colon, control characters and a stray CR or LF are not. What
-    is left when text is taken away must be CR LF again and again: since no value has a CR, there is
-    no LF in one either.
+    Folded lines, white space before a colon, control characters and a stray CR or LF are invalid.
+    Without its text, the block must be CR LF repeated: no value has a CR, so none has an LF.
     """
     if _NAMES(block) is None:
         return False
@@ -38,28 +37,28 @@ def valid(block: bytes) -> bool:
 
 
 def headers_in(block: bytes) -> list[Header]:
-    """All lines of *block*, which must be `valid`, in order."""
+    """Return all lines of *block*, which must be `valid`, in order."""
     return [(line[1].lower(), line[1], line[2].strip(_BLANK)) for line in _EVERY(block)]
 
 
 class Wanted:
-    """The fields of a kind of message that are asked for in any case: all are found in one go."""
+    """The fields that every message of a kind is asked for; one search finds all of them."""
 
     def __init__(self, names: Iterable[bytes], prefix: bytes) -> None:
-        """*prefix*: names that begin so are wanted too."""
+        """*prefix*: names that begin with it are wanted too."""
         self.names = frozenset(names)
         self.prefix = prefix
         self.find = _finder([*map(re.escape, self.names), re.escape(prefix) + rb"[^:\r]*"])
-        """(name, value) of each line, as they were written."""
+        """Returns (name, value) of each wanted line, as they were sent."""
 
     def __contains__(self, name: bytes) -> bool:
         return name in self.names or name.startswith(self.prefix)
 
 
 def _finder(names: Iterable[bytes]) -> Callable[[bytes], list[tuple[bytes, bytes]]]:
-    """Find the lines of *names* (patterns in lower case), in any letters.
+    """Return a search for the lines of *names* (patterns in lower case), in any letter case.
 
-    Arranged by first letters, which most lines fail at once: that takes two thirds of the time.
+    The patterns are grouped by first letter, at which most lines fail: a third faster.
     """
     rests: dict[bytes, list[bytes]] = {}
     for name in sorted(names):
@@ -74,8 +73,8 @@ def _finder(names: Iterable[bytes]) -> Callable[[bytes], list[tuple[bytes, bytes
 class Fields(Mapping[bytes, bytes]):
     """By lower-case name; values without the white space around them.
 
-    Those of repeated lines are joined with a comma (RFC 9110, section 5.3). It never changes, so
-    that messages with the same lines may share it.
+    Values of repeated lines are joined with a comma (RFC 9110, section 5.3). It is immutable, so
+    messages with the same lines may share it.
     """
 
     __slots__ = ("_found", "_read", "_repeats", "_wanted", "block", "known")
@@ -86,9 +85,9 @@ class Fields(Mapping[bytes, bytes]):
         self._wanted = wanted
         self._found = found = wanted.find(block)
         self.known = known = {name.lower(): value.strip(_BLANK) for name, value in found}
-        """The values of those that are wanted: a plain dict, since it is asked 20 times a call."""
+        """The wanted values, in a plain dict, because they are read 20 times per call."""
         self._read: dict[bytes, bytes] | None = None
-        """All values, made when one is asked for that is not wanted, or is repeated."""
+        """All values, made when an unwanted or repeated one is first needed."""
         self._repeats = len(known) != len(found)
         if self._repeats:
             every = self._all()
@@ -97,7 +96,7 @@ class Fields(Mapping[bytes, bytes]):
 
     @classmethod
     def of(cls, headers: Iterable[Header], wanted: Wanted) -> Fields:
-        """Of what a parser has made out."""
+        """Make it from parsed headers."""
         return cls(b"".join([b"\r\n%b: %b" % header[1:] for header in headers]), wanted)
 
     @overload
@@ -136,15 +135,15 @@ class Fields(Mapping[bytes, bytes]):
 
     @property
     def count(self) -> int:
-        """How many lines there are."""
+        """Return the number of lines."""
         return self.block.count(b"\n")
 
     def headers(self) -> list[Header]:
-        """All lines, in order."""
+        """Return all lines in order."""
         return headers_in(self.block)
 
     def without(self, names: Set[bytes]) -> bytes:
-        """The lines but those of *names*."""
+        """Return the lines without those of *names*."""
         if not (names <= self._wanted.names or all(name in self._wanted for name in names)):
             return self._cut([line[0] for line in _EVERY(self.block) if line[1].lower() in names])
         dropped = self.known.keys() & names
@@ -155,7 +154,7 @@ class Fields(Mapping[bytes, bytes]):
         )
 
     def _cut(self, lines: list[bytes]) -> bytes:
-        """The block without *lines*. Each is looked for with both its ends, so it is the whole."""
+        """Return the block without *lines*. Each is matched with both its ends, so as a whole."""
         block = self.block + b"\r\n"
         for line in lines:
             block = block.replace(line + b"\r\n", b"\r\n", 1)
@@ -171,4 +170,4 @@ class Fields(Mapping[bytes, bytes]):
 
 
 NONE: Final = Fields(b"", Wanted((), b"\0"))
-"""Of a head that is not read yet."""
+"""The fields of a head that is not read yet."""

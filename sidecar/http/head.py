@@ -1,6 +1,6 @@
-"""The heads of messages: bytes into `RequestHead` and `ResponseHead`, or why not.
+"""Read the heads of messages: bytes into `RequestHead` and `ResponseHead`, or an error.
 
-RFC 9112, sections 3 to 7, without what it lets a recipient do for old senders: a bare LF, folded
+RFC 9112, sections 3 to 7, without the leniency that it permits for old senders: a bare LF, folded
 lines, white space before a colon and lists of lengths are refused. Whether two programs read a
 message alike depends on its head, so there is one reader for all of them, and it is strict.
 """
@@ -23,26 +23,26 @@ METHODS: Final = frozenset(
     b" MKCOL MOVE NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH"
     b" SOURCE SUBSCRIBE TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE".split()
 )
-"""Those of IANA's registry and some others. A method that we don't know may frame its messages in
-ways that we don't know either, as CONNECT does: 501 (RFC 9110, section 9.1)."""
+"""IANA's registry and some others. An unknown method may frame its messages in unknown ways, as
+CONNECT does: 501 (RFC 9110, section 9.1)."""
 
 _REQUEST_LINE: Final = re.compile(rb"([A-Z-]+) ([!-~]+) HTTP/(\d)\.(\d)").fullmatch
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: ([\t -~\x80-\xff]*))?").fullmatch
 _WORD: Final = re.compile(rb"[^ \r\n]{,%d}" % (max(map(len, METHODS)) + 1)).match
 bare_lf: Final = re.compile(rb"(?<!\r)\n").search
-"""Finds a line end that is none: what has one can't become a head that is taken."""
+"""Finds a bare LF, which no valid head has."""
 _LONGEST_LENGTH: Final = 19
-"""Digits of a Content-Length: those of 2**63. `int` gives up on thousands of leading zeros."""
+"""Digits of a Content-Length, as in 2**63. `int` fails with thousands of leading zeros."""
 _LONGEST_KNOWN: Final = 256
 _KNOWN_LINES: Final = 256
 _known_lines: Final[dict[bytes, tuple[bytes, bytes, int]]] = {}
-"""Request lines that were valid: callers send the same few. Bounded."""
+"""Valid request lines: callers send the same few. Bounded."""
 
 
 def read_request(head: RequestHead, data: bytes, limits: HeadLimits) -> None:
-    """Fill *head* from *data*, which lacks the empty line that ends it.
+    """Fill *head* from *data*, without the empty line at its end.
 
-    Raise BadMessage for what must not be forwarded; *head* then has what was read before.
+    Raise BadMessage if it must not be forwarded; *head* then has the parts read before.
     """
     line, block = _parted(data)
     read_request_line(head, line, limits)
@@ -66,7 +66,7 @@ def read_request(head: RequestHead, data: bytes, limits: HeadLimits) -> None:
 
 
 def read_response(data: bytes, limits: HeadLimits, to_head: bool) -> ResponseHead:
-    """The same of a response; *to_head*: to a HEAD request. Raise BadReply."""
+    """Read a response's head; *to_head*: it answers a HEAD request. Raise BadReply."""
     line, block = _parted(data)
     found = _STATUS_LINE(line)
     if found is None or len(line) > limits.header:
@@ -86,15 +86,15 @@ def read_response(data: bytes, limits: HeadLimits, to_head: bool) -> ResponseHea
 
 
 def _parted(data: bytes) -> tuple[bytes, bytes]:
-    """The first line of *data*, and the header lines, each after a CR LF."""
+    """Split *data* into the first line and the header lines, each after a CR LF."""
     at = data.find(b"\r\n")
     return (data, b"") if at < 0 else (data[:at], data[at:])
 
 
 def read_request_line(head: RequestHead, line: bytes, limits: HeadLimits) -> None:
-    """Fill method, target and version of *head* from *line*, which lacks its CR LF.
+    """Fill method, target and version of *head* from *line*, without its CR LF.
 
-    Raise BadMessage; then the method is there if it is a method.
+    Raise BadMessage; the method is set even then, if it is valid.
     """
     known = _known_lines.get(line)
     if known is None or len(line) + 2 > limits.request_line:
@@ -103,7 +103,7 @@ def read_request_line(head: RequestHead, line: bytes, limits: HeadLimits) -> Non
 
 
 def first_word(data: bytes | bytearray) -> bytes:
-    """The method, where *data* is the beginning of a request line. No longer than needed."""
+    """Return the method at the beginning of *data*, cut to the longest that is needed."""
     found = _WORD(data)
     return bytes(found[0]) if found else b""
 
@@ -111,7 +111,7 @@ def first_word(data: bytes | bytearray) -> bytes:
 def _check_request_line(
     head: RequestHead, line: bytes, limits: HeadLimits
 ) -> tuple[bytes, bytes, int]:
-    """Method, target and minor version (RFC 9112, section 3)."""
+    """Return method, target and minor version (RFC 9112, section 3)."""
     method = head.method = first_word(line)
     if method not in METHODS:
         head.method = b""
@@ -155,7 +155,7 @@ def _measure(fields: Fields, limits: HeadLimits) -> None:
 
 
 def _request_body(head: RequestHead, known: dict[bytes, bytes]) -> int:
-    """RFC 9112, sections 6.1 to 6.3."""
+    """Return the framing of a request's body (RFC 9112, sections 6.1 to 6.3)."""
     length, codings = known.get(b"content-length"), known.get(b"transfer-encoding")
     if codings is None:
         return NO_BODY if length is None else _length(length)
@@ -176,7 +176,7 @@ def _length(digits: bytes) -> int:
 
 
 def _response_body(head: ResponseHead, known: dict[bytes, bytes], to_head: bool) -> int:
-    """RFC 9112, section 6.3, rules 1 to 8."""
+    """Return the framing of a response's body (RFC 9112, section 6.3, rules 1 to 8)."""
     length, codings = known.get(b"content-length"), known.get(b"transfer-encoding")
     if length is not None and (
         codings is not None or not length.isdigit() or len(length) > _LONGEST_LENGTH

@@ -1,4 +1,4 @@
-"""Heads as bytes: what is forwarded, what belongs to one connection only, how bodies are framed."""
+"""Write heads as bytes: which fields are forwarded, and how bodies are framed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ UPGRADE_LINES: Final = b"\r\nConnection: Upgrade\r\nUpgrade: websocket"
 NOT_FORWARDED_DOWNSTREAM: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
 )
-"""Fields of one connection (RFC 9110, section 7.6.1)."""
+"""Hop-by-hop fields (RFC 9110, section 7.6.1)."""
 _FRAMING: Final = frozenset({b"content-length", b"host", b"transfer-encoding"})
-"""Fields that `Connection` can't take away: without them the message would mean another."""
+"""Fields that `Connection` can't remove: without them the message would change its meaning."""
 _PLAIN_OPTIONS: Final = frozenset(
     {b"close", b"keep-alive", b"Keep-Alive", b"Close", b"upgrade", b"Upgrade"}
 )
@@ -28,10 +28,10 @@ _SET_UPSTREAM: Final = frozenset(
     {b"host", b"expect", b"traceparent", b"tracestate", b"x-request-id"}
 )
 INTERNAL_PREFIX: Final = b"x-sidecar-"
-"""How the names of headers begin that are for the sidecar alone, trusted or not, and of those that
-it alone sends to callers: on replies of upstreams they would be taken for ours."""
+"""Prefix of headers that are only for the sidecar, trusted or not, or only from it: on upstreams'
+replies they would look like ours."""
 _FOR_PROXY: Final = frozenset({b"proxy-authorization"})
-"""Credentials for a proxy (RFC 9110, section 11.7.2), which go no further."""
+"""Credentials for a proxy (RFC 9110, section 11.7.2), which are not forwarded."""
 NOT_FORWARDED_UPSTREAM: Final = NOT_FORWARDED_DOWNSTREAM | _SET_UPSTREAM | _FOR_PROXY
 _LENGTH: Final = frozenset({b"content-length"})
 _NOT_IN_TRAILERS: Final = _FRAMING | frozenset(
@@ -42,9 +42,9 @@ _NOT_IN_TRAILERS: Final = _FRAMING | frozenset(
         b"x-trace-id",
     }
 )  # fmt: skip
-"""Fields that, like keys, mean something in a request's head only: framing, routing, controls and
-how to read the body (RFC 9110, section 6.5.1). A server that merges trailers into the head would
-take them for what the head did not say."""
+"""Fields that, like keys, are only valid in a request's head: framing, routing, controls and how to
+read the body (RFC 9110, section 6.5.1). A server that merges trailers into the head would apply
+them."""
 
 
 REQUEST_FIELDS: Final = Wanted(
@@ -57,7 +57,7 @@ REQUEST_FIELDS: Final = Wanted(
     },
     INTERNAL_PREFIX,
 )  # fmt: skip
-"""What is asked for in each request."""
+"""The fields that we read in every request."""
 REPLY_FIELDS: Final = Wanted(
     NOT_FORWARDED_DOWNSTREAM
     | _FRAMING
@@ -67,7 +67,7 @@ REPLY_FIELDS: Final = Wanted(
     },
     INTERNAL_PREFIX,
 )  # fmt: skip
-"""What is asked for in each reply."""
+"""The fields that we read in every reply."""
 
 
 def _dropped(fields: Fields, drops: frozenset[bytes]) -> frozenset[bytes]:
@@ -89,10 +89,10 @@ def _lines(headers: Sequence[Header], drops: frozenset[bytes]) -> bytes:
 
 
 def request_lines(head: RequestHead, replaced: Set[bytes] = frozenset()) -> bytes:
-    """The caller's header lines as every attempt sends them, each after a CRLF.
+    """Return the caller's header lines as every attempt sends them, each after a CRLF.
 
-    Without those that an attempt sets itself, what is said to the sidecar, and *replaced*, which
-    has lower-case names.
+    They lack those that an attempt sets itself, those for the sidecar, and *replaced* (lower-case
+    names).
     """
     fields = head.fields
     drops = NOT_FORWARDED_UPSTREAM
@@ -105,12 +105,12 @@ def request_lines(head: RequestHead, replaced: Set[bytes] = frozenset()) -> byte
 
 
 def response_lines(head: ResponseHead) -> bytes:
-    """The server's header lines as they are sent downstream, each after a CRLF."""
+    """Return the server's header lines as they are sent downstream, each after a CRLF."""
     if head.local:
         return head.fields.block
     drops = _dropped(head.fields, NOT_FORWARDED_DOWNSTREAM)
     if head.status == 204 or head.status < 200:
-        # RFC 9110, section 8.6: these have no body, and some readers would wait for one.
+        # RFC 9110, section 8.6: these have no body, but some readers would wait for one.
         drops |= _LENGTH
     return head.fields.without(drops)
 
@@ -121,12 +121,12 @@ def status_line(head: ResponseHead) -> bytes:
 
 
 def chunk(data: bytes) -> bytes:
-    """*data* as one chunk (RFC 9112, section 7.1). It must not be empty: that is the last one."""
+    """Return *data* as one chunk (RFC 9112, 7.1). It must not be empty: that ends the body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def request_end(trailers: Sequence[Header], replaced: Set[bytes] = frozenset()) -> bytes:
-    """The end of a request's chunked body. What is no header for a server is no trailer either.
+    """Return the end of a chunked request body. Headers that are not forwarded are no trailers.
 
     *replaced*: lower-case names of headers that an attempt sets itself.
     """
@@ -137,7 +137,7 @@ def request_end(trailers: Sequence[Header], replaced: Set[bytes] = frozenset()) 
 
 
 def response_end(trailers: Sequence[Header]) -> bytes:
-    """The end of a reply's chunked body."""
+    """Return the end of a chunked reply body."""
     return _last_chunk(trailers, NOT_FORWARDED_DOWNSTREAM | _FRAMING)
 
 

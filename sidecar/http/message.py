@@ -13,7 +13,7 @@ CLOSE_DELIMITED: Final = -2
 
 
 class Head:
-    """What a request's and a response's head have in common."""
+    """The common part of request and response heads."""
 
     minor = 1
     """Minor version of HTTP/1."""
@@ -34,7 +34,7 @@ class RequestHead(Head):
     """Authority of the target or the Host header, lower-case, with its port if it has one."""
     expects_continue = False
     upgrade = False
-    """A WebSocket handshake: if the server agrees, bytes flow freely both ways."""
+    """Whether it is a WebSocket handshake: if the server agrees, it becomes a tunnel."""
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method.decode('latin-1')} {self.target.decode('latin-1')}>"
@@ -46,42 +46,42 @@ class ResponseHead(Head):
     status = 0
     reason = b""
     local = False
-    """Of a reply of our own: all its lines are sent."""
+    """Whether it is a local reply, whose lines are all sent."""
 
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status}>"
 
 
 class RequestSink(Protocol):
-    """What takes a request parser's events, in this order."""
+    """Handles a request parser's events, in this order."""
 
     def on_request(self, head: RequestHead) -> None:
         """A head is complete."""
 
     def on_body(self, data: bytes) -> None:
-        """Some of its body; after an upgrade, raw bytes."""
+        """Data of its body; after an upgrade, raw bytes."""
 
     def on_request_end(self, trailers: list[Header]) -> None:
-        """The request is complete. Never comes for an upgrade."""
+        """The request is complete. Never called for an upgrade."""
 
     def on_whole_request(self, head: RequestHead, body: bytes) -> None:
-        """A request that came in one piece, instead of the three events above."""
+        """A request that arrived in one piece, instead of the three events above."""
 
 
 class ResponseSink(Protocol):
-    """What takes a response parser's events, in this order."""
+    """Handles a response parser's events, in this order."""
 
     def on_interim(self, head: ResponseHead) -> None:
-        """A 1xx head (not 101); the response is still to come."""
+        """A 1xx head (not 101); the response follows."""
 
     def on_response(self, head: ResponseHead) -> None:
         """A final head is complete, or a 101."""
 
     def on_body(self, data: bytes) -> None:
-        """Some of its body; after a 101, raw bytes."""
+        """Data of its body; after a 101, raw bytes."""
 
     def on_response_end(self, trailers: list[Header]) -> None:
-        """The response is complete. Never comes for a 101."""
+        """The response is complete. Never called for a 101."""
 
     def on_whole_response(self, head: ResponseHead, body: bytes) -> None:
-        """A final response that came in one piece, instead of the three events above."""
+        """A final response that arrived in one piece, instead of the three events above."""

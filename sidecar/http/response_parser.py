@@ -53,7 +53,7 @@ class ResponseParser:
         self.state: ResponseState = ResponseState.IDLE
         self.sink = sink
         self.between_chunks = False
-        """What comes next is a chunk's size line: what is a `plain_chunk` need not be fed."""
+        """Whether a chunk's size line is next, so that a `plain_chunk` need not be fed."""
         self._to_head = False
         self._to_upgrade = False
         self._last_raw = b""
@@ -61,25 +61,25 @@ class ResponseParser:
         """The head before, as it came and as it was read: it is never changed."""
         self._last_to_head = False
         self._held = bytearray()
-        """What came of a head that is not complete."""
+        """The bytes of an incomplete head."""
         self._left = 0
-        """Bytes of a body with a Content-Length that are still to come."""
+        """Bytes of a body with a Content-Length that are still missing."""
         self._chunks: Chunked | None = None
         self._last = False
         self._complete = 0
-        """Responses that are complete."""
+        """Number of complete responses."""
 
     def __repr__(self) -> str:
         return f"<ResponseParser {self.state.name}>"
 
     def expect(self, method: bytes, upgrade: bool) -> None:
-        """A request with *method* was sent: the response in the reads from now on answers it."""
+        """A request with *method* was sent: the next response answers it."""
         self._to_head = method == b"HEAD"
         self._to_upgrade = upgrade
         self.state = self.state.to(ResponseState.HEAD)
 
     def feed(self, data: bytes) -> None:
-        """Parse *data*. Raise BadReply for what must not be forwarded; then feed no more."""
+        """Parse *data*. Raise BadReply if it must not be forwarded; then feed no more."""
         state, at, complete = self.state, 0, self._complete
         if state is ResponseState.CHUNKS:
             at = self._feed_chunks(data, at)
@@ -88,21 +88,21 @@ class ResponseParser:
         elif state is ResponseState.CLOSE_DELIMITED or state is ResponseState.RAW:
             self.sink.on_body(data)
             return
-        # What is left behind a reply can't be the next one, even if that is waited for by now.
+        # Bytes after a reply can't be the next one, even if another request was sent by now.
         while at < len(data) and self.state is ResponseState.HEAD and self._complete == complete:
             at = self._feed_head(data, at)
         if at < len(data) and not self._last:
             raise BadReply("the server sent bytes that belong to no request")
 
     def end_of_stream(self) -> bool:
-        """The server closed its side. True when that completes the response."""
+        """The server closed its side. Return whether that completes the response."""
         if self.state is ResponseState.CLOSE_DELIMITED:
             self._finish([])
             return True
         return False
 
     def close(self) -> None:
-        """Let go of what refers back to this parser, so that no cycle waits for the collector."""
+        """Drop what refers back to this parser, so that no cycle waits for the collector."""
         self.sink = cast("Any", None)
         if self._chunks is not None:
             self._chunks.close()
@@ -130,7 +130,7 @@ class ResponseParser:
         return len(data)
 
     def _take_head(self, raw: bytes, data: bytes, at: int) -> int:
-        """Deliver a complete head, and what *data* has of its body, which begins *at*."""
+        """Deliver a complete head, and the part of its body in *data* from *at* on."""
         if raw == self._last_raw and self._to_head == self._last_to_head:
             head = self._last_head  # saves 14 us of a call
         else:
