@@ -1,7 +1,6 @@
 """Logs what is decided for each call, and why, while the log level is `debug`.
 
-Who tells something asks `on` first, so that a call pays one look at a variable where nobody
-listens.
+Callers check `on` first, so that a call costs one look at a variable while the level is higher.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ class EndpointStats:
 
 
 class Queue(Protocol):
-    """What an `admission` limit tells of itself."""
+    """The numbers of an `admission` limit."""
 
     @property
     def in_flight(self) -> int:
@@ -183,7 +183,7 @@ class ListenerStats:
 
 
 class Memory(Protocol):
-    """What the memory for request bodies tells of itself."""
+    """The numbers of the memory for request bodies."""
 
     @property
     def used(self) -> int:
@@ -213,14 +213,14 @@ class SourceStats:
         self.revision = ""
         """Of the text that was read last, in the source's own terms."""
         self.last_heard = 0.0
-        """Unix seconds when the source last told its text, or that it is the same; 0 for never."""
+        """Unix seconds when the source was last read or found unchanged; 0 for never."""
         self.errors = 0
         """How often it could not be read."""
         self.last_error = ""
         """Why it can't be read now; empty while it can."""
 
     def heard(self, revision: str) -> None:
-        """Note that the source has told its text."""
+        """Note that the source was read."""
         self.revision = revision
         self.last_heard = time.time()
         self.last_error = ""

@@ -1,6 +1,6 @@
-"""Which calls an upstream is given now, which wait, and which are told at once to go away.
+"""Which calls go to an upstream now, which wait, and which are refused at once.
 
-A server that computes answers slower the more it is given, so it gets `max_in_flight`; a queue
+A server computes answers more slowly the more calls it has, so it gets `max_in_flight`; a queue
 smooths bursts, but a call that can't be served before its deadline only takes the slot of one that
 can, and a server's work for it is wasted. Sources: Google, "Site Reliability Engineering",
 chapters 21 (criticality) and 22 (queues, load shedding); Little's law, for how long a queue takes.
@@ -24,9 +24,9 @@ Reason = Literal["full", "shed", "bytes", "deadline"]
 _PRIORITIES: Final = 3
 """0 high, 1 normal, 2 low."""
 _WEIGHT: Final = 0.1
-"""Of the newest call in the average service time: about the last twenty count."""
+"""Weight of the newest call in the average service time: about the last twenty count."""
 _SOONEST: Final = 1.0
-"""Seconds. An estimate of nothing must not bring everybody back at once."""
+"""Least seconds in `retry-after`: an estimate of 0 would bring all callers back at once."""
 
 
 class AdmissionSettings(NamedTuple):
@@ -39,7 +39,7 @@ class AdmissionSettings(NamedTuple):
     shed_at: float
     """Share of `max_queued` from which only high priority may still queue."""
     max_wait: float
-    """Nobody queues who would wait longer by estimate. Whoever waits holds a timer for the rest."""
+    """A call with a longer estimated wait does not queue. Queued calls have a timer."""
 
 
 class Wanted(NamedTuple):
@@ -49,11 +49,11 @@ class Wanted(NamedTuple):
     size: int = 0
     """Bytes of its body."""
     deadline: float = inf
-    """When it must have been served, a moment."""
+    """Time by which it must have been served."""
     begin_by: float = inf
-    """When it must have been granted: its caller waits no longer for a reply to begin."""
+    """Time by which it must be granted: its caller waits no longer for a reply to begin."""
     client: str = ""
-    """Clients take turns."""
+    """Its client; clients take turns."""
 
 
 class Ticket:
@@ -74,14 +74,14 @@ class Ticket:
 
 
 class Refused(NamedTuple):
-    """Why a call may not even wait, and in how many seconds another try has a chance."""
+    """Why a call may not wait, and after how many seconds another try may succeed."""
 
     reason: Reason
     retry_after: float
 
 
 class Admission:
-    """Bounds calls in flight; others queue. `settings` may be replaced any time; see `adjust`."""
+    """Limits the calls in flight; others queue. `settings` may be replaced; see `adjust`."""
 
     __slots__ = (
         "_queues", "deviation", "in_flight", "queued", "queued_bytes", "service_time", "settings",
@@ -120,7 +120,7 @@ class Admission:
     def spare(self, now: float) -> Ticket | None:
         """Grant one more slot to a call that has one (for a hedge), if no call waits.
 
-        `abandon` ends it: how long it took says nothing about the service time.
+        `abandon` ends it: its time does not count in the service time.
         """
         if self.in_flight >= self.settings.max_in_flight or self.queued:
             return None
@@ -159,7 +159,7 @@ class Admission:
         """Grant the free slots: high priority first, then the clients in turn.
 
         Call it after replacing `settings`; else slots are passed on as they become free. Calls that
-        can't be served in time any more are refused.
+        can no longer be served in time are refused.
         """
         while self.queued and self.in_flight < self.settings.max_in_flight:
             ticket = next(queue for queue in self._queues if queue).pop()
@@ -184,15 +184,15 @@ class Admission:
         return max(0.0, min(self.settings.max_wait, latest - ticket.queued_at))
 
     def _latest(self, wanted: Wanted, *, crowded: bool) -> float:
-        """Return the last moment at which granting a call makes sense, by how long calls take.
+        """Return the latest time at which granting a call makes sense, by the time calls take.
 
-        While others wait, the call must probably be served in time; else it must possibly be.
+        While others wait, it must probably be served in time; else it must possibly be.
         """
         spread = self.deviation if crowded else -self.deviation
         return min(wanted.begin_by, wanted.deadline - max(0.0, self.service_time + spread))
 
     def _makes_room(self, refused: Refused, wanted: Wanted) -> bool:
-        """Whether another call was refused in its stead: one of a client that has more waiting."""
+        """Whether another call was refused instead: one of a client that has more waiting."""
         if refused.reason not in ("full", "shed"):
             return False
         loser = self._queues[wanted.priority].surplus(wanted.client)

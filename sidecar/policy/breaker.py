@@ -5,23 +5,23 @@
     half_open --- a trial failed, or too many were slow ---> open, for longer
     half_open --- all trials succeeded ---> closed, with an empty window
 
-The states and their changes are aiobreaker's; what is ours hangs on its extension points. Used are
+The states and their changes are aiobreaker's, with our parts at its extension points. We use
 `CircuitBreaker` (it holds the state, makes the next one when `state` is set, and tells listeners),
 the base classes of the three states, of the storage and of the listener, and the enum of their
-names. As it comes it counts consecutive failures, lets any number of trials in at once, heeds
+names. As shipped it counts consecutive failures, permits any number of trials at once, accepts
 results that are older than the state and reads the wall clock. Here a storage holds a sliding
 window, the state classes decide at `acquire` and `settle` around an attempt, and time is an
-argument. Its own `call`, `opens_at` and `time_until_open` are not for use: they read clocks.
+argument. We do not use its own `call`, `opens_at` and `time_until_open`, which read clocks.
 
-- The rates are looked at with every result once the window holds `min_calls` (or is full, where
-  that is less). A rate that is exactly the setting is reached.
-- Half-open lets `trials` attempts in, running or succeeded; a cancelled one makes room for another,
-  and so does one that has not ended after `open_max`. Its result still counts when it comes.
+- The rates are checked with every result once the window holds `min_calls` (or is full, where
+  that is less). A rate equal to the setting counts as reached.
+- Half-open permits `trials` attempts, running or succeeded. A cancelled one makes room for another,
+  and so does one that has not ended after `open_max`; its result still counts.
 - A permit is the state object under which its attempt began. Results of an earlier state are
-  stragglers: they tell of the endpoint as it was, and are ignored.
+  stragglers: they describe the endpoint as it was, and are ignored.
 - An operator's forced state wins until it is cleared. Forced closed, results are still counted and
   shown; forced open, there are none. Clearing leads to closed with an empty window.
-- `settings` may be replaced at any time; the next decision goes by the new ones.
+- `settings` may be replaced at any time; the next decision uses the new ones.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CLOSED: Final = "closed"
 OPEN: Final = "open"
 
 _MOST_DOUBLINGS = 64
-"""Far beyond any `open_max`, and far from a float's end."""
+"""Far beyond any `open_max`, and far from a float's maximum."""
 
 
 class Breaker(CircuitBreaker):
@@ -69,40 +69,40 @@ class Breaker(CircuitBreaker):
 
     @property
     def opened_at(self) -> float:
-        """When it last left closed, monotonic: a failed trial does not make it a newer failure."""
+        """When it last left closed, monotonic; a failed trial does not change that."""
         return self._storage.opened_at
 
     # -- around an attempt --
 
     def acquire(self, now: float) -> Permit | None:
         """Return a permit for one attempt, to be settled or cancelled once; None: refused."""
-        state: Permit = self._state  # or Open, whose acquire hands out another or None
+        state: Permit = self._state  # or Open, whose acquire returns another permit or None
         return state if self.status == CLOSED else state.acquire(now)
 
     def settle(self, permit: Permit, now: float, failed: bool, seconds: float) -> None:
-        """How the attempt went, and how long it took until that was known."""
+        """Report an attempt's result, and the seconds until it was known."""
         if permit is self._state:
             slow_after = self.settings.slow_after
             permit.settle(now, failed, slow_after is not None and seconds > slow_after)
 
     def outrun(self, permit: Permit, now: float) -> None:
-        """A later attempt at another endpoint was faster: so much is known that it is slow."""
+        """A later attempt at another endpoint was faster, so this one counts as slow."""
         if permit is self._state:
             permit.settle(now, False, True)
 
     def cancel(self, permit: Permit) -> None:
-        """The attempt told nothing: its caller left soon, say."""
+        """The attempt has no result: its caller left early, for example."""
         permit.cancel()
 
     def fail_late(self, permit: Permit, now: float) -> None:
-        """What was settled as a success has failed after all: the reply broke after its head."""
+        """An attempt that was settled as a success has failed: its reply broke after the head."""
         if permit is self._state:
             permit.fail_late(now)
 
     # -- an operator --
 
     def force(self, state: str | None, now: float) -> None:
-        """Hold it "open" or "closed" until None clears that. Raise ValueError for others."""
+        """Force it "open" or "closed"; None clears that. Raise ValueError for other states."""
         if state not in (OPEN, CLOSED, None):
             raise ValueError(f"a breaker can be forced open or closed, not {state}")
         cleared = state is None and self.forced is not None
@@ -156,11 +156,11 @@ class Breaker(CircuitBreaker):
         self._change(CircuitBreakerState.OPEN, now)
 
     def half_open(self, now: float) -> None:
-        """Let trials in."""
+        """Permit trials."""
         self._change(CircuitBreakerState.HALF_OPEN, now)
 
     def close(self, now: float) -> None:
-        """Let everything pass, and begin anew."""
+        """Permit every attempt, with an empty window."""
         self.until = 0.0
         self._openings = 0
         self._change(CircuitBreakerState.CLOSED, now)
@@ -170,7 +170,7 @@ class Breaker(CircuitBreaker):
         self._on_change(self, old, new, self._storage.changed_at)
 
     def _change(self, state: CircuitBreakerState, now: float) -> None:
-        """Have the library make the state, which tells the listeners."""
+        """Have the library make the state and call the listeners."""
         self._storage.changed_at = now
         self.status = state.name.lower()
         self.state = self._storage.state = state

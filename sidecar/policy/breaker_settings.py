@@ -1,4 +1,4 @@
-"""The settings of a breaker, in a file of their own: to read them takes no aiobreaker."""
+"""The settings of a breaker, in a file of their own that does not import aiobreaker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class BreakerSettings(NamedTuple):
     failure_rate: float
     slow_rate: float
     slow_after: float | None
-    """An attempt that took longer is slow. None: only one that another has outrun."""
+    """An attempt that took longer is slow. None: only one that lost to a hedge."""
     min_calls: int
     window: float
     window_calls: int

@@ -1,4 +1,4 @@
-"""What the breaker hangs on aiobreaker's extension points: states, storage, listener."""
+"""Our parts at aiobreaker's extension points: states, storage, listener."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ class Open(CircuitOpenState):
 
 
 class HalfOpen(CircuitHalfOpenState):
-    """A few attempts pass; they decide. `running` holds when each that runs was let in.
+    """A few attempts pass, and decide. `running` has the start of each running one.
 
-    A trial counts as running for `open_max` at most: a server that never answers would else keep
-    the breaker here until a timer ends the attempt, long after the endpoint is well again.
+    A trial counts as running for `open_max` at most: a server that never answers would otherwise
+    keep the breaker here until a timer ends the attempt, long after the endpoint is well again.
     """
 
     _breaker: Breaker
@@ -89,7 +89,9 @@ class HalfOpen(CircuitHalfOpenState):
     def acquire(self, now: float) -> Permit | None:
         """Permit a trial, while fewer than `trials` run or have succeeded."""
         trials = self._breaker.settings.trials
-        if self.succeeded >= trials:  # fewer are asked for than when they began: none may be left
+        if (
+            self.succeeded >= trials
+        ):  # the setting may have been lowered since they began: none may be left
             self._end(now)
             return self._breaker.acquire(now)
         running = self.running
@@ -118,11 +120,11 @@ class HalfOpen(CircuitHalfOpenState):
         self._breaker.open(now)
 
     def cancel(self) -> None:
-        """Let another trial in instead."""
+        """Permit another trial instead."""
         self._end_trial()
 
     def _end_trial(self) -> None:
-        """One trial runs no longer: the newest, for all that is known. The oldest may hang."""
+        """Remove one running trial: the newest, because the oldest may hang."""
         if self.running:
             self.running.pop()
 
@@ -146,9 +148,9 @@ STATES: Final = {
 
 
 class Storage(CircuitBreakerStorage):
-    """What the library keeps of a breaker: its state, and a window where it would have a counter.
+    """A breaker's storage for the library: its state, and a window instead of a counter.
 
-    The window outlives opening, so that it can be seen what opened the breaker; the library resets
+    The window is kept on opening, so that it shows what opened the breaker; the library resets
     it on closing.
     """
 
@@ -175,7 +177,7 @@ class Storage(CircuitBreakerStorage):
 
 
 class Announcer(CircuitBreakerListener):
-    """Hands the library's notice of a change to the breaker's `on_change`."""
+    """Passes the library's notice of a change to the breaker's `on_change`."""
 
     def state_change(
         self, breaker: Breaker, old: CircuitBreakerBaseState, new: CircuitBreakerBaseState

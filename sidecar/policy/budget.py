@@ -1,4 +1,4 @@
-"""How many retries there may be, so that they can't multiply an overload.
+"""Limits retries, so that they can't multiply an overload.
 
 Sources: Google, "Site Reliability Engineering", chapter 21, "Deciding to retry" (a retry budget per
 client, as a share of its calls); Finagle's `RetryBudget` (a floor per second, so that a caller with
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 _BUCKETS: Final = 10
 _MOST_EXCUSED: Final = 1000
-"""Some are never used: not every SDK comes back."""
+"""Excuses that are kept. Some are never used: not every SDK retries."""
 
 
 class BudgetSettings(NamedTuple):
@@ -28,9 +28,9 @@ class BudgetSettings(NamedTuple):
 class Budget:
     """Calls and retries of a window that slides in tenths.
 
-    Both are counted since ever; `_marks` has the counts at the beginnings of the ten buckets before
-    this one and of this one, the oldest first. So the window is between 1.0 and 1.1 times as long
-    as is said, and within the time that is said retries never pass what that window allows.
+    Both are total counts; `_marks` has the counts at the beginnings of the ten buckets before
+    this one and of this one, the oldest first. So the window is 1.0 to 1.1 times as long as
+    the setting, and retries within the set time never exceed what that window allows.
     """
 
     __slots__ = ("_calls", "_ends", "_excused", "_marks", "_retries", "_settings", "_width")
@@ -44,7 +44,7 @@ class Budget:
 
     @property
     def settings(self) -> BudgetSettings:
-        """May be replaced any time. With another window, what was counted is as of its next use."""
+        """May be replaced. With another window, earlier counts date from the next use."""
         return self._settings
 
     @settings.setter
@@ -57,13 +57,13 @@ class Budget:
         self._settings = settings
 
     def count(self, now: float) -> None:
-        """A call came."""
+        """Count a call."""
         if now >= self._ends:
             self._rotate(now)
         self._calls += 1
 
     def allows(self, now: float) -> bool:
-        """Whether one retry more may be made."""
+        """Whether one more retry is allowed."""
         return self.balance(now) >= 1
 
     def spend(self, now: float) -> bool:
@@ -74,11 +74,11 @@ class Budget:
         return True
 
     def excuse(self) -> None:
-        """One of those that `charge` would count is none of ours to count: it was asked for."""
+        """Do not count one of the next `charge` calls: that retry was asked for."""
         self._excused = min(self._excused + 1, _MOST_EXCUSED)
 
     def charge(self, now: float) -> None:
-        """Count a retry that was decided elsewhere, by the caller's SDK say: it may overdraw."""
+        """Count a retry that was decided elsewhere, by an SDK for example; it may overdraw."""
         if self._excused:
             self._excused -= 1
             return
@@ -96,7 +96,9 @@ class Budget:
         return allowed - (self._retries - retries)
 
     def _rotate(self, now: float) -> None:
-        if self._ends == -math.inf:  # no bucket of this width was begun: what is counted is in this
+        if (
+            self._ends == -math.inf
+        ):  # no bucket of this width was begun: earlier counts belong to this one
             self._ends = now + self._width
             return
         steps = int((now - self._ends) / self._width) + 1

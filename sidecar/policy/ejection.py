@@ -1,9 +1,9 @@
-"""Which members of an upstream serve, when some have gone out (outlier ejection).
+"""Which members of an upstream serve when some have failed (outlier ejection).
 
-The earliest out are ejected first: those that failed together with everybody else are spared where
-not all may go. When every member is out, the fault is more likely ours or the network's than
-theirs, and a call that may fail is better than one that is refused: panic (Envoy's word) has
-all of them serve.
+The earliest to fail are ejected first: if not all may be ejected, those that failed together with
+all others stay. When every member is out, the fault is more likely ours or the network's than
+theirs, and a call that may fail is better than one that is refused: in panic (Envoy's term) all of
+them serve.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Rotation(NamedTuple):
 
 
 def rotation(opened: Sequence[float | None], settings: EjectionSettings) -> Rotation:
-    """Who serves, where `opened[i]` is when member i went out, None while it is in.
+    """Return who serves; `opened[i]` is the time when member i failed, None while it is fine.
 
-    That all are out is a rule of its own: `max_ejected` spares nobody then.
+    If all have failed, `max_ejected` does not apply.
     """
     out = sorted((when, index) for index, when in enumerate(opened) if when is not None)
     everybody = list(range(len(opened)))

@@ -1,4 +1,4 @@
-"""A fair queue: a client that sends most does not keep the others waiting.
+"""A fair queue: a client with many calls does not delay the others.
 
 Each client has a queue of its own, and they take turns (Nagle, RFC 970, 1985: fair queueing). When
 there is no room for one more, the client with most waiting gives up its newest (McKenney,
@@ -21,7 +21,7 @@ class FairQueue(Generic[T]):
 
     def __init__(self) -> None:
         self._queues: OrderedDict[str, OrderedDict[T, None]] = OrderedDict()
-        """Ordered sets, the client whose turn is next first: removing takes one step."""
+        """Ordered sets, with the client whose turn is next first; removing takes one step."""
         self.size = 0
 
     def __len__(self) -> int:
@@ -52,7 +52,7 @@ class FairQueue(Generic[T]):
         return True
 
     def pop(self) -> T:
-        """Take the one whose turn it is; its client's next comes after one of each other's."""
+        """Remove and return the next; its client then goes behind all other clients."""
         client, queue = next(iter(self._queues.items()))
         one, _ = queue.popitem(last=False)
         self.size -= 1

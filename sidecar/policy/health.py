@@ -1,7 +1,7 @@
 """Whether an endpoint is up, from the results of its probes. Pure.
 
-As Envoy's health checking has it (`healthy_threshold`, `unhealthy_threshold`): only results in a
-row count, so that one lost packet takes no endpoint out and one lucky answer brings none back.
+As in Envoy's health checking (`healthy_threshold`, `unhealthy_threshold`): only results in a
+row count, so that one lost packet ejects no endpoint and one lucky answer brings none back.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class HealthSettings(NamedTuple):
-    """How many results in a row change what is believed; 1 or more."""
+    """Numbers of results in a row that change the state; 1 or more."""
 
     healthy: int
     unhealthy: int
@@ -27,7 +27,7 @@ class Health:
         """Results in a row that speak against `up`."""
 
     def observe(self, ok: bool, settings: HealthSettings) -> bool:
-        """Take a probe's result. True when `up` changed."""
+        """Count a probe's result. Return whether `up` changed."""
         if ok == self.up:
             self._against = 0
             return False

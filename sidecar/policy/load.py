@@ -1,4 +1,4 @@
-"""How an endpoint fares: what it has to do, how long it takes, how often it fails."""
+"""The load of an endpoint: its calls, its latency, its failures."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _UP: Final = 0.5
 """How far one slow reply moves the average. Half way: peaks must be seen at once (as in linkerd2's
 peak EWMA), but an LLM's replies differ in length, and one long one is no verdict."""
 _USUAL: Final = 32
-"""Successes of which what is usual is the average, about."""
+"""Successes in the average of the usual time, about."""
 _ERRORS: Final = 0.1
 """How far one result moves the share of failures."""
 
 
 class Report(NamedTuple):
-    """What an endpoint says of itself. Shares are 0 to 1."""
+    """What an endpoint reports about itself. Shares are 0 to 1."""
 
     queued: float = 0
     """Calls that wait there, of all clients."""
     running: float = 0
-    """Calls that are being worked on there."""
+    """Calls that run there."""
     kv_used: float = 0
     """Share of its KV cache that is in use."""
     utilization: float = 0
@@ -28,7 +28,7 @@ class Report(NamedTuple):
 
 
 class Total:
-    """What all endpoints of an upstream come to."""
+    """The sums over all endpoints of an upstream."""
 
     __slots__ = ("cool_until", "in_flight", "seen", "usual")
 
@@ -40,11 +40,11 @@ class Total:
         self.seen = 0
         """Successes."""
         self.cool_until = -inf
-        """When the last of them may be asked again without a second thought."""
+        """Until when the last of them cools down."""
 
 
 class Load:
-    """One endpoint's; what balancers read. Times are seconds on the monotonic clock."""
+    """One endpoint's load, as balancers read it. Times are monotonic seconds."""
 
     __slots__ = (
         "cool_until", "errors", "in_flight", "latency", "name", "others", "pressure", "reported",
@@ -63,19 +63,19 @@ class Load:
         """Share of failures among the last results."""
         self.reported: Report | None = None
         self.others = 0.0
-        """Calls that it said it has, less ours at that time."""
+        """Calls that it reported, less ours at that time."""
         self.pressure = 0.0
-        """How full it said it is, as far as others fill it: at most 1."""
+        """How full it reported to be, as far as others fill it: at most 1."""
         self.total = Total() if total is None else total
         self.seen_at = now
         """When its last result came."""
         self.reported_at = -inf
         self.unanswered = 0
-        """Attempts that were sent, and of which nothing is known yet."""
+        """Attempts that were sent and have no result yet."""
         self.silent_since = now
-        """Since when nothing was heard of any of them."""
+        """Since when none of them had a result."""
         self.cool_until = -inf
-        """Until when it is cooling, and avoided while there are others."""
+        """Until when it cools down, and is avoided while there are others."""
 
     def begin(self) -> None:
         """Count an attempt that begins."""
@@ -94,15 +94,15 @@ class Load:
         self.unanswered += 1
 
     def answer(self, now: float) -> None:
-        """Note that a request was answered, or that its answer is not wanted any more."""
+        """Note that a request was answered, or abandoned."""
         self.unanswered -= 1
         self.silent_since = now
 
     def observe(self, seconds: float, failed: bool, now: float, decay: float) -> None:
-        """An attempt told something: how long its reply's head took, or that it failed.
+        """Count an attempt's result: the seconds to its reply's head, and whether it failed.
 
-        A failure never makes an endpoint look faster: who answers 500 at once would draw the calls.
-        A success after a long silence tells more than one in a row: it counts for all that time.
+        A failure never makes an endpoint look faster: one that answers 500 at once would attract
+        the calls. A success after a long silence counts for all that time.
         """
         kept = exp((self.seen_at - now) / decay)
         self.seen_at = now
@@ -123,7 +123,7 @@ class Load:
             self.latency = self.latency * kept + seconds * (1 - kept)
 
     def at_least(self, seconds: float) -> None:
-        """An attempt was given up that had taken so long already."""
+        """Count an abandoned attempt that had already taken *seconds*."""
         if self.latency:
             self.latency += _UP * max(0.0, seconds - self.latency)
         elif 0.0 < self.total.usual < seconds:  # it has not answered yet, and others have
@@ -135,20 +135,20 @@ class Load:
         self.errors += _ERRORS * (1.0 - self.errors)
 
     def limit(self, now: float) -> None:
-        """It refused a call because a quota is used up: a failure to who called, but no verdict."""
+        """It refused a call because a quota is used up, which is no failure of its own."""
         self.seen_at = now
         self.errors += _ERRORS * (1.0 - self.errors)
 
     def cool(self, until: float) -> None:
-        """It has said when it wants to be asked again."""
+        """Avoid it *until* the time that it named."""
         self.cool_until = max(self.cool_until, until)
         self.total.cool_until = max(self.total.cool_until, until)
 
     def report(self, report: Report, now: float) -> None:
-        """The endpoint said something of itself.
+        """Count a report of the endpoint.
 
-        Our own calls, and what they fill, are known already, and better: they must not count twice.
-        Half full is hardly full, so the share in use is cubed.
+        Our own calls and their share are already known, and better: they must not count twice. Half
+        full is hardly full, so the share in use is cubed.
         """
         self.reported = report
         busy = report.queued + report.running
@@ -158,7 +158,7 @@ class Load:
         self.reported_at = now
 
     def snapshot(self, now: float) -> dict[str, Any]:
-        """For people to read."""
+        """Return its values for the admin API."""
         shown: dict[str, Any] = {
             "latency_ms": round(self.latency * 1e3, 3),
             "errors": round(self.errors, 3),

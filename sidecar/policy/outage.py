@@ -1,4 +1,4 @@
-"""Tells whether a service fails as a whole, so that retries can't help."""
+"""Detects that a service fails as a whole, so that retries can't help."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ class Outage:
 
     @property
     def total(self) -> bool:
-        """Whether three quarters of them failed: then more calls only add to the storm."""
+        """Whether three quarters of them failed, so that more calls only add load."""
         return self.failures.bit_count() >= _TOTAL

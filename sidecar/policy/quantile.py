@@ -9,8 +9,8 @@ from typing import Final
 _KEPT: Final = 256
 """Enough that a 95 % quantile lies between the true 92 % and 98 % quantiles 19 times of 20."""
 _FRESH: Final = 8
-"""The order is made anew when an eighth of the values are: sorting at every call would cost more
-than it tells."""
+"""Values are sorted again when an eighth of them are new: sorting at every call would cost too
+much."""
 
 
 class Quantile:
@@ -23,15 +23,15 @@ class Quantile:
         self._ordered: list[float] = []
         self._seen = 0
         self._seen_then = 0
-        """What had been seen when `_ordered` was made."""
+        """Number of values seen when `_ordered` was made."""
 
     def observe(self, value: float) -> None:
-        """A value, any but nan."""
+        """Add a value, which must not be nan."""
         self._recent.append(value)
         self._seen += 1
 
     def value(self, share: float, at_least: int) -> float | None:
-        """The least value that *share* of the recent ones don't exceed (nearest rank).
+        """Return the least value that *share* of the recent ones don't exceed (nearest rank).
 
         None while fewer than *at_least* values were ever seen. The last eighth may not count yet.
         """

@@ -1,4 +1,4 @@
-"""Limits on calls: how many a second, how many at once, and either for each client."""
+"""Limits on calls: per second and in flight, also per client."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Final, Generic, Protocol, TypeVar
 
 _ROUNDING: Final = 1e-9
-"""Of a call. Without it, who waited exactly as long as was said might be refused once more."""
+"""Of a call. Without it, a caller that waited exactly as told might be refused again."""
 
 
 class Rate:
@@ -32,7 +32,7 @@ class Rate:
         return f"<Rate {self.per_second:g} a second>"
 
     def take(self, now: float) -> float:
-        """0.0: the call may go. Else it may not, and this many seconds later one may."""
+        """Return 0.0 if the call may go; else refuse it and return the seconds until one may."""
         level = max(0.0, self._level - (now - self._at) * self.per_second)
         over = level + 1.0 - self.burst
         if over > _ROUNDING:
@@ -42,7 +42,7 @@ class Rate:
         return 0.0
 
     def adjust(self, per_second: float, burst: int) -> None:
-        """Limit to other numbers from now on. What was used stays used, up to one burst."""
+        """Use new settings from now on. What was used stays used, up to one burst."""
         self.per_second = per_second
         self.burst = burst
         self._level = min(self._level, burst)
@@ -53,7 +53,7 @@ class Rate:
 
 
 class Concurrency:
-    """At most `max` calls at once. `max` may be replaced any time; calls in flight stay."""
+    """At most `max` calls in flight. `max` may be replaced; calls in flight stay."""
 
     __slots__ = ("in_flight", "max")
 
@@ -78,7 +78,7 @@ class Concurrency:
 
 
 class Limiter(Protocol):
-    """What is kept for each client."""
+    """The limiter of one client."""
 
     def idle(self, now: float) -> bool:
         """Whether it can be forgotten without letting a call pass that it would have refused."""
@@ -91,9 +91,9 @@ class Keyed(Generic[T]):
     """A limiter for each key, at most `max_keys` of them. `make` and `max_keys` may be replaced.
 
     A new key beyond that replaces the idle one that was used least recently; only when
-    none is idle, of the least recently used. Who is busy is passed over once and then goes to the
-    end, as in second-chance page replacement, so that few long calls don't cost every new key a
-    search. When all are busy each new key looks at all of them.
+    none is idle, of the least recently used. A busy one is skipped once and then goes to the end, as in
+    second-chance page replacement, so that few long calls don't cost every new key a search. When
+    all are busy, each new key looks at all of them.
     """
 
     def __init__(self, make: Callable[[], T], max_keys: int) -> None:
@@ -106,7 +106,7 @@ class Keyed(Generic[T]):
         return len(self._limiters)
 
     def get(self, key: Hashable, now: float) -> T:
-        """The limiter of *key*."""
+        """Return the limiter of *key*."""
         limiters = self._limiters
         limiter = limiters.get(key)
         if limiter is None:
@@ -118,7 +118,7 @@ class Keyed(Generic[T]):
         return limiter
 
     def limiters(self) -> Iterable[T]:
-        """All of them, to be adjusted when limits are reloaded."""
+        """Return all limiters, to adjust them at a reload."""
         return self._limiters.values()
 
     def _evict(self, now: float) -> None:

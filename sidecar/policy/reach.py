@@ -1,6 +1,6 @@
-"""Who may use a forward proxy, and where it may connect to: it must not be a way around a wall.
+"""Who may use a forward proxy, and where it may connect: it must not bypass a firewall.
 
-A public address is for all. Others (loopback, private, link-local as the metadata servers of
+Public addresses are allowed. Others (loopback, private, link-local as the metadata servers of
 clouds are, shared, multicast: RFC 6890 and its successors) only if they are allowed, whether they
 are written plainly or inside an IPv6 address (RFC 4291, RFC 6052, RFC 3056).
 
@@ -79,7 +79,7 @@ class Networks:
 
 
 class Reach:
-    """Where connections may be passed on to."""
+    """Where connections may go."""
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self._hosts: list[str] = []
@@ -89,7 +89,7 @@ class Reach:
         self._networks = Networks(networks)
 
     def allows(self, host: str, address: str) -> bool:
-        """Whether *address*, which *host* stands for, may be connected to."""
+        """Whether connections to *address*, which *host* resolves to, are allowed."""
         return (
             public(address)
             or self._networks.have(address)
@@ -98,7 +98,7 @@ class Reach:
 
 
 def public(address: str) -> bool:
-    """Whether *address* is one of the open internet, for all to reach."""
+    """Whether *address* is public."""
     found = plain(address)
     if isinstance(found, IPv4Address):
         return not any(found in network for network in _NOT_PUBLIC_V4)

@@ -10,7 +10,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Remembered(Generic[K]):
-    """Keys, each until its time is over, at most *most*: one more drops the oldest."""
+    """At most *most* keys, each until its time is over; one more drops the oldest."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -42,17 +42,17 @@ class Remembered(Generic[K]):
 
 
 class Row(Generic[K]):
-    """How often in a row something happened to each of at most *most* keys."""
+    """Counts events in a row for each of at most *most* keys."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._rows: OrderedDict[K, tuple[int, float, float]] = OrderedDict()
-        """How often, when last, and until when that counts."""
+        """The count, the time of the last event, and until when it counts."""
 
     def add(self, key: K, began: float, now: float, until: float) -> int:
-        """Something that *began* then has happened to *key*; how often by now.
+        """Count an event of *key* that *began* then; return the count.
 
-        What had begun when it happened last is no repetition. It counts until *until*.
+        An event that began before the last one happened is not counted. Counts end at *until*.
         """
         count, last, end = self._rows.pop(key, (0, began, now))
         if end <= now:
@@ -65,7 +65,7 @@ class Row(Generic[K]):
         return count
 
     def forget(self, key: K) -> None:
-        """Begin anew for *key*."""
+        """Reset the count of *key*."""
         self._rows.pop(key, None)
 
     def __len__(self) -> int:

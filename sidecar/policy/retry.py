@@ -32,18 +32,18 @@ _CONDITIONS: Final = {
     "bad_reply": "bad_reply",
     "upstream_truncated": "bad_reply",
 }
-"""Our error codes, and what a policy calls them."""
+"""Error codes, and their names in a policy."""
 CONDITIONS: Final = tuple(dict.fromkeys(_CONDITIONS.values()))
 _CLASS: Final = re.compile(r"[45]xx")
 _STATUS: Final = re.compile(r"[45][0-9][0-9]")
 _SPREAD: Final = 0.5
 _UNNAMED_LIMIT: Final = 0.5
-"""Seconds, before the first retry, where a rate limit names no time: as the SDKs have it."""
+"""Seconds before the first retry after a rate limit without a time: as in the SDKs."""
 _NUMBER: Final = re.compile(rb"[0-9]+(?:\.[0-9]*)?")
 
 
 class RetrySettings(NamedTuple):
-    """At most `max` more attempts, and what asks for one. Times in seconds."""
+    """At most `max` more attempts, and what causes them. Times in seconds."""
 
     max: int
     conditions: frozenset[str]
@@ -51,12 +51,12 @@ class RetrySettings(NamedTuple):
     base: float
     cap: float
     retry_after_cap: float
-    """The longest wait that a server may ask of us; a longer one is for the caller to see."""
+    """The longest wait that the sidecar accepts from a server; longer ones go to the caller."""
     methods: frozenset[bytes]
 
 
 def parse_on(words: Iterable[str]) -> tuple[frozenset[str], frozenset[int]]:
-    """Conditions and statuses out of words like `reset`, `429` and `5xx`.
+    """Return the conditions and statuses of words like `reset`, `429` and `5xx`.
 
     Raise ValueError for any other word, and for statuses that are no failure.
     """
@@ -78,24 +78,24 @@ def parse_on(words: Iterable[str]) -> tuple[frozenset[str], frozenset[int]]:
 
 
 def condition_of(code: str) -> str | None:
-    """The condition that an error's code falls under; None: never worth another attempt."""
+    """Return the condition of an error's code; None: never retried."""
     return _CONDITIONS.get(code)
 
 
 def backoff(settings: RetrySettings, retry: int, random: Callable[[], float]) -> float:
-    """Seconds before the retry number *retry*, from 0: full jitter below an exponential bound."""
+    """Return the seconds before retry number *retry*, from 0: full jitter, exponential bound."""
     return random() * min(settings.cap, settings.base * 2.0**retry)
 
 
 def seconds_of(text: bytes) -> float | None:
-    """*text* as seconds; None where it is no plain number."""
+    """Return *text* as seconds; None if it is not a plain number."""
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def retry_after(fields: Mapping[bytes, bytes], unix_now: float) -> float | None:
-    """Seconds until the server wants to be asked again; None: it names no time that makes sense.
+    """Return the seconds after which the server accepts calls again; None: no valid time.
 
-    A date in the past, a negative number and text that is neither say nothing. *unix_now* is the
+    A date in the past, a negative number and any other text are not valid. *unix_now* is the
     wall clock's time, since a date is.
     """
     milliseconds = fields.get(b"retry-after-ms")
@@ -119,12 +119,12 @@ def wait_before(
     unix_now: float,
     random: Callable[[], float],
 ) -> float | None:
-    """Seconds to wait before the same endpoints are asked again; None: hand the reply on.
+    """Return the seconds before a retry at the same endpoints; None: pass the reply on.
 
     *retry* counts from 0. *said* are the fields of the reply; None when there was none. *limited*:
     a rate limit was reached, which backing off for milliseconds can't clear. The server's own wait
-    is never cut short, but stretched by up to a half: all who were told the same come back one by
-    one (Envoy spreads them as wide, `rate_limited_retry_back_off`).
+    is never cut short, but stretched by up to a half, so that callers with the same wait return one
+    by one (Envoy spreads them as wide, `rate_limited_retry_back_off`).
     """
     named = retry_after(said, unix_now) if said else None
     if named is None:
@@ -137,9 +137,9 @@ def wait_before(
 
 
 def _date(value: bytes) -> float:
-    """Unix time of an HTTP date in any of its three forms (RFC 9110, section 5.6.7).
+    """Return the Unix time of an HTTP date in any of its three forms (RFC 9110, 5.6.7).
 
-    Minus infinity where it is none.
+    Minus infinity if it is not a date.
     """
     from email.utils import parsedate_to_datetime  # late: servers seldom send a date
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 
 def choose(shares: Sequence[float], point: float) -> int:
-    """0 for the primary, which gets what the shares leave; else 1 + an index into *shares*.
+    """Return 0 for the primary, which gets the rest; else 1 + an index into *shares*.
 
-    *shares* add up to at most 1; *point* lies in [0, 1): random, or a stable hash where a caller
-    shall stay where it is. Shares grow by turns from the two ends of that interval toward the
+    *shares* add up to at most 1; *point* lies in [0, 1): random, or a stable hash if a
+    caller must stay on its side. Shares grow by turns from the two ends of that interval toward the
     primary in its middle. With one or two of them, raising one moves calls from the primary into it
     and no others. With more, no rule that sees only shares and a point can promise that (where the
     third has room depends on both others); then those behind it at the same end shift too.

@@ -1,15 +1,15 @@
-"""The four timers as plain seconds, and which of them runs out next."""
+"""The four timers in seconds, and which of them expires next."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 FIRST_BYTE: Final = 600.0
-"""A model may think for minutes before its first word; the SDKs wait as long."""
+"""A model may take minutes to its first token; the SDKs wait as long."""
 
 
 class Timers(NamedTuple):
-    """Seconds. `first_byte` is None where it is not configured; `total` where there is none."""
+    """Seconds. `first_byte` is None if it is not configured, `total` if there is none."""
 
     connect: float
     first_byte: float | None
@@ -18,7 +18,7 @@ class Timers(NamedTuple):
 
 
 class Due(NamedTuple):
-    """When the next timer runs out, and its name."""
+    """When the next timer expires, and its name."""
 
     seconds: float
     name: str
@@ -30,22 +30,22 @@ class Patience(NamedTuple):
     connect: float
     """For the name, TCP and TLS."""
     queue: float
-    """For another call's connection to fall free, where there can't be one more."""
+    """For another call's connection to become free, if no more can be opened."""
     deadline: float | None = None
-    """When the whole call is over, whatever it waits for."""
+    """Deadline of the whole call."""
 
     def less(self, seconds: float) -> Patience:
-        """What is left of it after *seconds* in the queue."""
+        """Return the rest of it after *seconds* in the queue."""
         return self._replace(queue=max(0.0, self.queue - seconds))
 
 
 def first_byte(timers: Timers) -> float:
-    """Seconds to wait for the first byte of a reply's body, or the end of a reply without one."""
+    """Return the seconds to wait for the first byte of a reply's body, or the reply's end."""
     return FIRST_BYTE if timers.first_byte is None else timers.first_byte
 
 
 def within(seconds: float, name: str, deadline: float | None, now: float) -> Due:
-    """The timer *name* of *seconds*, cut short where the call's deadline comes first."""
+    """Return the timer *name* of *seconds*, or the call's deadline if that comes first."""
     if deadline is None or deadline - now >= seconds:
         return Due(seconds, name)
     return Due(max(0.0, deadline - now), "total")

@@ -13,7 +13,7 @@ from array import array
 _FAILED = 1
 _SLOW = 2
 _CUT_FROM = 32
-"""Shorter dead parts are not worth cutting off."""
+"""Results. A shorter dead part is not cut off."""
 
 
 class Window:

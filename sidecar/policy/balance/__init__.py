@@ -1,7 +1,7 @@
 """Which endpoint an attempt goes to. Pure: time and randomness are arguments.
 
-A balancer is told of the members when they or their weights change, so that a pick between two
-changes costs about the same whether there are three or a thousand.
+A balancer gets the members when they or their weights change, so that a pick costs about the same
+for three members and for a thousand.
 """
 
 from __future__ import annotations
@@ -29,5 +29,5 @@ _METHODS: Final[dict[str, Callable[[BalanceSettings], Balancer]]] = {
 
 
 def make(settings: BalanceSettings) -> Balancer:
-    """A balancer of `settings.method`, which has no members yet."""
+    """Make a balancer of `settings.method`, without members."""
     return _METHODS[settings.method](settings)

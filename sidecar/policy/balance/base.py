@@ -14,7 +14,7 @@ Random = Callable[[], float]
 FEW: Final = 8
 """Up to so many members are all compared; of more, two are drawn at random. That is nearly as good
 (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001), and its cost does not
-grow. Pools of LLM servers are small, and looking at everybody is best there."""
+grow. Pools of LLM servers are small, and comparing all is best there."""
 _LEAST: Final = 0.1
 """Share of its weight that a member begins with in slow start."""
 _STEP: Final = 0.1
@@ -33,14 +33,14 @@ class BalanceSettings(NamedTuple):
     decay: float = 10.0
     """Time constant of the latency average."""
     stale: float = 10.0
-    """Age from which a load report counts for nothing."""
+    """Age from which a load report is ignored."""
 
 
 class Balancer(Protocol):
     """Picks one of its members."""
 
     def update(self, members: Sequence[Load], now: float) -> None:
-        """Take the members, with their weights of now."""
+        """Set the members, with their current weights."""
 
     def pick(self, key: int, now: float, random: Random, avoid: Collection[Load] = ()) -> Load:
         """Return one of the members, of which there is at least one.

@@ -27,18 +27,18 @@ class Dynamic:
     The first part is linkerd2's peak EWMA: how long a call behind those in flight would take. A
     share of failures costs more than its own work: a failed call has to be made again (Envoy's
     client-side weighted round robin has an error penalty for the same reason); cubed, half of them
-    failing makes it 8 times as dear.
+    failing makes it 8 times as expensive.
 
     An endpoint that owes answers is at least as slow as it has been silent for, whatever it was
-    before: else one that was quick and hangs now would draw all calls until one is given up.
+    before. Otherwise one that was fast and now hangs would attract all calls for a while.
 
-    What an endpoint says of itself only shades what is seen of it: from 1 to 2, less as the report
-    ages. It goes by the share of its calls that are others', and by how far others fill it. Were it
-    not bounded, an endpoint that reports badly would get no calls, and those that must take them
-    instead would be overloaded; if it is as full as it says, its latency will soon tell.
+    An endpoint's report only adjusts our measurements: by a factor from 1 to 2, less as the report
+    ages. It depends on the share of its calls that are others', and on how far others fill it.
+    Without a bound, an endpoint that reports badly would get no calls, and the others would be
+    overloaded; if it is as full as it reports, its latency will soon show that.
 
     Latency and errors fade while there are no results, so that an endpoint that was bad once gets a
-    call now and then. One without samples is taken for an average one.
+    call now and then. One without samples counts as an average one.
     """
 
     def __init__(self, settings: BalanceSettings) -> None:
@@ -55,7 +55,7 @@ class Dynamic:
             self._usual = sum(known) / len(known)
 
     def pick(self, key: int, now: float, random: Random, avoid: Collection[Load] = ()) -> Load:
-        """The one of least cost; among equals any."""
+        """Pick the one of least cost; among equals any."""
         found = self._candidates.draw(now, random, avoid)
         start = int(random() * len(found))
         least = inf

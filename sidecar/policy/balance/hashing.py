@@ -12,7 +12,7 @@ from sidecar.policy.balance.base import FEW, BalanceSettings, Weights
 from sidecar.policy.load import Load
 
 _RECENT: Final = 256
-"""Picks by which it is told how much each key calls: a share of 30 % shows as 24 % to 36 %."""
+"""Picks that measure each key's share of the calls: 30 % shows as 24 % to 36 %."""
 _SIGMAS: Final = 2.0
 """Standard deviations that chance may have: one draw of forty has more."""
 _UNJUDGED: Final = 8
@@ -60,7 +60,7 @@ class Bound:
         """How often the key that is picked for is among them."""
 
     def update(self, members: Sequence[Load], now: float) -> None:
-        """Take members and weights."""
+        """Set members and weights."""
         self._members = members
         self._whole = fsum(self._weights.of(members, now))
 

@@ -24,7 +24,7 @@ class LeastConn:
         self._candidates.update(members, now)
 
     def pick(self, key: int, now: float, random: Random, avoid: Collection[Load] = ()) -> Load:
-        """The one that a call more would burden least."""
+        """Pick the one that one more call would burden least."""
         least = inf
         for member, weight in self._candidates.draw(now, random, avoid):
             burden = (member.in_flight + random()) / weight

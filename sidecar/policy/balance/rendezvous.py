@@ -29,10 +29,10 @@ class Rendezvous:
     """Weighted rendezvous hashing (Thaler, Ravishankar, 1998; Schindelhauer, Schomaker, 2005).
 
     Each member has a score for each key, and the highest takes it: all who know the same members
-    agree, with no state between them, and a member that goes leaves everybody else's keys alone.
+    agree without shared state, and a removed member moves no other member's keys.
     Keys fall into slots, whose ranking is worked out once: a pick is then one look-up, however many
-    members there are. What one prompt starts more often than its first choices can take goes to
-    all others, from a place on that depends on the slot.
+    members there are. Calls beyond what the first choices of a slot can take go to all others, from
+    a position that depends on the slot.
     """
 
     def __init__(self, settings: BalanceSettings) -> None:

@@ -38,14 +38,14 @@ class RoundRobin:
         """Members with their weights, where these differ."""
 
     def update(self, members: Sequence[Load], now: float) -> None:
-        """Take members and weights; whose turn it was goes on."""
+        """Set members and weights; the current turn goes on."""
         if not self._heap:  # one round, by which the next arrangement knows whose turn it is
             self._turns = list(islice(self._turns, len(self._members)))
         self._members = members
         self._due = -inf
 
     def pick(self, key: int, now: float, random: Random, avoid: Collection[Load] = ()) -> Load:
-        """The next in turn."""
+        """Pick the next in turn."""
         if now >= self._due:
             self._arrange(now, random)
         if avoid:
@@ -53,7 +53,7 @@ class RoundRobin:
         return self._earliest() if self._heap else self._next()
 
     def _another(self, avoid: Collection[Load], random: Random) -> Load:
-        """Any that is not avoided, by weight. Whose turn it is stays as it was.
+        """Pick any that is not avoided, by weight. The turn does not move.
 
         Were the turn moved on by retries, it would keep time with them: of two endpoints, the one
         that fails would get every first attempt of a caller that makes one call after another.
