@@ -65,7 +65,7 @@ class AdminServer:
         self._apply({"admin": admin, "health": health})
 
     def stop(self) -> None:
-        """Finish the answers that are under way and close. Takes 2 seconds at most."""
+        """Finish the replies in progress and close, within 2 seconds at most."""
         if self._thread is not None:
             self._thread.stop()
         self._thread, self._bound = None, {}

@@ -99,7 +99,7 @@ class AdminConnection(asyncio.Protocol):
         """What came behind the request that is being answered; reading is paused then."""
         self._writable = True
         self._closing = False
-        """The reply under way, or the last one, is the last."""
+        """The reply in progress, or the last one, is the last."""
         self._ended = False
         """The client has closed its side."""
         self._expiry: asyncio.TimerHandle | None = None
@@ -172,7 +172,7 @@ class AdminConnection(asyncio.Protocol):
     # -- what the server asks for --
 
     def close_when_idle(self) -> None:
-        """Close now, or behind the reply that is under way."""
+        """Close now, or after the reply in progress."""
         if self._answering is None:
             self._transport.close()
         self._closing = True

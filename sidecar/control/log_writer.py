@@ -95,7 +95,7 @@ class LogWriter(logging.Handler):
             while view:
                 try:
                     view = view[os.write(self._fd, view) :]
-                except BlockingIOError:  # somebody who shares the descriptor made it so
+                except BlockingIOError:  # another process that shares the descriptor made it so
                     wait_writable(self._fd, 1.0)
         except OSError:  # the reader is gone, or the disk is full
             with self._guard:

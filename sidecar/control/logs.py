@@ -36,7 +36,7 @@ def setup(level: str, stream: TextIO | None = None) -> None:
         handler = LogWriter(fd)
     elif out is not None:
         handler = logging.StreamHandler(out)
-    else:  # closed by whoever started us
+    else:  # closed by the parent process
         handler = logging.NullHandler()
     human = out is not None and out.isatty()
     handler.setFormatter(HumanFormatter() if human else JsonFormatter())

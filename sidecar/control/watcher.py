@@ -136,7 +136,7 @@ class _Watching:
             self._wake.clear()
 
     def wake(self) -> None:
-        """End `wait`, or the next one if none is under way."""
+        """End the current `wait`, or the next one."""
         self._wake.set()
 
     def stop(self) -> None:

@@ -64,7 +64,7 @@ def is_usage_only(data: bytes) -> bool:
 
 
 class _Twice(ValueError):
-    """A member is there twice, so that nobody knows which one counts."""
+    """A member occurs twice, so it is unknown which one counts."""
 
 
 def _by_name(found: list[Member]) -> dict[str, Member | None]:

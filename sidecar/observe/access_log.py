@@ -102,7 +102,7 @@ class AccessLog:
             self._work.wait()
             stopping = self._stop.wait(GATHER)
             self._work.clear()
-            # Cleared before the queue is read: whoever appends from here on wakes us again.
+            # Cleared before the queue is read, so that a later append wakes us again.
             self._awake = False
             self._turn_over()
             self._drain()
@@ -172,7 +172,7 @@ def _open(path: str) -> int:
     if path == "-":
         return _STANDARD_OUTPUT
     # Appending, so that a rotation by copy and truncate leaves no hole. And not blocking: a pipe
-    # that nobody reads is an error then, where opening it would wait for a reader.
+    # without a reader is an error then, where opening it would wait for one.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     return os.open(path, flags, 0o640)
 

@@ -91,9 +91,9 @@ class Keyed(Generic[T]):
     """A limiter for each key, at most `max_keys` of them. `make` and `max_keys` may be replaced.
 
     A new key beyond that replaces the idle one that was used least recently; only when
-    none is idle, of the least recently used. A busy one is skipped once and then goes to the end, as in
-    second-chance page replacement, so that few long calls don't cost every new key a search. When
-    all are busy, each new key looks at all of them.
+    none is idle, of the least recently used. A busy one is skipped once and then goes to the end,
+    as in second-chance page replacement, so that few long calls don't cost every new key a search.
+    When all are busy, each new key looks at all of them.
     """
 
     def __init__(self, make: Callable[[], T], max_keys: int) -> None:

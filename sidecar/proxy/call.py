@@ -92,7 +92,7 @@ class Call:
     def __repr__(self) -> str:
         head = self.head
         text = f"{head.method.decode('latin-1')} {head.path.decode('latin-1')[:80]}"
-        state = self.error.code if self.error else str(self.status) if self.status else "under way"
+        state = self.error.code if self.error else str(self.status) if self.status else "in flight"
         return f"<Call {text} from {self.downstream.peer}, {state}>"
 
     def tried(self, since: int) -> tuple[Load, ...]:

@@ -47,6 +47,6 @@ class AttemptRecord:
         """Whether the request was sent again because the reused connection was stale."""
 
     def __repr__(self) -> str:
-        how = self.error or (str(self.status) if self.status else "under way")
+        how = self.error or (str(self.status) if self.status else "in flight")
         reason = f" after {self.reason}" if self.reason else ""
         return f"<Attempt at {self.endpoint.name}: {self.why}{reason}, {how}>"

@@ -121,7 +121,7 @@ def _route(call: Call, candidates: tuple[Candidate, ...]) -> tuple[Route, Reques
     if call.downstream.trust.headers:
         route, request = apply_overrides(call, route, request)
     if debug.on:
-        debug.tell(call.request_id, "%r goes by route %s: %r", call, route.name, request)
+        debug.tell(call.request_id, "%r matches route %s: %r", call, route.name, request)
     total = (request.timers or route.timers).total
     if total is not None:
         call.deadline = call.arrived + total

@@ -117,7 +117,7 @@ class Endpoint:
 
     @asynccontextmanager
     async def working(self, regime: Regime, plan: Plan) -> AsyncIterator[None]:
-        """Hold one of the regime's slots, after waiting in line for it; begin with the latency."""
+        """Hold one of the regime's slots, after waiting in its queue; begin with the latency."""
         self.counters.waiting += 1
         try:
             await regime.slots.__aenter__()

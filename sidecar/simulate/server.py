@@ -1,4 +1,4 @@
-"""An endpoint's TCP server, and the outages in which nobody listens."""
+"""An endpoint's TCP server, and its outages, in which it does not listen."""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ async def test_each_decision_is_told_with_its_reason(told: pytest.LogCaptureFixt
         assert (await stage.gets(chat()))[1] == b"other"
     text = told.text
     for part in (
-        "goes by route r: <Request POST /v1/chat",
-        f"attempt 1: <Attempt at {failing.url}: first, under way> by <LoadBalancer round_robin",
+        "matches route r: <Request POST /v1/chat",
+        f"attempt 1: <Attempt at {failing.url}: first, in flight> by <LoadBalancer round_robin",
         "on <UpstreamConnection IDLE to 127.0.0.1, use 0>",
         "retry 1 in ",
         ", after 503",
