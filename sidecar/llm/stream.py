@@ -31,10 +31,16 @@ class StreamReader:
     """Of one stream. Each dialect has its own, which knows its events."""
 
     splitter: ClassVar[type[EventSplitter]] = EventSplitter
+    deltas: ClassVar[tuple[bytes, ...]] = ()
+    """How events begin that are only another piece of the answer, as they are on the wire."""
+    delta_names: ClassVar[frozenset[bytes]] = frozenset()
+    """Their names."""
+    delta_data: ClassVar[tuple[bytes, ...]] = ()
+    """How their data begin: some gateways leave out the names."""
 
     __slots__ = (
-        "_events", "_head", "_json", "_usage", "chunks", "content", "error", "finished", "model",
-        "response_id", "terminal",
+        "_events", "_head", "_json", "_prefix", "_usage", "chunks", "content", "error",
+        "finished", "model", "response_id", "terminal",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -54,6 +60,8 @@ class StreamReader:
         self._usage: Usage | None = None
         self._events: EventSplitter | None = None
         self._head = b""
+        self._prefix = b"?"
+        """Which of `deltas` came last."""
         self._json: JsonSplitter | None = None
         """Of what is no stream of events: Gemini's arrays, and errors that are no event."""
 
@@ -110,9 +118,30 @@ class StreamReader:
     def _skip(self, data: bytes) -> int:
         """How much of *data*, which begins an event, is whole events that need not be read.
 
-        Each is counted in `chunks`. Only asked once the content has begun.
+        Each is counted in `chunks`. Only asked once the content has begun. What it takes for a
+        piece of the answer, `_read` must take for one as well: a read may end within any event.
         """
-        return 0
+        if not data.startswith(self.deltas) or data.find(b"\r") >= 0:
+            return 0
+        at = 0
+        size = len(data)
+        while at < size:
+            if not data.startswith(self._prefix, at):
+                if not data.startswith(self.deltas, at):
+                    break
+                self._prefix = next(p for p in self.deltas if data.startswith(p, at))
+            end = data.find(b"\n", at + len(self._prefix))
+            if end < 0 or not data.startswith(b"\n\n", end):
+                break  # not whole, or with more fields
+            at = end + 2
+            self.chunks += 1
+        return at
+
+    def _is_delta(self, event: Event) -> bool:
+        """Whether *event* is one that `_skip` passes over."""
+        if event.name:
+            return event.name in self.delta_names and event.data.startswith(b"{")
+        return event.data.startswith(self.delta_data)
 
     def _read(self, event: Event) -> None:
         """Note what *event* says."""
@@ -128,6 +157,14 @@ class StreamReader:
         if isinstance(reason, str) and reason and len(self.finished) < _MOST_ANSWERS:
             place = index if isinstance(index, int) else 0
             self.finished[place] = reason[:64]
+
+
+def beginnings(kinds: tuple[str, ...]) -> tuple[tuple[bytes, ...], ...]:
+    """`deltas` and `delta_data` for events of these *kinds*, which are named by them."""
+    names = [kind.encode() for kind in kinds]
+    data = tuple(b'{"type":"%b"' % name for name in names)
+    named = tuple(b"event: %b\ndata: {" % name for name in names)
+    return (*named, *(b"data: " + begin for begin in data)), data
 
 
 def verdict(reader: StreamReader, how: Outcome) -> Verdict:

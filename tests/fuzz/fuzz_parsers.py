@@ -6,7 +6,14 @@ from collections.abc import Callable, Hashable, Sequence
 from random import Random
 from typing import ClassVar, Final, NamedTuple
 
-from tests.fuzz import http_checks, llm_checks, llm_inputs, reply_inputs, request_inputs
+from tests.fuzz import (
+    http_checks,
+    llm_checks,
+    llm_inputs,
+    reply_inputs,
+    request_inputs,
+    stream_checks,
+)
 from tests.fuzz.cases import Case, Fault, Fuzzer
 from tests.fuzz.mutate import mutated
 
@@ -43,6 +50,11 @@ PARSERS: Final[dict[str, Parser]] = {
     "models": Parser(llm_checks.models, llm_inputs.body, llm_inputs.JSON_WORDS),
     "report": Parser(llm_checks.report, llm_inputs.metrics, llm_inputs.METRIC_WORDS),
     "dialects": Parser(llm_checks.dialects, llm_inputs.body, llm_inputs.JSON_WORDS),
+    "streams": Parser(stream_checks.streams, stream_checks.stream, stream_checks.WORDS),
+    "hidden": Parser(stream_checks.hidden, stream_checks.stream, stream_checks.WORDS),
+    "include_usage": Parser(
+        stream_checks.include_usage, stream_checks.asking, llm_inputs.JSON_WORDS
+    ),
     "units": Parser(llm_checks.units, _unit, llm_inputs.UNIT_WORDS),
 }
 

@@ -23,6 +23,7 @@ from tests.fuzz import (
     fuzz_yaml,
     http_checks,
     llm_checks,
+    stream_checks,
 )
 from tests.fuzz.cases import Case, Fault, Fuzzer
 from tests.fuzz.fuzz_events import EventFuzzer, ends_between_events
@@ -288,6 +289,55 @@ PLANTED: list[tuple[Any, str, Any, str, bytes, str]] = [
         "an error's event is more than one",
     ),
     (llm_checks, "error_body", lambda *of: b"{", "dialects", b"", "dialects: JSONDecodeError"),
+    (
+        stream_checks,
+        "_told",
+        lambda dialect, pieces: (len(pieces),),
+        "streams",
+        b"ab",
+        "openai: a stream is read in two ways",
+    ),
+    (
+        stream_checks,
+        "_shown",
+        lambda pieces: bytes(len(pieces)),
+        "hidden",
+        b"abc",
+        "a stream is shown in two ways",
+    ),
+    (stream_checks, "_shown", lambda pieces: b"", "hidden", b"abc", "a stream is changed"),
+    (
+        stream_checks,
+        "insert_include_usage",
+        lambda body: b"{",
+        "include_usage",
+        b"{}",
+        "a body is no JSON any more",
+    ),
+    (
+        stream_checks,
+        "insert_include_usage",
+        lambda body: b'{"stream":true,"stream_options":{"include_usage":true}}',
+        "include_usage",
+        b'{"a":1}',
+        "other members are changed",
+    ),
+    (
+        stream_checks,
+        "insert_include_usage",
+        lambda body: b'{"stream_options":{"include_usage":false}}',
+        "include_usage",
+        b"{}",
+        "the usage is not asked for",
+    ),
+    (
+        stream_checks,
+        "insert_include_usage",
+        lambda body: b'{"stream_options":{"include_usage":true}}',
+        "include_usage",
+        b"{}",
+        "the usage is asked for twice",
+    ),
 ]
 
 

@@ -493,6 +493,9 @@ STREAMS: Final[dict[str, Stream]] = {
         "gemini", (data(GEMINI_CHUNKS[0]), data(GEMINI_ERROR)),
         "error", Usage(input=8, output=1), (), 1, 0, "gemini-3-pro", "r1", ("overload", 503), False,
     ),
+    "gemini, an error in a list in an event": Stream(
+        "gemini", (data([GEMINI_ERROR]),), "error", error=("overload", 503), terminal=False,
+    ),
     "gemini, an error as bare lines": Stream(
         "gemini",
         (data(GEMINI_CHUNKS[0]), json.dumps(GEMINI_ERROR, indent=2).encode() + b"\n"),

@@ -93,6 +93,7 @@ CASES: list[tuple[int, Any, Kind]] = [
     (503, [], "overload"),
     (418, {"error": []}, "bad_request"),
     (401, {"error": "no"}, "authentication"),
+    (404, {"error": 5}, "bad_request"),
 ]  # fmt: skip
 
 
@@ -232,6 +233,10 @@ def test_a_quota_of_nothing_or_of_a_day_by_its_sentence(message: str, hopeless: 
 def test_the_status_that_an_event_deserves(told: Any, kind: Kind, status: int) -> None:
     failure = failure_told(told)
     assert (failure.kind, failure.status) == (kind, status)
+
+
+def test_a_body_that_is_no_json() -> None:
+    assert read_failure(502, {}, b"<html>Bad Gateway</html>", 0.0).kind == "server"
 
 
 def test_a_long_body_is_not_looked_at() -> None:

@@ -7,7 +7,7 @@ Anthropic "Errors".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -27,7 +27,7 @@ from sidecar.llm.dialects.base import (
 )
 from sidecar.llm.failures import failure_told
 from sidecar.llm.sse import Event
-from sidecar.llm.stream import StreamReader
+from sidecar.llm.stream import StreamReader, beginnings
 from sidecar.llm.usage import Usage, merged, of_anthropic
 
 _TYPES: Final = {
@@ -42,8 +42,8 @@ _TYPES: Final = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-_DELTAS: Final = (b"event: content_block_delta\n", b'data: {"type":"content_block_delta"')
-"""How most events begin; some gateways leave out their names."""
+_DELTA: Final = "content_block_delta"
+_DELTAS: Final = beginnings((_DELTA,))
 _ANNOUNCED: Final = ("text", "thinking")
 """Blocks whose text comes in deltas. Of others, their start says something."""
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -175,6 +175,9 @@ _decode: Final = msgspec.json.Decoder(_Event).decode
 class _Stream(StreamReader):
     """Goes by the type in the data, as well as by the event's name (some gateways leave it out)."""
 
+    deltas, delta_data = _DELTAS
+    delta_names: ClassVar[frozenset[bytes]] = frozenset({_DELTA.encode()})
+
     __slots__ = ("_told",)
 
     def __init__(self) -> None:
@@ -186,15 +189,10 @@ class _Stream(StreamReader):
         """Input from the start of the message, output from its last delta."""
         return of_anthropic(self._told)
 
-    def _skip(self, data: bytes) -> int:
-        at = 0
-        if data.startswith(_DELTAS) and data.find(b"\r") < 0:
-            while data.startswith(_DELTAS, at) and (end := data.find(b"\n\n", at)) >= 0:
-                at = end + 2
-                self.chunks += 1
-        return at
-
     def _read(self, event: Event) -> None:
+        if self._is_delta(event):
+            self._more()
+            return
         try:
             found = _decode(event.data)
         except _UNREADABLE:
@@ -203,7 +201,7 @@ class _Stream(StreamReader):
         if kind == "error" or event.name == b"error" or found.error:
             told = decoded(event.data) or {"message": event.data[:256].decode("latin-1")}
             self.error = self.error or failure_told(told)
-        elif kind == "content_block_delta":
+        elif kind == _DELTA:
             self._more()
         elif kind == "message_stop":
             self.terminal = True

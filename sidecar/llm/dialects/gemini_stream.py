@@ -13,7 +13,13 @@ from sidecar.llm.sse import Event, EventSplitter
 from sidecar.llm.stream import StreamReader
 from sidecar.llm.usage import Usage, of_gemini
 
-_PLAIN: Final = b'data: {"candidates"'
+_FIELD: Final = b"data: "
+_PLAIN: Final = _FIELD + b'{"candidates"'
+"""How a chunk begins that is an answer's next piece, unless it ends it."""
+_ENDS: Final = b'"finishReason"'
+_USAGE: Final = b'"usageMetadata"'
+"""As names stand in JSON. Within a text there is a backslash before each quote, so that only a text
+that is nothing else looks so; then the chunk is read, or the usage looked for in vain."""
 _FIELDS: Final = (b":", b"id:", b"retry:")
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -71,7 +77,7 @@ class GeminiStream(StreamReader):
     def __init__(self) -> None:
         super().__init__()
         self._held = b""
-        """The last event with a usage, if it has not been read."""
+        """The last chunk with a usage, if it has not been read."""
         self._open: set[int] = set()
         """Answers that have begun and not ended."""
 
@@ -79,7 +85,7 @@ class GeminiStream(StreamReader):
     def usage(self) -> Usage | None:
         """What the last chunk that told it said."""
         if self._held:
-            chunk = decoded(self._held.partition(b"data: ")[2])
+            chunk = decoded(self._held)
             self._held = b""
             if isinstance(chunk, dict):
                 self._usage = of_gemini(chunk.get("usageMetadata")) or self._usage
@@ -87,22 +93,34 @@ class GeminiStream(StreamReader):
 
     def _skip(self, data: bytes) -> int:
         at = 0
-        if not data.startswith(_PLAIN):
-            return 0
-        blank = b"\r\n\r\n" if data.endswith(b"\r\n") else b"\n\n"
-        while data.startswith(_PLAIN, at) and (end := data.find(blank, at)) >= 0:
-            event = data[at:end]
-            if event.find(b'"finishReason"') >= 0 or event.find(b"\r") >= 0:
+        while data.startswith(_PLAIN, at):
+            begin = at + len(_FIELD)
+            end = data.find(b"\n", begin)
+            if data.startswith(b"\r\n\r\n", end - 1):  # as Google writes it
+                after, end = end + 3, end - 1
+            elif end >= 0 and data.startswith(b"\n\n", end):
+                after = end + 2
+            else:
+                break  # not whole, or with more fields
+            if data.find(b"\r", begin, end) >= 0 or data.find(_ENDS, begin, end) >= 0:
                 break
-            if event.find(b'"usageMetadata"') >= 0:
-                self._held = event
-            at = end + len(blank)
+            if data.find(_USAGE, begin, end) >= 0:
+                self._held = data[begin:end]
             self.chunks += 1
+            at = after
         return at
+
+    def _is_delta(self, event: Event) -> bool:
+        return event.data.startswith(_PLAIN[len(_FIELD) :]) and event.data.find(_ENDS) < 0
 
     def _read(self, event: Event) -> None:
         if event.cut:
             self._more()
+            return
+        if self.content and self._is_delta(event):
+            self._more()
+            if event.data.find(_USAGE) >= 0:
+                self._held = event.data
             return
         try:
             found = decode_chunk(event.data)

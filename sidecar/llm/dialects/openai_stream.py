@@ -7,7 +7,7 @@ audio and images); groq-python (`XGroq`); Azure "Content streaming" (chunks with
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -15,27 +15,24 @@ from sidecar.llm.dialects.base import decoded, text
 from sidecar.llm.dialects.template import Template
 from sidecar.llm.failures import failure_told
 from sidecar.llm.sse import Event
-from sidecar.llm.stream import StreamReader
+from sidecar.llm.stream import StreamReader, beginnings
 from sidecar.llm.usage import of_openai
 
-_DELTAS: Final = tuple(
-    beginning % kind
-    for kind in (
-        b"output_text.delta",
-        b"reasoning_summary_text.delta",
-        b"reasoning_text.delta",
-        b"function_call_arguments.delta",
-    )
-    for beginning in (b"event: response.%b\n", b'data: {"type":"response.%b"')
+_DELTAS: Final = (
+    "response.output_text.delta",
+    "response.reasoning_summary_text.delta",
+    "response.reasoning_text.delta",
+    "response.function_call_arguments.delta",
 )
-"""How most events of Responses begin; some gateways leave out their names."""
+"""What most events of Responses are."""
+_BEGINNINGS: Final = beginnings(_DELTAS)
 _BACKSLASH: Final = 0x5C
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _OTHER_ENDS: Final = frozenset({
     "transcript.text.done", "speech.audio.done", "image_generation.completed",
     "image_edit.completed",
 })  # fmt: skip
-_BEGINNINGS: Final = frozenset({
+_ANNOUNCING: Final = frozenset({
     "response.created", "response.queued", "response.in_progress", "response.content_part.added",
     "response.reasoning_summary_part.added", "keepalive", "ping",
 })  # fmt: skip
@@ -88,6 +85,9 @@ _decode: Final = msgspec.json.Decoder(_Event).decode
 class OpenAIStream(StreamReader):
     """Of chat, completions, Responses, and what else streams at OpenAI."""
 
+    deltas, delta_data = _BEGINNINGS
+    delta_names: ClassVar[frozenset[bytes]] = frozenset(kind.encode() for kind in _DELTAS)
+
     __slots__ = ("_template",)
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class OpenAIStream(StreamReader):
     def _skip(self, data: bytes) -> int:
         pieces = self._template.pieces
         if not pieces:
-            return self._skip_named(data)
+            return super()._skip(data)
         # In a function of its own, this would take twice as long.
         whole = 0
         while data.startswith(pieces[0], whole):
@@ -113,14 +113,6 @@ class OpenAIStream(StreamReader):
             self.chunks += 1
         return whole
 
-    def _skip_named(self, data: bytes) -> int:
-        at = 0
-        if data.startswith(_DELTAS) and data.find(b"\r") < 0:
-            while data.startswith(_DELTAS, at) and (end := data.find(b"\n\n", at)) >= 0:
-                at = end + 2
-                self.chunks += 1
-        return at
-
     def _read(self, event: Event) -> None:
         if self.terminal:
             return
@@ -130,6 +122,9 @@ class OpenAIStream(StreamReader):
         if event.cut:
             self._more()
             self.terminal = event.name.decode("latin-1") in _ENDS | _OTHER_ENDS
+            return
+        if self._is_delta(event):
+            self._more()
             return
         try:
             found = _decode(event.data)
@@ -149,6 +144,8 @@ class OpenAIStream(StreamReader):
         if event.name == b"error" or (isinstance(found, dict) and found.get("error")):
             told = found if found is not None else {"message": event.data[:256].decode("latin-1")}
             self.error = self.error or failure_told(told)
+        elif self.content and event.data.startswith(b"{"):
+            self._more()  # a broken one
 
     def _chunk(self, found: _Event, data: bytes) -> None:
         """A chunk of chat or completions."""
@@ -183,7 +180,7 @@ class OpenAIStream(StreamReader):
         elif kind in _OTHER_ENDS:
             self._usage = of_openai(found.usage)
             self.content = self.terminal = True
-        elif kind in _BEGINNINGS or kind == "error":
+        elif kind in _ANNOUNCING or kind == "error":
             if found.response is not None:
                 self._named(found.response.model, found.response.id)
         elif kind.endswith(_PIECES):

@@ -31,8 +31,8 @@ class Template:
 
     def learn(self, data: bytes) -> None:
         """*data* is of an event that is nothing but a piece of an answer."""
-        before, self._before = self._before, data
-        if not before or not self._tries or len(data) > _LONGEST or data.find(b"\n") >= 0:
+        before, self._before = self._before, data if len(data) <= _LONGEST else b""
+        if not before or not self._before or not self._tries or data.find(b"\n") >= 0:
             return
         if data.find(b"\\\\") >= 0 or before.find(b"\\\\") >= 0:
             return  # or it would have to be told which quotes are escaped
