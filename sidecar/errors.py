@@ -214,6 +214,12 @@ class BadReply(AttemptError):
     endpoint_failed = True
 
 
+class StreamFailed(AttemptError):
+    """A stream began with an error, or ended, before it said anything: the head was no success."""
+
+    code = "stream_error"
+
+
 class Truncated(CallError):
     """The reply broke after its head had been sent downstream. Never retried."""
 

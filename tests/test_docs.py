@@ -183,7 +183,9 @@ def busy_stats() -> Stats:
     route = stats.routes["r", "u"] = RouteStats()
     route.statuses[200] = route.errors["x"] = 1
     route.retries["x"] = route.fallbacks["x"] = route.mirrored["x"] = route.limited["x"] = 1
+    route.verdicts["complete"], route.tokens["m", "input"], route.cost["m"] = 1, 1, 1.0
     endpoint = stats.endpoints["u", "e"] = EndpointStats()
+    endpoint.verdicts["complete"] = 1
     endpoint.attempts[200] = endpoint.errors["x"] = 1
     endpoint.probes["x"] = endpoint.transitions["open"] = 1
     endpoint.breakers["x"] = "open"

@@ -62,6 +62,12 @@ class _Of(Generic[T]):
         """Make a counter with one more *label*, whose values are the keys of a mapping."""
         return Metric("counter", name, help_, (*self._labels, label), self._every(counts))
 
+    def tallies(
+        self, name: str, labels: Labels, help_: str, values: Callable[[T], Mapping[Labels, float]]
+    ) -> Metric:
+        """Make a counter with more *labels*, whose values are the keys of a mapping."""
+        return Metric("counter", name, help_, (*self._labels, *labels), self._every(values))
+
     def gauges(
         self, name: str, labels: Labels, help_: str, values: Callable[[T], Mapping[Labels, float]]
     ) -> Metric:
@@ -135,6 +141,36 @@ METRICS: Final = (
         lambda route: route.statuses,
     ),
     _ROUTES.counts(
+        "replies",
+        "verdict",
+        "Replies that were read, by how they ended: complete, error, truncated, stalled, aborted, "
+        "empty.",
+        lambda route: route.verdicts,
+    ),
+    _ROUTES.tallies(
+        "tokens",
+        ("model", "kind"),
+        "Tokens that replies told, by model and kind; cached and cache_write are parts of input, "
+        "reasoning is a part of output.",
+        lambda route: {(*key,): count for key, count in dict(route.tokens).items()},
+    ),
+    _ROUTES.tallies(
+        "cost",
+        ("model",),
+        "What calls cost, by model, in the currency of `prices`.",
+        lambda route: {(model,): cost for model, cost in dict(route.cost).items()},
+    ),
+    _ROUTES.histogram(
+        "first_token_seconds",
+        "Time to the first content of streams that ended well.",
+        lambda route: route.first_token,
+    ),
+    _ROUTES.histogram(
+        "output_tokens_per_second",
+        "Output tokens a second of streams that ended well, from their first content on.",
+        lambda route: route.output_rate,
+    ),
+    _ROUTES.counts(
         "call_errors",
         "code",
         "Calls that the sidecar failed or the caller left, by error code.",
@@ -197,6 +233,12 @@ METRICS: Final = (
         "code",
         "Calls refused by a limit of the route, by error code.",
         lambda route: route.limited,
+    ),
+    _ENDPOINTS.counts(
+        "upstream_replies",
+        "verdict",
+        "Replies of attempts that were read, by how they ended.",
+        lambda endpoint: endpoint.verdicts,
     ),
     _ENDPOINTS.counts(
         "attempts",

@@ -51,7 +51,8 @@ REQUEST_FIELDS: Final = Wanted(
     NOT_FORWARDED_UPSTREAM
     | _FRAMING
     | {
-        b"authorization", b"api-key", b"content-encoding", b"content-type", b"cookie",
+        b"accept-encoding", b"authorization", b"api-key", b"content-encoding", b"content-type",
+        b"cookie",
         b"max-forwards", b"user-agent", b"x-api-key", b"x-goog-api-key",
         b"x-stainless-read-timeout", b"x-stainless-retry-count", b"x-trace-id",
     },

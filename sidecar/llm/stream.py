@@ -40,12 +40,14 @@ class StreamReader:
 
     __slots__ = (
         "_events", "_head", "_json", "_prefix", "_usage", "chunks", "content", "error",
-        "finished", "model", "response_id", "terminal",
+        "finished", "model", "response_id", "terminal", "unknown",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.content = False
         """Whether the first content has come: text, thoughts, a call of a tool."""
+        self.unknown = False
+        """Whether an event has come that the dialect does not have: it may be content."""
         self.chunks = 0
         """Events with a piece of the answer."""
         self.terminal = False

@@ -63,6 +63,34 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     stream: bool = False
     client: str = ""
     user_agent: str = ""
+    operation: str = ""
+    """What was asked for, in the API's terms: chat, embeddings."""
+    model_answered: str = ""
+    """The model that answered, where it says another name."""
+    response_id: str = ""
+    """The provider's own id of the reply."""
+    input_tokens: int = 0
+    """All that the model read."""
+    cached_tokens: int = 0
+    """Of these, from the provider's cache."""
+    cache_write_tokens: int = 0
+    """Of these, written into it."""
+    output_tokens: int = 0
+    """All that it made."""
+    reasoning_tokens: int = 0
+    """Of these, thoughts."""
+    cost: float = 0.0
+    """In the currency of `prices`."""
+    finish: str = ""
+    """Why the answers ended, in the API's words, with commas between them."""
+    verdict: str = ""
+    """How the reply ended: complete, error, truncated, stalled, aborted or empty."""
+    failure: str = ""
+    """What kind of failure a reply that is one tells: rate_limit, overload, money and so on."""
+    first_token_ms: float = 0.0
+    """From the head's arrival to the first content of a stream."""
+    longest_gap_ms: float = 0.0
+    """Between two pieces of a stream, from the first content on."""
     tries: tuple[Try, ...] = ()
     """Its attempts, in the order in which they began, where there was more than one."""
 

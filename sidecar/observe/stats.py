@@ -18,6 +18,14 @@ SECONDS: Final = (
 """Bucket bounds, from a cached reply to a reasoning model's."""
 
 
+RATES: Final = (1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, 150.0, 200.0, 400.0, 1000.0)
+"""Bucket bounds of tokens a second."""
+_MODELS: Final = 100
+"""Names of models that are labels, for each route."""
+OTHER: Final = "other"
+"""The label of all others."""
+
+
 class Histogram:
     """Counts of observations per bucket (the last is +Inf), not cumulative, and their sum."""
 
@@ -38,9 +46,26 @@ class RouteStats:
     """Calls of one route, as the application saw them."""
 
     __slots__ = (
-        "budget_exhausted", "bytes_in", "bytes_out", "duration", "errors", "fallbacks",
-        "first_byte", "hedges", "hedges_won", "in_flight", "limited", "mirrored", "retries",
+        "budget_exhausted",
+        "bytes_in",
+        "bytes_out",
+        "cost",
+        "duration",
+        "errors",
+        "fallbacks",
+        "first_byte",
+        "first_token",
+        "hedges",
+        "hedges_won",
+        "in_flight",
+        "limited",
+        "mirrored",
+        "models",
+        "output_rate",
+        "retries",
         "statuses",
+        "tokens",
+        "verdicts",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -51,6 +76,17 @@ class RouteStats:
         """Calls that we failed, by `x-sidecar-error` code."""
         self.duration = Histogram()
         self.first_byte = Histogram()
+        self.first_token = Histogram()
+        """Seconds to the first content of streams that came to their end."""
+        self.output_rate = Histogram(RATES)
+        """Output tokens a second of these, from their first content on."""
+        self.models: set[str] = set()
+        self.tokens: defaultdict[tuple[str, str], int] = defaultdict(int)
+        """By model, and by kind: input, cached, cache_write, output, reasoning."""
+        self.cost: defaultdict[str, float] = defaultdict(float)
+        """By model, in the currency of the prices."""
+        self.verdicts: defaultdict[str, int] = defaultdict(int)
+        """Replies that were read and sent, by what is to be thought of them."""
         self.bytes_in = 0
         self.bytes_out = 0
         self.retries: defaultdict[str, int] = defaultdict(int)
@@ -67,6 +103,14 @@ class RouteStats:
         self.limited: defaultdict[str, int] = defaultdict(int)
         """Calls refused by a limit, by its error code."""
 
+    def model_label(self, model: str) -> str:
+        """*model* as a label: callers who invent names make no series without end."""
+        known = self.models
+        if model in known or len(known) < _MODELS:
+            known.add(model)
+            return model
+        return OTHER
+
     def count_limited(self, code: str) -> None:
         """Count a call that a limit refused."""
         self.limited[code] += 1
@@ -78,7 +122,7 @@ class EndpointStats:
     __slots__ = (
         "attempts", "breakers", "bytes_in", "bytes_out", "connect", "connect_errors", "connects",
         "drained", "errors", "idle", "in_flight", "open", "probes", "replays",
-        "transitions", "tunnels", "up", "waiting", "weight",
+        "transitions", "tunnels", "up", "verdicts", "waiting", "weight",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -86,6 +130,8 @@ class EndpointStats:
         """Ended attempts by upstream status; 0 when no head came."""
         self.errors: defaultdict[str, int] = defaultdict(int)
         """Attempts that failed, by error code."""
+        self.verdicts: defaultdict[str, int] = defaultdict(int)
+        """Replies that were read, by what is to be thought of them."""
         self.in_flight = 0
         self.tunnels = 0
         """Open upgraded connections (WebSocket)."""

@@ -31,6 +31,8 @@ _CONDITIONS: Final = {
     "idle_timeout": "timeout",
     "bad_reply": "bad_reply",
     "upstream_truncated": "bad_reply",
+    "stream_error": "bad_reply",
+    "empty_stream": "bad_reply",
 }
 """Error codes, and their names in a policy."""
 CONDITIONS: Final = tuple(dict.fromkeys(_CONDITIONS.values()))
@@ -114,19 +116,17 @@ def retry_after(fields: Mapping[bytes, bytes], unix_now: float) -> float | None:
 def wait_before(
     settings: RetrySettings,
     retry: int,
-    said: Mapping[bytes, bytes] | None,
+    named: float | None,
     limited: bool,
-    unix_now: float,
     random: Callable[[], float],
 ) -> float | None:
     """Return the seconds before a retry at the same endpoints; None: pass the reply on.
 
-    *retry* counts from 0. *said* are the fields of the reply; None when there was none. *limited*:
-    a rate limit was reached, which backing off for milliseconds can't clear. The server's own wait
-    is never cut short, but stretched by up to a half, so that callers with the same wait return one
-    by one (Envoy spreads them as wide, `rate_limited_retry_back_off`).
+    *retry* counts from 0. *named*: the wait that the reply asks for; None if it names none.
+    *limited*: a rate limit was reached, which backing off for milliseconds can't clear. The
+    server's own wait is never cut short, but stretched by up to a half, so that callers with the
+    same wait return one by one (Envoy spreads them as wide, `rate_limited_retry_back_off`).
     """
-    named = retry_after(said, unix_now) if said else None
     if named is None:
         if not limited:
             return backoff(settings, retry, random)

@@ -56,6 +56,8 @@ class Call:
     """The model that the caller asked for."""
     stream = False
     """Whether the caller asked for a stream."""
+    operation = ""
+    """What it asks for, in its API's terms: `chat`, `embeddings`; where that was looked at."""
     asked: Asked | None = None
     """Everything that the body asks for, if an alias may replace the model."""
     unknown: ModelUnknown | None = None

@@ -44,6 +44,7 @@ class LocalReply:
     """A reply that is complete from the start. It implements Reply (`reply.py`)."""
 
     ended = settled = True
+    failure = None
     attempt = None
     """No endpoint was asked."""
     tunnel: asyncio.Transport | None = None

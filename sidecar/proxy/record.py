@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from sidecar.proxy.exchange.reading import Said
     from sidecar.upstream.endpoints.endpoint import Endpoint
 
 FIRST: Final = "first"
@@ -18,8 +19,8 @@ class AttemptRecord:
     """Times are monotonic seconds; None until the event has happened."""
 
     __slots__ = (
-        "began", "ended", "endpoint", "error", "head", "reason", "replayed", "reused", "sent",
-        "span_id", "status", "why",
+        "began", "content", "ended", "endpoint", "error", "gap", "head", "reason", "replayed",
+        "reused", "said", "sent", "span_id", "status", "why",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, why: str, reason: str, began: float) -> None:
@@ -34,11 +35,17 @@ class AttemptRecord:
         """When the request began to go out on a connection."""
         self.head: float | None = None
         """When enough of the reply was here to pass it on."""
+        self.content: float | None = None
+        """When the first content of a stream arrived: a token, not an announcement."""
+        self.gap = 0.0
+        """Longest time between two pieces of the stream after that, in seconds."""
         self.ended: float | None = None
         self.span_id = b""
         """Span id of the last request that was sent, as in its `traceparent`."""
         self.status = 0
         """Status of the reply; 0 until there is one."""
+        self.said: Said | None = None
+        """What the reply said, if it is read; set when the attempt is over."""
         self.error = ""
         """Code of the error with which it ended; "" if none."""
         self.reused = False

@@ -10,7 +10,9 @@ from sidecar.observe.stats import RouteStats, Stats
 from sidecar.proxy.routing.router import LONGEST_SHOWN
 
 if TYPE_CHECKING:
+    from sidecar.llm.usage import Usage
     from sidecar.proxy.call import Call
+    from sidecar.proxy.exchange.reading import Said
 
 NO_ROUTE = ("none", "none")
 """Labels of calls without a route."""
@@ -40,8 +42,13 @@ class Recorder:
             stats.errors[call.error.code] += 1
         stats.bytes_in += call.body.size
         stats.bytes_out += call.bytes_out
+        said = None if call.attempt is None else call.attempt.said
+        if said is not None:
+            _count(call, said, stats, now)
         if self.sinks:
             record = self._record(call, now)
+            if said is not None:
+                _tell(record, call, said)
             for sink in self.sinks:
                 sink.append(record)
 
@@ -76,8 +83,61 @@ class Recorder:
             call.stream,
             call.downstream.peer,
             call.head.fields.known.get(b"user-agent", b"").decode("latin-1"),
-            _tries(call) if len(call.attempts) > 1 else (),
+            call.operation,
+            tries=_tries(call) if len(call.attempts) > 1 else (),
         )
+
+
+def _count(call: Call, said: Said, stats: RouteStats, now: float) -> None:
+    """Count what the reply of *call* has said."""
+    stats.verdicts[said.verdict] += 1
+    usage, attempt = said.usage, call.attempt
+    assert attempt is not None
+    if usage is not None:
+        model = said.model or call.model or ""
+        label = stats.model_label(model)
+        tokens = stats.tokens
+        for kind, count in (
+            ("input", usage.input),
+            ("cached", usage.cached),
+            ("cache_write", usage.cache_write),
+            ("output", usage.output),
+            ("reasoning", usage.reasoning),
+        ):
+            if count:
+                tokens[label, kind] += count
+        cost = _cost(call, model, usage)
+        if cost:
+            stats.cost[label] += cost
+    if said.verdict == "complete" and attempt.content is not None:
+        stats.first_token.observe(attempt.content - call.arrived)
+        seconds = (attempt.ended or now) - attempt.content
+        if usage is not None and usage.output > 1 and seconds > 0:
+            stats.output_rate.observe(usage.output / seconds)
+
+
+def _tell(record: CallRecord, call: Call, said: Said) -> None:
+    """Put what the reply has said into *record*."""
+    usage, attempt = said.usage, call.attempt
+    assert attempt is not None
+    if said.model and said.model != call.model:
+        record.model_answered = said.model[:LONGEST_SHOWN]
+    record.response_id = (said.response_id or "")[:LONGEST_SHOWN]
+    record.finish = ",".join(said.finish_reasons)[:LONGEST_SHOWN]
+    record.verdict = said.verdict
+    record.failure = "" if said.failure is None else said.failure.kind
+    if usage is not None:
+        record.input_tokens, record.output_tokens = usage.input, usage.output
+        record.cached_tokens, record.cache_write_tokens = usage.cached, usage.cache_write
+        record.reasoning_tokens = usage.reasoning
+        record.cost = round(_cost(call, said.model or call.model or "", usage) or 0.0, 9)
+    if attempt.content is not None:
+        record.first_token_ms = _milliseconds(attempt.content - call.arrived)
+        record.longest_gap_ms = _milliseconds(attempt.gap)
+
+
+def _cost(call: Call, model: str, usage: Usage) -> float | None:
+    return None if call.route is None else call.route.pricing.cost(model, usage)
 
 
 def _tries(call: Call) -> tuple[Try, ...]:

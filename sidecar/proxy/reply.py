@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from sidecar.errors import CallError
+    from sidecar.llm.failures import Failure
     from sidecar.proxy.record import AttemptRecord
     from sidecar.proxy.sink import Feeder, Relay, Sink
 
@@ -33,6 +34,10 @@ class Reply(Protocol):
     @property
     def attempt(self) -> AttemptRecord | None:
         """The attempt that it answers; None if there was none."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """What kind of failure it is, where it is one and was read."""
 
     @property
     def ended(self) -> bool:
@@ -113,6 +118,7 @@ class _Through:
         self._wrap = wrap
         self.head = inner.head
         self.attempt = inner.attempt
+        self.failure = inner.failure
         self.finish = inner.finish
         self.on_settled = inner.on_settled
         self.abandon = inner.abandon

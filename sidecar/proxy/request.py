@@ -14,6 +14,7 @@ from sidecar.proxy.record import FIRST
 if TYPE_CHECKING:
     from sidecar.policy.timeouts import Timers
     from sidecar.proxy.body.body import RequestBody
+    from sidecar.proxy.exchange.reading import ReplyReader
 
 NONE: Final[Mapping[Any, Any]] = MappingProxyType({})
 
@@ -54,6 +55,8 @@ class Request(msgspec.Struct, frozen=True):
     """`why` of the next attempt's record."""
     reason: str = ""
     """`reason` of the next attempt's record."""
+    reading: ReplyReader | None = None
+    """Reads what the reply says; None: it is not read."""
     holds_interims: bool = False
     """Whether 1xx replies wait, because a hedge may answer instead of this attempt."""
 

@@ -135,7 +135,8 @@ def test_any_bytes_are_a_time_or_say_nothing(value: bytes) -> None:
 def test_a_server_is_never_asked_early_nor_by_all_at_once(named: bytes, limited: bool) -> None:
     random, seconds = Random(1).random, int(named)
     waits = [
-        wait_before(USUAL, 0, {b"retry-after": named}, limited, NOON, random) for _ in range(50)
+        wait_before(USUAL, 0, retry_after({b"retry-after": named}, NOON), limited, random)
+        for _ in range(50)
     ]
     assert all(wait is not None and 0 <= wait - seconds < 0.5 * seconds + 0.025 for wait in waits)
     assert len(set(waits)) == 50
@@ -143,18 +144,20 @@ def test_a_server_is_never_asked_early_nor_by_all_at_once(named: bytes, limited:
 
 
 def test_a_longer_wait_is_for_the_caller() -> None:
-    assert wait_before(USUAL, 0, {b"retry-after": b"2"}, True, NOON, never) == 2
-    assert wait_before(USUAL, 0, {b"retry-after": b"2.1"}, True, NOON, never) is None
-    assert wait_before(USUAL, 0, {b"retry-after": b"9" * 400}, True, NOON, never) is None
+    assert wait_before(USUAL, 0, retry_after({b"retry-after": b"2"}, NOON), True, never) == 2
+    assert wait_before(USUAL, 0, retry_after({b"retry-after": b"2.1"}, NOON), True, never) is None
+    assert (
+        wait_before(USUAL, 0, retry_after({b"retry-after": b"9" * 400}, NOON), True, never) is None
+    )
 
 
 @pytest.mark.parametrize("fields", [None, {}, {b"retry-after": b"-3"}])
 def test_without_a_word_of_the_server_it_is_backoff(fields: dict[bytes, bytes] | None) -> None:
-    assert wait_before(USUAL, 1, fields, False, NOON, lambda: 0.5) == 0.025
+    assert wait_before(USUAL, 1, retry_after(fields or {}, NOON), False, lambda: 0.5) == 0.025
 
 
 def test_a_limit_that_names_no_time_takes_longer_to_clear() -> None:
-    waits = [wait_before(USUAL, retry, {}, True, NOON, never) for retry in range(4)]
+    waits = [wait_before(USUAL, retry, None, True, never) for retry in range(4)]
     assert waits == [0.5, 1.0, 2.0, None]
 
 

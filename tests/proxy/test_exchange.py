@@ -35,7 +35,8 @@ def answered(length: int) -> tuple[Exchange, Connection]:
     place = SimpleNamespace(endpoint=None, answered=lambda *_: None)
     connection = Connection()
     timers = SimpleNamespace(idle=60.0)
-    given: list[Any] = [call, None, place, connection, timers, SimpleNamespace()]
+    request = SimpleNamespace(reading=None, stream=False)
+    given: list[Any] = [call, request, place, connection, timers, SimpleNamespace()]
     exchange = Exchange(*given)
     head = ResponseHead()
     head.status, head.body = 200, length

@@ -8,6 +8,7 @@ from typing import Any
 
 from sidecar.errors import CallError
 from sidecar.http.message import Header, ResponseHead
+from sidecar.llm.failures import Failure
 from sidecar.proxy.call import Call
 from sidecar.proxy.detached import detach
 from sidecar.proxy.layers.layer import Layer
@@ -189,6 +190,7 @@ class _Share:
     """What one of them gets."""
 
     attempt: AttemptRecord | None = None
+    failure: Failure | None = None
     tunnel: asyncio.Transport | None = None
 
     def __init__(self, flight: _Flight, head: ResponseHead) -> None:

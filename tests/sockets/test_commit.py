@@ -63,7 +63,7 @@ async def test_one_in_one_piece_comes_in_one_piece(code: int) -> None:
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", b"\r\n\r\n"),  # no JSON
         (JSON % (256 * 1024 + 1), b"\r\n\r\n"),  # too large
-        (JSON.replace(b"200 OK", b"404 X") % 9, b"\r\n\r\n"),
+        (JSON.replace(b"200 OK", b"302 X") % 9, b"\r\n\r\n"),
         (CHUNKED_OK, b"\r\n\r\n"),
     ],
 )

@@ -29,6 +29,7 @@ from sidecar.config.model.upstream import (
     Upstream,
 )
 from sidecar.http.limits import HeadLimits
+from sidecar.llm.prices import Price as ModelPrice
 
 __all__ = [
     "AccessLog",
@@ -188,6 +189,27 @@ class Admin(Section, frozen=True):
     ] = None
 
 
+Tariff = Annotated[float, Meta(ge=0, le=1_000_000)]
+
+
+class Price(Section, frozen=True):
+    """Of a million tokens of a model, in the currency of your choice."""
+
+    input: Annotated[Tariff, Meta(description="Read by the model.")]
+    output: Annotated[Tariff, Meta(description="Made by it, reasoning too.")]
+    cached: Annotated[
+        Tariff | None, Meta(description="Read from the provider's cache. `null`: as `input`.")
+    ] = None
+    cache_write: Annotated[
+        Tariff | None,
+        Meta(description="Written into the provider's cache. `null`: as `input`."),
+    ] = None
+
+    def settings(self) -> ModelPrice:
+        """Make what a cost is reckoned by."""
+        return ModelPrice(self.input, self.output, self.cached, self.cache_write)
+
+
 class Config(Section, frozen=True):
     """A whole configuration file."""
 
@@ -205,6 +227,14 @@ class Config(Section, frozen=True):
     policies: Annotated[
         dict[Name, Policy],
         Meta(max_length=1000, description="Named policies; `default` is used where none is named."),
+    ] = {}
+    prices: Annotated[
+        dict[str, Price],
+        Meta(
+            max_length=1000,
+            description="What models cost, by globs (`*` and `?`) of the name of the model that "
+            "answers; the first that fits counts.",
+        ),
     ] = {}
     intercept: Annotated[
         Intercept, Meta(description="What is intercepted, and what passed through.")

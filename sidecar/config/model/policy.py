@@ -13,6 +13,7 @@ from sidecar.config.model.retries import Hedge, Retry
 from sidecar.config.model.units import Duration, Share, Size
 from sidecar.policy.breaker_settings import BreakerSettings
 from sidecar.policy.ejection import EjectionSettings
+from sidecar.policy.gate import GateSettings
 from sidecar.policy.timeouts import Timers
 
 Priority = Literal["high", "normal", "low"]
@@ -128,6 +129,21 @@ class Ejection(Section, frozen=True):
         return EjectionSettings(share, self.panic)
 
 
+class Gate(Section, frozen=True):
+    """Hold a stream back until it says something, so that one which begins with an error, or ends
+    without a word, can be had again elsewhere."""
+
+    wait: Annotated[
+        Duration,
+        Meta(description="From its first byte on; then it goes on as it is."),
+    ] = Duration("15s")
+    bytes: Annotated[Size, Meta(description="So much of it is held at most.")] = Size("64KiB")
+
+    def settings(self) -> GateSettings:
+        """Make what a reply is held by."""
+        return GateSettings(float(self.wait), int(self.bytes))
+
+
 class Policy(Section, frozen=True):
     """How calls are treated. Every field has a default that breaks no call that would succeed."""
 
@@ -147,6 +163,20 @@ class Policy(Section, frozen=True):
         Breaker | None, Meta(description="Takes failing endpoints out. `null`: none.")
     ] = Breaker()
     ejection: Annotated[Ejection, Meta(description="How many may be out at once.")] = Ejection()
+    read: Annotated[
+        bool,
+        Meta(
+            description="Read what replies say: tokens, the model that answers, how streams end, "
+            "what kind of failure an error is. Not a byte of a reply is changed by it."
+        ),
+    ] = True
+    gate: Annotated[
+        Gate | None,
+        Meta(
+            description="Hold streams back until their first content, where they are read and a "
+            "retry, a hedge or a fallback could follow. `null`: never."
+        ),
+    ] = Gate()
     limits: Annotated[CallLimits, Meta(description="How many calls may come.")] = CallLimits()
     priority: Annotated[
         Priority, Meta(description="Who goes first in an upstream's `admission` queue.")

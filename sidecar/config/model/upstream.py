@@ -168,6 +168,13 @@ class Upstream(Section, frozen=True):
             "callers with these providers' own SDKs; with OpenAI's, they speak `openai`."
         ),
     ] = "openai"
+    include_usage: Annotated[
+        bool,
+        Meta(
+            description="It takes `stream_options.include_usage`: streams are asked for their "
+            "tokens, and callers that did not ask are not shown the event that tells them."
+        ),
+    ] = False
     balance: Annotated[Method | Balance, Meta(description="How an endpoint is chosen.")] = (
         "round_robin"
     )

@@ -44,6 +44,14 @@ _TYPES: Final = {
 }
 _DELTA: Final = "content_block_delta"
 _DELTAS: Final = beginnings((_DELTA,))
+_SILENT: Final = (
+    "ping",
+    "message_start",
+    "content_block_start",
+    "content_block_stop",
+    "message_delta",
+)
+"""Types of events that are no piece of an answer."""
 _ANNOUNCED: Final = ("text", "thinking")
 """Blocks whose text comes in deltas. Of others, their start says something."""
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -220,3 +228,5 @@ class _Stream(StreamReader):
             self._told = merged(self._told, found.usage)
             if found.delta is not None:
                 self._finish(0, found.delta.stop_reason)
+        elif kind not in _SILENT:
+            self.unknown = True

@@ -112,6 +112,7 @@ class _Stream(StreamReader):
         try:
             found = _decode(event.data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self.unknown = True
             return
         kind = found.type if isinstance(found.type, str) else ""
         delta = found.delta if isinstance(found.delta, dict) else {}
@@ -127,3 +128,5 @@ class _Stream(StreamReader):
             self._more()
         elif kind:
             self.content = True
+        else:
+            self.unknown = True

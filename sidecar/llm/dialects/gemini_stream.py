@@ -139,6 +139,8 @@ class GeminiStream(StreamReader):
             self._finish(0, blocked)
             self.terminal = True
         self._candidates(found.candidates or [])
+        if not (found.candidates or found.promptFeedback or found.usageMetadata or found.error):
+            self.unknown = True
 
     def _read_unknown(self, event: Event) -> None:
         """An error in a list of one, or no JSON of Gemini's at all."""
@@ -146,6 +148,8 @@ class GeminiStream(StreamReader):
         holder = found[0] if isinstance(found, list) and found else found
         if isinstance(holder, dict) and holder.get("error"):
             self.error = self.error or failure_told(holder)
+        else:
+            self.unknown = True
 
     def _candidates(self, candidates: list[_Candidate]) -> None:
         says = False

@@ -146,6 +146,8 @@ class OpenAIStream(StreamReader):
             self.error = self.error or failure_told(told)
         elif self.content and event.data.startswith(b"{"):
             self._more()  # a broken one
+        else:
+            self.unknown = True
 
     def _chunk(self, found: _Event, data: bytes) -> None:
         """A chunk of chat or completions."""
@@ -163,6 +165,8 @@ class OpenAIStream(StreamReader):
             self._usage = of_openai(found.usage) or self._usage
         if isinstance(found.x_groq, dict):
             self._groq(found.x_groq)
+        if found.choices is None and not (found.usage or found.x_groq or found.error):
+            self.unknown = True
         if content or (plain and self.content):
             self._more()
             if plain:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sidecar.http.message import CHUNKED
+
 if TYPE_CHECKING:
     from sidecar.http.message import ResponseHead
     from sidecar.proxy.call import Call
@@ -26,9 +28,15 @@ WHOLE: Final = 2
 
 def needed(call: Call, request: Request, head: ResponseHead) -> int:
     """HEAD, BEGUN or WHOLE."""
-    if head.status >= 300 or head.status == 101 or not call.body.complete:
+    if not call.body.complete or head.status == 101:
         return HEAD
     kind = head.fields.known.get(b"content-type", b"")
+    if head.status >= 400:
+        # What kind of failure it is stands in its body, and decides what comes next.
+        short = 0 < head.body <= HELD or head.body == CHUNKED
+        return WHOLE if request.reading is not None and short and b"json" in kind else HEAD
+    if head.status >= 300:
+        return HEAD
     if b"event-stream" in kind:
         # Others may be subscriptions: the client must see the head before it causes an event.
         return BEGUN if request.stream or b":stream" in call.head.path else HEAD

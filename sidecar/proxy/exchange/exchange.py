@@ -16,9 +16,10 @@ from sidecar.http.headers import chunk
 from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.http.semantics import keep_alive_limit
 from sidecar.policy.timeouts import Timers, first_byte
-from sidecar.proxy.exchange.commit import BEGUN, HEAD, HELD, needed
+from sidecar.proxy.exchange.commit import BEGUN, HEAD, HELD, WHOLE, needed
 from sidecar.proxy.exchange.halves import Halves
 from sidecar.proxy.exchange.interims import Interims
+from sidecar.proxy.exchange.reading import Reading, ReadingRelay
 from sidecar.proxy.exchange.state import (
     EARLY,
     FINISHING,
@@ -38,13 +39,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sidecar.errors import CallError
+    from sidecar.llm.failures import Failure
+    from sidecar.llm.stream import Outcome
     from sidecar.proxy.call import Call
     from sidecar.proxy.record import AttemptRecord
     from sidecar.proxy.request import Request
-    from sidecar.proxy.sink import Sink
+    from sidecar.proxy.sink import Relay, Sink
     from sidecar.upstream.connect.connection import UpstreamConnection
     from sidecar.upstream.lease import Lease
 
+_BEHIND_TERMINAL: Final = 1.0
+"""Seconds that a server gets to end a body whose last event has come."""
 _PIECES: Final = 64
 """Reads of a reply that are buffered separately. Beyond that they are joined, because an object for
 each small read would take many times its size."""
@@ -64,6 +69,10 @@ class Exchange(ExchangeTimers):
     """The server's transport after a protocol switch; bytes flow until both sides end."""
     _halves: Halves | None = None
     interims: Interims | None = None
+    failure: Failure | None = None
+    """What kind of failure the reply is, where it is one and was read."""
+    reading: Reading | None = None
+    """Reads what the reply says, where somebody wants to know."""
     _needed = HEAD
     """How much of the reply must be here before it is passed on."""
     _judged = False
@@ -166,7 +175,7 @@ class Exchange(ExchangeTimers):
             sink.break_off(self.error)
             return
         self._sink, sink.feeder = sink, self
-        self._relay = sink.relay
+        self._relay = self._reads(sink.relay)
         if self._relay is not None and self._phase != "first_byte":
             self.connection.take_chunk = self._relay.take
         if self.head.status == 101:
@@ -181,6 +190,14 @@ class Exchange(ExchangeTimers):
             self._resume()
         else:
             self._pause()
+        if self.reading is not None:
+            self._note(self.reading)
+
+    def _reads(self, relay: Relay | None) -> Relay | None:
+        reading = self.reading
+        if relay is None or reading is None or reading.stream is None:
+            return relay
+        return ReadingRelay(relay, reading, self.attempt, self._on_terminal)
 
     @property
     def settled(self) -> bool:
@@ -285,17 +302,28 @@ class Exchange(ExchangeTimers):
         """Handle the head. Unless more is needed, it is also the endpoint's result."""
         self._head(head)
         self._needed = needed(self.call, self.request, head)
+        if self.reading is not None and self._needed != BEGUN:
+            self.reading.gate = None  # its head goes on at once
         if self._needed != BEGUN:
             self._judge()
 
     def _head(self, head: ResponseHead) -> None:
         self.head = head
+        if self.request.reading is not None:
+            self.reading = self.request.reading.begin(head)
         self.attempt.status = head.status
         self._go(EARLY if self.state is SENDING else RECEIVING)
 
     def _judge(self) -> None:
         now = time.monotonic()
         self._judged = True
+        reading = self.reading
+        if reading is not None:
+            reading.gate = None
+            if reading.stream is None:
+                self.failure = reading.failed(time.time())
+            elif reading.answers:
+                self.attempt.content = now
         self.attempt.head = now
         self._lease.answered(self.head, now)
 
@@ -303,6 +331,8 @@ class Exchange(ExchangeTimers):
         """Handle *data* of the body."""
         self._held.append(data)
         self._size += len(data)
+        if self.reading is not None:
+            self.reading.feed(data)
 
     def on_response_end(self, trailers: Sequence[Header]) -> None:
         """Handle the end."""
@@ -313,13 +343,16 @@ class Exchange(ExchangeTimers):
         """Handle a reply that arrived in one read."""
         self._head(head)
         self.ended = True
-        self._judge()
         if body:
             self.on_body(body)
+        self._judge()
 
     def on_read(self) -> None:
         """Act on one read, once for all of its events."""
         state = self.state
+        reading = self.reading
+        if reading is not None and reading.gate is not None and self._fails_at_the_gate(reading):
+            return
         if self.ended and self._judged and state is RECEIVING and self._sink is None:  # as most are
             self._settle_whole()
             self._wake()
@@ -332,9 +365,56 @@ class Exchange(ExchangeTimers):
             self._let_go()
         else:
             self._last = time.monotonic()
-            if self._held and self._phase == "first_byte":
+            if self._held and self._phase in ("first_byte", "gate"):
                 self._body_begins()
         self._pass_on()
+
+    def _fails_at_the_gate(self, reading: Reading) -> bool:
+        """Whether a stream ends with an error, or with nothing, before it says anything."""
+        error = reading.fails(self.endpoint.name, ended=self.ended)
+        if error is None:
+            return False
+        self.error = error
+        self.abandon()
+        self._wake()
+        return True
+
+    def _note(self, reading: Reading) -> None:
+        """See how far a stream has come, now that the caller has what came of it."""
+        if self.attempt.content is None and reading.stream is not None and reading.answers:
+            self.attempt.content = time.monotonic()
+        if reading.terminal:
+            self._on_terminal()
+
+    def _open_gate(self) -> None:
+        """It has said nothing for so long that it goes on as it is."""
+        self._needed = HEAD
+        assert self.reading is not None
+        self.reading.gate = None
+        self._judge()
+        self._arm(self._timers.idle, "idle")
+        self._pass_on()
+
+    def on_time(self) -> None:
+        """A timer ran out; two of them end nothing but a wait."""
+        if self._due == "gate":
+            self._open_gate()
+        elif self._due == "terminal":
+            self._end_behind_terminal()
+        else:
+            super().on_time()
+
+    def _on_terminal(self) -> None:
+        """The stream has said its last. Some servers keep the body open behind it, for ever."""
+        if self._phase != "terminal" and not self.ended and self.state is not SETTLED:
+            self._arm(_BEHIND_TERMINAL, "terminal")
+
+    def _end_behind_terminal(self) -> None:
+        self.ended = True
+        if self._sink is not None:
+            self._sink.write([], True, ())
+        self.abandon()
+        self._wake()
 
     def _let_go(self) -> None:
         """The reply is complete."""
@@ -350,6 +430,8 @@ class Exchange(ExchangeTimers):
         sink = self._sink
         if sink is not None:
             sink.write(self._take_held(), self.ended, self.trailers)
+            if self.reading is not None:
+                self._note(self.reading)
         elif not self.ended and len(self._held) > 1:
             if self._size > HELD:
                 self._pause()
@@ -367,10 +449,19 @@ class Exchange(ExchangeTimers):
 
     def _has_come(self) -> bool:
         """Whether enough of the reply is here, after its head."""
-        return self.ended or self._needed == HEAD or (self._needed == BEGUN and bool(self._held))
+        if self.ended or self._needed == HEAD:
+            return True
+        if self._needed == WHOLE:
+            return self._size > HELD  # it is longer than it said, or did not say
+        reading = self.reading
+        return self._size > 0 if reading is None else reading.may_pass(self._size)
 
     def _body_begins(self) -> None:
         """From here on the `idle` timer applies, and chunks may take the fast path."""
+        if not self._has_come():
+            if self._phase != "gate" and self.reading is not None and self.reading.gate is not None:
+                self._arm(self.reading.gate.seconds, "gate")
+            return
         self._arm(self._timers.idle, "idle")
         if self._relay is not None:
             self.connection.take_chunk = self._relay.take
@@ -433,6 +524,21 @@ class Exchange(ExchangeTimers):
             connection.idle_limit = keep_alive_limit(head.fields[b"keep-alive"])
         connection.end(head.keep_alive and head.status != 101)
 
+    def _finish_reading(self, reading: Reading, code: str) -> None:
+        """Keep what the reply has said, and tell the endpoint of a stream that failed within."""
+        if self.ended:
+            how: Outcome = "ended"
+        elif self.error is None:
+            how = "aborted"
+        else:
+            how = "stalled" if code == "idle_timeout" else "cut"
+        said = self.attempt.said = reading.end(how, time.time())
+        self.endpoint.stats.verdicts[said.verdict] += 1
+        failure = said.failure
+        within = self._judged and reading.stream is not None
+        if within and failure is not None and failure.kind in ("overload", "server"):
+            self._lease.report_broken(time.monotonic())
+
     def _settle(self) -> None:
         if self.state is SETTLED:
             return
@@ -443,8 +549,11 @@ class Exchange(ExchangeTimers):
         if self.call.body.streamed:
             self.call.body.stop_streaming()
             self.call.body.resume()
-        came = self.passed + self._size
+        self._passed, self._relay = self.passed, None  # a relay that reads refers to this
+        came = self._passed + self._size
         code = "" if self.error is None else self.error.code
+        if self.reading is not None:
+            self._finish_reading(self.reading, code)
         self.endpoint.stats.end(self.attempt.status, code, came, self.tunnel is not None)
         self.attempt.ended, self.attempt.error = time.monotonic(), code
         if self._sink is not None:

@@ -113,7 +113,7 @@ class Fallback:
         for target in self._possible(call):
             try:
                 reply = await asked(call, request)
-                if reply.head.status not in self._statuses or not _may_go_on(call):
+                if not self._bad(reply) or not _may_go_on(call):
                     return reply
                 reply.abandon()
                 reason = str(reply.head.status)
@@ -131,6 +131,13 @@ class Fallback:
                 debug.tell(call.request_id, text, target.upstream, reason)
             request = request.replace(why=FALLBACK, reason=reason, since=len(call.attempts))
         return await asked(call, request)
+
+    def _bad(self, reply: Reply) -> bool:
+        """Whether another upstream may do better: always where this one wants money."""
+        failure = reply.failure
+        return reply.head.status in self._statuses or (
+            failure is not None and failure.kind == "money"
+        )
 
     def _possible(self, call: Call) -> Sequence[Target]:
         """Return the others, without those whose model can't be put into the body."""

@@ -92,7 +92,7 @@ class Retry:
                     if self._outage.failures:
                         self._outage.observe(False)
                     return reply
-                wait = self._after_reply(call, request, retry, reply.head)
+                wait = self._after_reply(call, request, retry, reply)
                 if wait is None:
                     return reply
                 reply.abandon()
@@ -122,16 +122,19 @@ class Retry:
             call.final = wait is None and self._hopeless(call)
         return wait
 
-    def _after_reply(
-        self, call: Call, request: Request, retry: int, head: ResponseHead
-    ) -> float | None:
+    def _after_reply(self, call: Call, request: Request, retry: int, reply: Reply) -> float | None:
         """The same after a reply that is not acceptable."""
+        head, failure = reply.head, reply.failure
         limited = head.status == RATE_LIMITED
         if not limited:
             self._outage.observe(True)
+        if failure is not None and (failure.kind == "money" or failure.hopeless):
+            call.final = True  # an account is empty, or a quota of a day is: no wait clears that
+            return _no_retry(call, f"it would fail again: {failure.kind}")
         wait = None
         if head.fields.known.get(SHOULD_RETRY) != b"false":
-            wait = self._wait(call, request, retry, head)
+            named = None if failure is None else failure.retry_after
+            wait = self._wait(call, request, retry, head, named)
         if wait is None:
             call.final = not limited and self._hopeless(call)
             if limited and SDK_RETRY in call.head.fields.known:
@@ -144,15 +147,19 @@ class Retry:
         request: Request,
         retry: int,
         head: ResponseHead | None,
+        named: float | None = None,
         *,
         free: bool = False,
     ) -> float | None:
-        """The same. *free*: no budget is used, as the upstream had no work with the attempt."""
+        """The same. *named*: the wait that the reply's body asks for.
+
+        *free*: no budget is used, as the upstream had no work with the attempt.
+        """
         settings = self._settings
         most = settings.max if request.retries is None else request.retries
         if retry >= most or call.body.streamed or request.method not in settings.methods:
             return _no_retry(call, "its retries are used up, or it can't be sent again")
-        wait = self._pace(call, request, retry, head)
+        wait = self._pace(call, request, retry, head, named)
         now = time.monotonic()
         if wait is None:
             return _no_retry(call, "the reply says when to come again, which its caller obeys")
@@ -164,18 +171,25 @@ class Retry:
         return wait
 
     def _pace(
-        self, call: Call, request: Request, retry: int, head: ResponseHead | None
+        self,
+        call: Call,
+        request: Request,
+        retry: int,
+        head: ResponseHead | None,
+        named: float | None,
     ) -> float | None:
         """Return the wait that the upstream or the backoff asks for; None: pass the reply on."""
         settings = self._settings
         if head is None or self._others.elsewhere(call, request):
             return backoff(settings, retry, random.random)
-        limited, now = head.status == RATE_LIMITED, time.time()
-        if limited or retry_after(head.fields, now) is not None:
+        limited = head.status == RATE_LIMITED
+        if named is None:
+            named = retry_after(head.fields, time.time())
+        if limited or named is not None:
             obeys = SDK_RETRY in call.head.fields.known and request.retries is None
             if obeys or head.status in self._others.fallback_on:
                 return None
-        return wait_before(settings, retry, head.fields, limited, now, random.random)
+        return wait_before(settings, retry, named, limited, random.random)
 
     def _hopeless(self, call: Call) -> bool:
         """Whether a retry by the SDK would only add load.

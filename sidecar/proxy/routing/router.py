@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sidecar.errors import BadPath, ModelUnknown, NotRouted
 from sidecar.http.paths import as_read, has_dot_segment, plain
 from sidecar.http.target import host_name
+from sidecar.proxy.routing.pricing import Pricing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,9 @@ _LONGEST: Final = 512
 _SEGMENT: Final = r"(?P<\1>[A-Za-z0-9-]{1,63})"
 
 
+NO_PRICES: Final = Pricing(())
+
+
 class Route(NamedTuple):
     """A route as it serves, compiled from the configuration."""
 
@@ -46,7 +50,8 @@ class Route(NamedTuple):
     renames: bool = False
     """Whether some upstream of it gets another model than the caller's."""
     renames_first: bool = False
-    """Whether one that may be tried first does."""
+    """Even one that may be asked first."""
+    pricing: Pricing = NO_PRICES
     under: Callable[[str], Route | None] = lambda _: None
     """Returns the same route under the named policy; None if there is no such policy."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sidecar.config.model.policy import PRIORITIES
 from sidecar.observe.stats import RouteStats, Stats
+from sidecar.proxy.routing.pricing import Pricing
 from sidecar.proxy.routing.router import Route, Router, Rule
 from sidecar.proxy.routing.stack import Parts, build
 
@@ -56,6 +57,9 @@ class _Compiler:
         self._stats = stats
         self._draft = transaction
         self._trusted = any(listener.trust.headers for listener in loaded.config.listeners)
+        self._pricing = Pricing(
+            (glob, price.settings()) for glob, price in loaded.config.prices.items()
+        )
         self._others: dict[tuple[int, str], Route] = {}
 
     def route(self, index: int, policy_name: str | None = None) -> Route:
@@ -89,6 +93,7 @@ class _Compiler:
             counts,
             PRIORITIES[policy.priority],
             *_renames(config),
+            self._pricing,
             partial(self._under, index),
         )
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from sidecar.config.model import Credentials as Keys
+from sidecar.llm.dialects import APIS
 from sidecar.observe.stats import RouteStats, Stats
 from sidecar.policy.admission import Admission as AdmissionPolicy
 from sidecar.policy.admission import AdmissionSettings
@@ -21,6 +22,7 @@ from sidecar.proxy.layers.credentials import Credentials
 from sidecar.proxy.layers.fallback import Fallback, Split, Target
 from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
 from sidecar.proxy.layers.mirror import Mirror
+from sidecar.proxy.layers.reads import Reads
 from sidecar.proxy.layers.retry import Others, Retry
 from sidecar.proxy.routing.limiters import client_by, limited
 from sidecar.upstream.load_balancer import LoadBalancer, Selection
@@ -115,7 +117,13 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
     if config.admission is not None and places is not None:
         client = client_by(config.admission.clients)
         stack = Admission(stack, places, client, upstream, parts.counts.upstream(upstream))
-    # Outside every attempt, so that all of them use the same credential.
+    # What an attempt is to look for in its reply, and what is asked for to that end.
+    if policy.read:
+        acts = bool(policy.retry.max) or spare or policy.hedge is not None
+        gate = policy.gate.settings() if policy.gate is not None and acts else None
+        api = APIS[config.dialect]
+        stack = Reads(stack, api, gate, include_usage=config.include_usage)
+    # Outside every attempt, so that all of them authenticate alike.
     return _authenticated(parts, upstream, stack)
 
 

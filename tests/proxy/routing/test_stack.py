@@ -18,7 +18,7 @@ from sidecar.proxy.routing.snapshot import Snapshot, compile_snapshot
 from sidecar.upstream.endpoints.registry import Registry
 from sidecar.upstream.endpoints.upstream import Upstream
 
-NONE: dict[str, Any] = {"retry": {"max": 0}}
+NONE: dict[str, Any] = {"retry": {"max": 0}, "read": False}
 CREDENTIALS = {"credentials": {"header": "authorization", "value": "Bearer x"}}
 
 
@@ -37,7 +37,7 @@ def snapshot(
             "v": {"endpoints": [{"url": "http://v"}], **CREDENTIALS, "policy": "v"},
         },
         "routes": [{"name": "r", "upstream": "u", **route}],
-        "policies": {"default": policy, "v": {"retry": {"max": 0}}},
+        "policies": {"default": policy, "v": {"retry": {"max": 0}, "read": False}},
     }
     loaded, stats, shared = load(json.dumps(config), file="x"), Stats(0.0), shared or SharedState()
     transaction = shared.begin()
@@ -67,9 +67,9 @@ def stack(snapshot: Snapshot) -> Layer:
 V = {"upstream": "v"}
 STACKS: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[str]]] = [
     (NONE, {}, {}, ["Attempt"]),
-    ({}, {}, {}, ["Retry", "Attempt"]),
+    ({}, {}, {}, ["Reads", "Retry", "Attempt"]),
     (NONE | {"hedge": {}}, {}, {}, ["Hedge", "Attempt"]),
-    ({"hedge": {}}, {}, {}, ["Retry", "Hedge", "Attempt"]),
+    ({"hedge": {}}, {}, {}, ["Reads", "Retry", "Hedge", "Attempt"]),
     (NONE, {"admission": {"max_in_flight": 1}}, {}, ["Admission", "Attempt"]),
     (NONE, CREDENTIALS, {}, ["Credentials", "Attempt"]),
     (NONE | {"limits": {"concurrency": 1}}, {}, {}, ["Limits", "Attempt"]),
@@ -84,7 +84,7 @@ STACKS: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[str]]] =
         {"mirror": V, "split": [V | {"share": "1%"}], "fallback": [V]},
         [
             "Limits", "Mirror", "Fallback", "Split", "Target",
-            "Credentials", "Admission", "Retry", "Hedge", "Attempt",
+            "Credentials", "Reads", "Admission", "Retry", "Hedge", "Attempt",
         ],
     ),
 ]  # fmt: skip
@@ -146,8 +146,8 @@ async def test_what_a_stack_has_counted_outlives_it() -> None:
     shared = SharedState()
     before, after = (stack(snapshot(policy, upstream, {}, shared=shared)) for _ in range(2))
     for layer, kept in [
-        (0, "_whole"), (0, "_clients"), (1, "_policy"), (2, "_budget"), (3, "_budget"),
-        (3, "_observed"),
+        (0, "_whole"), (0, "_clients"), (2, "_policy"), (3, "_budget"), (4, "_budget"),
+        (4, "_observed"),
     ]:  # fmt: skip
         assert getattr(_at(before, layer), kept) is getattr(_at(after, layer), kept)
 
@@ -168,7 +168,7 @@ async def test_routes_that_allow_an_upstream_the_same_share_its_budget() -> None
     }
     loaded, stats = load(json.dumps(config), file="x"), Stats(0.0)
     made = compile_snapshot(loaded, bound(loaded, stats), stats, SharedState().begin())
-    a, b, c = [_at(rule.route.stack, 0)._budget for rule in made.router.rules]
+    a, b, c = [_at(rule.route.stack, 1)._budget for rule in made.router.rules]
     assert a is b
     assert c is not a
 

@@ -1,0 +1,277 @@
+"""What a reply says, read from its bytes as they pass: an attempt's tokens, verdict and failure.
+
+A stream is read by its dialect's reader, split as it comes. A reply in one piece is kept, up to a
+bound, and read at its end. Nothing that is read changes a byte of what the caller gets.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sidecar.errors import StreamFailed
+from sidecar.http.chunked import plain_chunk
+from sidecar.http.message import NO_BODY
+from sidecar.llm.coding import is_identity
+from sidecar.llm.failures import Failure, read_failure
+from sidecar.llm.sse import MOST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sidecar.http.message import ResponseHead
+    from sidecar.llm.dialects import Api
+    from sidecar.llm.stream import Outcome, StreamReader, Verdict
+    from sidecar.llm.usage import Usage
+    from sidecar.policy.gate import GateSettings
+    from sidecar.proxy.record import AttemptRecord
+    from sidecar.proxy.sink import Relay
+
+KEPT: Final = MOST
+"""Bytes of a reply in one piece that are kept to be read. Longer ones are embeddings and images."""
+_ERROR: Final = 64 * 1024
+"""Bytes of an error's body that are read."""
+_UNPACKED: Final = 64 * 1024
+"""Bytes that are unpacked in one step."""
+_WINDOWS: Final[Mapping[bytes, int]] = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
+"""zlib's words for what codings begin with."""
+
+
+class Said(NamedTuple):
+    """What a reply has said, once it is over."""
+
+    verdict: Verdict
+    usage: Usage | None = None
+    model: str | None = None
+    """The model that answered."""
+    response_id: str | None = None
+    finish_reasons: tuple[str, ...] = ()
+    failure: Failure | None = None
+    chunks: int = 0
+    """Events with a piece of the answer."""
+
+
+class ReplyReader:
+    """What a route wants to know of replies to one operation."""
+
+    __slots__ = ("_api", "_streams", "gate")
+
+    def __init__(self, api: Api, gate: GateSettings | None, *, streams: bool) -> None:
+        """*streams*: whatever its reply is called, it is a stream of the dialect's values."""
+        self._api = api
+        self._streams = streams
+        self.gate = gate
+
+    def __repr__(self) -> str:
+        return f"<ReplyReader of {type(self._api).__name__}>"
+
+    def begin(self, head: ResponseHead) -> Reading | None:
+        """For the reply that begins with *head*; None where it says nothing that we can read."""
+        if head.body == NO_BODY or head.status == 101:
+            return None
+        kind = head.fields.known.get(b"content-type", b"").lower()
+        json = b"json" in kind
+        if head.status < 300 and (b"event-stream" in kind or (json and self._streams)):
+            return Reading(self._api, head, self.gate, stream=True)
+        return Reading(self._api, head, None, stream=False) if json else None
+
+
+class Reading:
+    """Of one reply. Fed what comes of the body, coded as it may be."""
+
+    def __init__(
+        self, api: Api, head: ResponseHead, gate: GateSettings | None, *, stream: bool
+    ) -> None:
+        """*stream*: it is a stream of a dialect's events, not one JSON value."""
+        self._api = api
+        self._head = head
+        self.stream: StreamReader | None = api.stream() if stream else None
+        self._kept: list[bytes] = []
+        self._size = 0
+        self._most = _ERROR if head.status >= 400 else KEPT
+        self.gate = gate if stream else None
+        """While it is there, the reply is held back until it says something."""
+        self.lost = False
+        """It can't be read: too long, or in a coding that is broken or not ours."""
+        coding = head.fields.get(b"content-encoding", b"")
+        self._unpack: zlib._Decompress | None = None
+        if not is_identity(coding):
+            window = _WINDOWS.get(coding.strip().lower())
+            self.lost = window is None
+            if window is not None:
+                self._unpack = zlib.decompressobj(window)
+
+    def __repr__(self) -> str:
+        return f"<Reading of {'a stream' if self.stream else 'one value'}, lost: {self.lost}>"
+
+    @property
+    def answers(self) -> bool:
+        """Whether a stream has begun to say something, or won't: it need not be held back."""
+        reader = self.stream
+        return (
+            self.lost or reader is None or reader.content or reader.unknown or bool(reader.finished)
+        )
+
+    def may_pass(self, size: int) -> bool:
+        """Whether what is here goes on to the caller, *size* bytes of a body."""
+        gate = self.gate
+        return size > 0 and (
+            gate is None or self.answers or size > gate.bytes or self._failed_for_good
+        )
+
+    @property
+    def _failed_for_good(self) -> bool:
+        """Whether a stream begins with an error that no other attempt mends."""
+        return self.stream is not None and self.stream.error is not None
+
+    def fails(self, endpoint: str, *, ended: bool) -> StreamFailed | None:
+        """Why a stream that has said nothing yet is a failed attempt; None if it is none.
+
+        What no other attempt mends (a bad request, say) goes on as the provider tells it.
+        """
+        reader = self.stream
+        if reader is None or self.lost or reader.content or reader.unknown:
+            return None
+        failure = reader.error
+        if failure is None:
+            if not ended or reader.finished:
+                return None
+            return StreamFailed(f"{endpoint} sent an empty stream", code="empty_stream")
+        if not failure.temporary and failure.kind != "money":
+            return None
+        text = f"{endpoint} sent an error instead of an answer: {failure.message or failure.code}"
+        error = StreamFailed(text, retry_after=failure.retry_after)
+        error.status = failure.status
+        error.endpoint_failed = failure.kind in ("overload", "server")
+        error.again = failure.temporary
+        return error
+
+    @property
+    def terminal(self) -> bool:
+        """Whether a stream has come to the event that is its last."""
+        return self.stream is not None and self.stream.terminal and not self.lost
+
+    def feed(self, data: bytes) -> None:
+        """*data* came."""
+        if self.lost:
+            return
+        if self._unpack is None:
+            self._take(data)
+        else:
+            self._take_packed(data)
+
+    def end(self, how: Outcome, unix_now: float) -> Said:
+        """The reply is over. *unix_now*: wall clock, since a wait may be told as a date."""
+        head, reader = self._head, self.stream
+        if reader is not None:
+            verdict = reader.finish(how)
+            if self.lost and verdict in ("truncated", "empty"):
+                verdict = "complete" if how == "ended" else verdict
+            return Said(
+                verdict,
+                reader.usage,
+                reader.model,
+                reader.response_id,
+                reader.finish_reasons,
+                reader.error,
+                reader.chunks,
+            )
+        body, self._kept = b"".join(self._kept), []
+        if head.status >= 400:
+            readable = b"" if self.lost else body
+            return Said("error", failure=read_failure(head.status, head.fields, readable, unix_now))
+        if how != "ended":
+            return Said({"cut": "truncated", "stalled": "stalled"}.get(how, "aborted"))  # type: ignore[arg-type]
+        reply = None if self.lost or not body else self._api.reply(body)
+        if reply is None:
+            return Said("complete")
+        return Said(
+            "error" if reply.error is not None else "complete",
+            reply.usage,
+            reply.model,
+            reply.id,
+            reply.finish_reasons,
+            reply.error,
+        )
+
+    def failed(self, unix_now: float) -> Failure | None:
+        """The failure that a whole error reply tells; None where it is none."""
+        if self._head.status < 400 or self.stream is not None:
+            return None
+        body = b"" if self.lost else b"".join(self._kept)
+        return read_failure(self._head.status, self._head.fields, body, unix_now)
+
+    def _take(self, data: bytes) -> None:
+        reader = self.stream
+        if reader is not None:
+            reader.feed(data)
+            return
+        self._size += len(data)
+        if self._size > self._most:
+            self._kept.clear()
+            self.lost = True
+        else:
+            self._kept.append(data)
+
+    def _take_packed(self, data: bytes) -> None:
+        unpack = self._unpack
+        assert unpack is not None
+        try:
+            while data and not unpack.eof:
+                piece = unpack.decompress(data, _UNPACKED)
+                data = unpack.unconsumed_tail
+                if piece:
+                    self._take(piece)
+                if self.lost:
+                    return
+        except zlib.error:
+            self.lost = True
+            self._kept.clear()
+
+
+class ReadingRelay:
+    """Lets *reading* see the data of each chunk that the relay inside has passed on."""
+
+    __slots__ = ("_attempt", "_feed", "_on_terminal", "_reading", "_relay", "_take")
+
+    def __init__(
+        self,
+        relay: Relay,
+        reading: Reading,
+        attempt: AttemptRecord,
+        on_terminal: Callable[[], None],
+    ) -> None:
+        self._relay = relay
+        self._take = relay.take
+        self._reading = reading
+        self._feed = reading.feed
+        self._attempt = attempt
+        self._on_terminal = on_terminal
+
+    @property
+    def last(self) -> float:
+        """As the relay inside."""
+        return self._relay.last
+
+    @property
+    def passed(self) -> int:
+        """As the relay inside."""
+        return self._relay.passed
+
+    def take(self, data: bytes) -> bool:
+        """Pass *data* on if it is one chunk, and read it then."""
+        relay = self._relay
+        before = relay.last
+        if not self._take(data):
+            return False
+        attempt, now = self._attempt, relay.last
+        if before and now - before > attempt.gap:
+            attempt.gap = now - before
+        begins, _ = plain_chunk(len(data))
+        self._feed(data[len(begins) : -2])
+        if attempt.content is None and self._reading.answers:
+            attempt.content = now
+        if self._reading.terminal:
+            self._on_terminal()
+        return True
