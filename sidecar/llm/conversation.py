@@ -1,7 +1,7 @@
-"""Which conversation a call belongs to, as its caller says.
+"""The conversation of a call, as its caller names it.
 
-It is for correlation only, never for a decision about who may do what: any caller can say anything.
-Sources: Claude Code's and Codex's own headers; Envoy AI Gateway and Higress for the others.
+It is for correlation only, never for authorisation: a caller can send any value. Sources: Claude
+Code's and Codex's own headers; Envoy AI Gateway and Higress for the others.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ FIELDS: Final = (
     b"agent-session-id",
     b"x-agent-session",
 )
-"""Header fields by their lower-case names, those first that count first."""
+"""Header fields by their lower-case names, in order of precedence."""
 _LONGEST: Final = 256
 
 
 def conversation_of(fields: Mapping[bytes, bytes], parameters: Parameters) -> str | None:
-    """The id of the call's conversation or session, at most 256 printable characters; None: none.
+    """Return the id of the call's conversation or session, at most 256 printable characters.
 
-    A header's comes first, then the body's `conversation`. `prompt_cache_key` is none: many
-    conversations may share it.
+    Header fields take precedence over the body's `conversation`. `prompt_cache_key` is not used:
+    many conversations may share it. None if there is no id.
     """
     for name in FIELDS:
         value = fields.get(name)

@@ -1,7 +1,7 @@
-"""What kind of failure a reply or an event of a stream tells.
+"""Classify the failures that replies and stream events report.
 
-All APIs are read by one reader, since gateways mix them: Google's API for OpenAI's SDKs answers in
-Google's form. The words that tell a kind are those of no two APIs in two senses. Sources: the
+One reader serves all APIs, since gateways mix them: Google's API for OpenAI's SDKs answers in
+Google's form. No word has different meanings in two APIs. Sources: the
 errors of openai-python 3.57 (`ResponseError`, `SessionTurnError`), anthropic-sdk-python 2.14
 (`types/shared/*_error.py`), python-genai 3.6 (`errors.py`), botocore's model of Bedrock; OpenAI's,
 Anthropic's, Azure's and Google's pages on errors.
@@ -24,36 +24,36 @@ Kind = Literal[
 ]  # fmt: skip
 
 MOST: Final = 64 * 1024
-"""Bytes of an error's body that are looked at. Of a longer one the status tells."""
+"""Bytes of an error's body that are read. A longer one is classified by its status."""
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why a call failed, as its API tells it."""
+    """The failure of a call, as its API reported it."""
 
     kind: Kind
     status: int
-    """The reply's, or the one that an event within a stream deserves."""
+    """The reply's status, or the one that matches an event within a stream."""
     type: str = ""
     code: str = ""
-    """The most telling word. Anthropic's is `details.error_code`."""
+    """The most specific code. Anthropic's is `details.error_code`."""
     message: str = ""
     retry_after: float | None = None
-    """Seconds after which the provider wants to be asked again, where it says so."""
+    """Seconds until the next call, if the provider named a time."""
     reset_after: float | None = None
-    """Seconds until the limits that are used up are whole again: an upper bound of a wait."""
+    """Seconds until the exhausted limits are full again: an upper bound of the wait."""
     slow_down: bool = False
-    """Whether not the rate was too high, but its growth."""
+    """Whether the rate grew too fast, rather than being too high."""
     hopeless: bool = False
-    """Whether it is a limit of a day, or of nothing at all, which no wait clears."""
+    """Whether it is a daily limit, or a limit of 0, which no short wait clears."""
 
     @property
     def temporary(self) -> bool:
-        """Whether the same call may succeed at the same provider a little later."""
+        """Whether the same call may soon succeed at the same provider."""
         return not self.hopeless and self.kind in ("rate_limit", "overload", "server")
 
 
 _WORDS: Final[dict[Kind, tuple[str, ...]]] = {
-    # Money comes first: OpenAI says `rate_limit_exceeded` of some of these as well.
+    # Money comes first: OpenAI also says `rate_limit_exceeded` for some of these.
     "money": (
         "insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded",
         "project_spend_limit_exceeded", "organization_usage_limit_exceeded",
@@ -113,7 +113,7 @@ _STATUS_OF_KIND: Final[dict[Kind, int]] = {
     "authentication": 401,
     "server": 500,
 }
-"""That of an event that names none, so that SDKs raise the class that fits."""
+"""The status of events that name none, so that SDKs raise the right class."""
 _STATUS_OF_WORD: Final = {word.lower(): status for word, status in _STATUSES.items()}
 _BAD: Final = (
     "invalid_request_error",
@@ -132,17 +132,17 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
         ),
     ),
 )
-"""Where neither Anthropic, Google, vLLM nor Bedrock has a word for it. Only for what is refused."""
+"""For refusals of Anthropic, Google, vLLM and Bedrock that have no code of their own."""
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def read_failure(
     status: int, fields: Mapping[bytes, bytes], body: bytes, unix_now: float
 ) -> Failure:
-    """What kind of failure a reply of *status*, 400 or above, is.
+    """Classify a reply whose *status* is 400 or above.
 
-    *fields* are the reply's, by lower-case names; *body* is without a content coding, or its
-    beginning. *unix_now* is the wall clock's time, since a wait may be written as a date.
+    *fields* are the reply's, by lower-case names. *body* is without a content coding. *unix_now* is
+    the wall clock's time, since a wait may be a date.
     """
     said = told(_decoded(body)) or Told()
     exception = fields.get(b"x-amzn-errortype")
@@ -153,7 +153,7 @@ def read_failure(
 
 
 def failure_told(found: object) -> Failure:
-    """The failure that an event's error object tells, *found* being that object or its holder."""
+    """Classify the error object of a stream event; *found* is that object or its container."""
     said = told(found) or Told()
     status = said.number
     if status is None:

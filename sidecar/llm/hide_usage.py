@@ -1,4 +1,4 @@
-"""Take the event that tells the usage out of a stream whose caller did not ask for it."""
+"""Remove the usage event from a stream whose caller did not ask for it."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from sidecar.llm.include_usage import is_usage_only
 from sidecar.llm.sse import EventSplitter
 
 _MARK: Final = b'"prompt_tokens"'
-"""Every usage of chat and completions has it. What else has it is looked at and stays."""
+"""A member of every usage of chat and completions. Other events with it are parsed and kept."""
 _MOST: Final = 8192
-"""Bytes that are held. An event with nothing but a usage has some hundreds."""
+"""Bytes that are held. A usage event has a few hundred."""
 _BLANK: Final = re.compile(rb"\n\n|\r\n\r\n|\r\r|\n\r\n|\r\n\n")
-"""A line's end, and that of the empty line behind it."""
+"""The end of a line and of the empty line behind it."""
 _REACH: Final = 3
-"""Bytes of a blank line that may have come in the read before."""
+"""Bytes of a blank line that may be in the read before."""
 
 
 class UsageHider:
-    """Passes a stream's bytes on as they come, all but those of the events that tell the usage.
+    """Passes on a stream's bytes, except usage events.
 
-    What has begun and may be such an event is held until it is whole: no reader of events can do
-    anything with it before.
+    An incomplete event is held until it is complete, which delays nothing: a client can't use it
+    before that. Large events are not held.
     """
 
     __slots__ = ("_held", "_near", "_passed", "_size", "hidden")
 
     def __init__(self) -> None:
         self.hidden = 0
-        """Events that were taken out."""
+        """Events that were removed."""
         self._held: list[bytes] = []
         self._size = 0
         self._near = b""
-        """How what is held ends."""
+        """The last bytes of `_held`."""
         self._passed = b""
-        """How an event ends so far that is too large to be one, and is passed on; else nothing."""
+        """The last bytes of a large event that is being passed on; else empty."""
 
     def feed(self, data: bytes) -> bytes:
-        """What may go on, now that *data* has come; it may be nothing."""
+        """Take the next bytes of the stream, and return those to pass on, which may be none."""
         if self._passed:
             before, data = self._finish_large(data)
             return before + self.feed(data) if data else before
@@ -55,13 +55,13 @@ class UsageHider:
         return data if data.find(_MARK) < 0 else self._without(data)
 
     def finish(self) -> bytes:
-        """The stream has ended: what was held."""
+        """Take the end of the stream, and return the held bytes."""
         held = b"".join(self._held)
         self._held.clear()
         return held
 
     def _whole(self, data: bytes) -> bytes:
-        """The events of *data* that are whole; the rest is held, or passed on if it is large."""
+        """Return the complete events of *data*. Hold the rest, or return it too if it is large."""
         end = 0
         for blank in _BLANK.finditer(data):
             end = blank.end()
@@ -75,7 +75,7 @@ class UsageHider:
         return data[:end]
 
     def _finish_large(self, data: bytes) -> tuple[bytes, bytes]:
-        """*data* up to the end of the large event, and what is behind it."""
+        """Split *data* at the end of the large event."""
         before = self._passed
         blank = _BLANK.search(before + data)
         if blank is None:

@@ -1,4 +1,4 @@
-"""Ask for the usage of an OpenAI stream whose caller did not, and know the event that tells it.
+"""Request the usage of an OpenAI stream, and recognise the event with it.
 
 Source: openai-python 3.57, `ChatCompletionStreamOptionsParam.include_usage`: one more chunk before
 `[DONE]`, with `usage` and with no choices; all others have `usage: null`.
@@ -29,11 +29,11 @@ _decode: Final = msgspec.json.Decoder(_Chunk).decode
 
 
 def insert_include_usage(body: bytes) -> bytes | None:
-    """*body* with `stream_options.include_usage`, all other bytes as they were.
+    """Return *body* with `stream_options.include_usage`, and all other bytes unchanged.
 
-    None where nothing is to be changed, or where it would be a guess: it asks for the usage already
-    or for no stream, has a member twice, is not JSON in UTF-8. Only for chat and completions, and
-    only for upstreams that take it.
+    None if the body already asks for the usage, asks for no stream, has `stream` or
+    `stream_options` twice, or is no JSON in UTF-8. Only for chat and completions, and only for
+    upstreams that support it.
     """
     try:
         found = list(places(body, members(body)))
@@ -53,8 +53,8 @@ def insert_include_usage(body: bytes) -> bytes | None:
 
 
 def is_usage_only(data: bytes) -> bool:
-    """Whether *data*, of an event, is the chunk that there is only for its usage."""
-    if data.find(b'"usage"') < 0:  # nearly always, where usage was not asked for
+    """Whether *data*, of an event, is the extra chunk with the usage and no choices."""
+    if data.find(b'"usage"') < 0:  # nearly always
         return False
     try:
         found = _decode(data)
@@ -78,7 +78,7 @@ def _by_name(found: list[Member]) -> dict[str, Member | None]:
 
 
 def _with_usage(options: bytes) -> bytes | None:
-    """The value of `stream_options` with the usage asked for; None where it is already."""
+    """Return `stream_options` with `include_usage`; None if it has it already."""
     if options == b"null":
         return _ASKED
     inner = [m for m in places(options, members(options)) if m.name == "include_usage"]

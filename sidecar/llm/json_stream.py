@@ -1,4 +1,4 @@
-"""The elements of a JSON array that comes as a stream (Gemini's streams without `alt=sse`)."""
+"""Split a streamed JSON array into its elements (Gemini's streams without `alt=sse`)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _INSIDE: Final = re.compile(rb'[^"\\]*+')
 
 
 class JsonSplitter:
-    """Takes an array's bytes split anywhere, and gives its elements that have become whole.
+    """Takes an array in pieces of any size, and returns the elements that are complete.
 
-    Elements are objects or arrays; numbers and texts between them are dropped. An object that
-    stands alone, as an error does, is an element too. Nothing is checked but brackets and quotes:
-    whether an element is JSON is for whoever reads it. An element larger than is kept is dropped.
+    Elements are objects or arrays; other values are dropped. A single object, such as an error, is
+    an element too. Only brackets and quotes are checked, so an element may be invalid JSON. An
+    element that is too large is dropped.
     """
 
     __slots__ = ("_depth", "_escaped", "_kept", "_most", "_parts", "_quoted", "_top", "closed")
@@ -24,10 +24,10 @@ class JsonSplitter:
     def __init__(self, most: int = MOST) -> None:
         """*most*: bytes of an element that are kept."""
         self.closed = False
-        """Whether the array has ended, or the object that stands alone."""
+        """Whether the array, or the single object, has ended."""
         self._most = most
         self._top = 0
-        """The depth at which elements begin: 1 in an array. 0 until something has begun."""
+        """The depth of the brackets around an element: 1 in an array, 0 for a single object."""
         self._depth = 0
         self._quoted = False
         self._escaped = False
@@ -35,10 +35,10 @@ class JsonSplitter:
         self._kept = 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        """*data* is next in the stream. The elements that end in it; nothing once it is closed."""
+        """Take the next bytes of the stream, and return the elements that end in them."""
         found: list[bytes] = []
         begin = 0
-        """Where what belongs to an element begins in *data*."""
+        """The place in *data* where the current element begins or continues."""
         at = 0
         while not self.closed and at < len(data):
             if self._quoted:
@@ -62,7 +62,7 @@ class JsonSplitter:
         return found
 
     def _text(self, data: bytes, at: int) -> int:
-        """Where a text ends that goes on at *at*, or the data."""
+        """Return the place behind the string that continues at *at*, or the end of the data."""
         if self._escaped:
             self._escaped = False
             return at + 1
@@ -75,14 +75,14 @@ class JsonSplitter:
         return at + 1
 
     def _opens(self, byte: int) -> bool:
-        """Whether an element begins with this bracket."""
+        """Note an opening bracket. Return whether an element begins with it."""
         if self._depth == 0 and byte == 0x5B:
             self._top = 1
         self._depth += 1
         return self._depth == self._top + 1
 
     def _ends(self) -> bool:
-        """Whether an element ends with this bracket."""
+        """Note a closing bracket. Return whether an element ends with it."""
         self._depth -= 1
         if self._depth <= 0:
             self.closed = True

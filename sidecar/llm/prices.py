@@ -1,4 +1,4 @@
-"""What tokens cost."""
+"""The cost of tokens."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _MILLION: Final = 1_000_000
 
 
 class Price(msgspec.Struct, frozen=True):
-    """Of one model, in any currency, for a million tokens each."""
+    """The prices of one model for a million tokens, in any currency."""
 
     input: float
     output: float
     cached: float | None = None
-    """Read from the provider's cache. Absent: as `input`."""
+    """Price of tokens read from the provider's cache; by default that of `input`."""
     cache_write: float | None = None
-    """Written into the provider's cache. Absent: as `input`."""
+    """Price of tokens written to the provider's cache; by default that of `input`."""
 
 
 def cost(price: Price, usage: Usage) -> float:
-    """What *usage* costs. Where the parts are more than the whole, the parts count."""
+    """Return the cost of *usage*."""
     plain = max(0, usage.input - usage.cached - usage.cache_write)
     cached = price.input if price.cached is None else price.cached
     written = price.input if price.cache_write is None else price.cache_write

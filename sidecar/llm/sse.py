@@ -1,11 +1,11 @@
-"""Server-sent events out of bytes that are split anywhere (WHATWG HTML, section 9.2.6)."""
+"""Split a byte stream into server-sent events (WHATWG HTML, section 9.2.6)."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 MOST: Final = 2**20
-"""Bytes of an event that are kept. A larger one is told by its name alone."""
+"""Bytes of an event that are kept. Of a larger one only the name is known."""
 _BOM: Final = b"\xef\xbb\xbf"
 _NAME: Final = 256
 """Bytes of a name that are kept."""
@@ -17,19 +17,19 @@ class Event(NamedTuple):
     """One event."""
 
     name: bytes
-    """Its `event` field; nothing where it has none."""
+    """The `event` field; empty if there is none."""
     data: bytes
-    """Its `data` fields, joined by line feeds; nothing where they were `cut`."""
+    """The `data` fields, joined by line feeds; empty if they were `cut`."""
     cut: bool = False
-    """Whether it was larger than is kept."""
+    """Whether the data were too large to keep."""
 
 
 class EventSplitter:
-    """Takes a stream as it comes, and gives the events that have become whole.
+    """Takes a stream in pieces of any size, and returns the events that are complete.
 
-    Lines end with LF, CR LF or CR, also mixed, also split over two reads. Comments, ids and what
-    the standard does not know are dropped. The time is linear and the memory bounded, whatever
-    comes: no byte is joined to others before its line has ended.
+    Lines end with LF, CR LF or CR, also mixed, also split over two reads. Comments, ids and unknown
+    fields are dropped. Time is linear and memory bounded for any input, since the pieces of a line
+    are joined only when it ends.
     """
 
     __slots__ = (
@@ -40,12 +40,12 @@ class EventSplitter:
     def __init__(self, most: int = MOST) -> None:
         """*most*: bytes of an event that are kept."""
         self.idle = False
-        """Whether an event begins with the next byte, and nothing of the last one is kept."""
+        """Whether the next byte begins an event."""
         self._most = most
         self._began = False
         self._skip_lf = False
         self._line: list[bytes] = []
-        """The line that has begun, in pieces; its beginning where it is too `_long`."""
+        """The pieces of the current line; only its beginning if it is too `_long`."""
         self._length = 0
         self._long = False
         self._data: list[bytes] = []
@@ -54,7 +54,7 @@ class EventSplitter:
         self._name = b""
 
     def feed(self, data: bytes) -> list[Event]:
-        """*data* is next in the stream. The events that end in it."""
+        """Take the next bytes of the stream, and return the events that end in them."""
         events: list[Event] = []
         if self._skip_lf and data:
             self._skip_lf = False
@@ -72,10 +72,10 @@ class EventSplitter:
         return events
 
     def finish(self) -> list[Event]:
-        """The stream has ended. What has no blank line behind it counts as well.
+        """Take the end of the stream, and return its last event if no blank line follows it.
 
-        The standard drops it, but servers forget the last line feed, and whether it is whole is for
-        whoever reads its data.
+        The standard drops such an event, but some servers omit the last line feed. Its data may be
+        incomplete.
         """
         events: list[Event] = []
         if self._line:
@@ -84,7 +84,7 @@ class EventSplitter:
         return events
 
     def _keep(self, part: bytes) -> None:
-        """*part* is next in a line that goes on."""
+        """Keep a piece of a line that continues."""
         if self._long or self._length + len(part) > self._most:
             self._long = True
             part = part[: max(0, _PREFIX - self._length)]
@@ -93,7 +93,7 @@ class EventSplitter:
             self._length += len(part)
 
     def _end_line(self, line: bytes, events: list[Event]) -> None:
-        """*line* is what was left of a line."""
+        """Handle a line whose last piece is *line*."""
         long = self._long
         if self._line:
             rest = line[: max(0, _PREFIX - self._length)] if long else line

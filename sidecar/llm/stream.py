@@ -1,10 +1,10 @@
-"""How far a streamed reply has come, told by its bytes as they pass.
+"""Read the state of a streamed reply from its bytes as they pass.
 
-A reader is fed what the caller gets, split anywhere, without content coding. Until the first
-content it reads each event; from then on it passes over those that are nothing but another piece of
-the answer (`_skip`), which is nearly all of them, and reads the others. It looks at how an event
-begins, or compares it with the one before; it never searches for a word, so that no text in an
-answer can be taken for a sign.
+A reader gets the body in pieces of any size, without its content coding. It parses each event until
+the first content. After that it skips the events that only carry another piece of the answer
+(`_skip`), which are nearly all of them, and parses the others. It recognises them by their
+beginning, or by comparing them with earlier ones. It never searches for keywords, so that the text
+of an answer can't be mistaken for a sign.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from sidecar.llm.sse import Event, EventSplitter
 from sidecar.llm.usage import Usage
 
 Outcome = Literal["ended", "cut", "stalled", "aborted"]
-"""How the transport ended: the body's end by its framing; the connection's end before that; a timer
-of ours; the caller left."""
+"""How the transport ended: the body ended by its framing, the connection ended before that, a timer
+ran out, or the caller left."""
 Verdict = Literal["complete", "error", "truncated", "stalled", "aborted", "empty"]
 
 _BLANK: Final = b" \t\r\n"
@@ -28,15 +28,15 @@ _MOST_ANSWERS: Final = 128
 
 
 class StreamReader:
-    """Of one stream. Each dialect has its own, which knows its events."""
+    """Reads one stream. Each dialect has a subclass for its events."""
 
     splitter: ClassVar[type[EventSplitter]] = EventSplitter
     deltas: ClassVar[tuple[bytes, ...]] = ()
-    """How events begin that are only another piece of the answer, as they are on the wire."""
+    """The beginnings, on the wire, of events that only carry another piece of the answer."""
     delta_names: ClassVar[frozenset[bytes]] = frozenset()
-    """Their names."""
+    """The names of these events."""
     delta_data: ClassVar[tuple[bytes, ...]] = ()
-    """How their data begin: some gateways leave out the names."""
+    """The beginnings of their data, for gateways that leave out the names."""
 
     __slots__ = (
         "_events", "_head", "_json", "_prefix", "_usage", "chunks", "content", "error",
@@ -45,45 +45,45 @@ class StreamReader:
 
     def __init__(self) -> None:
         self.content = False
-        """Whether the first content has come: text, thoughts, a call of a tool."""
+        """Whether the first content has come: text, reasoning or a tool call."""
         self.unknown = False
-        """Whether an event has come that the dialect does not have: it may be content."""
+        """Whether an event has come that the dialect does not define. It may be content."""
         self.chunks = 0
         """Events with a piece of the answer."""
         self.terminal = False
-        """Whether the event has come behind which there is nothing to wait for."""
+        """Whether the last event of the stream has come."""
         self.error: Failure | None = None
-        """What an event says has gone wrong, with the status that it deserves."""
+        """The error that an event reported, with the HTTP status that matches it."""
         self.finished: dict[int, str] = {}
-        """Why each answer ended, by its index."""
+        """The finish reason of each answer, by the answer's index."""
         self.model: str | None = None
-        """The model that answers."""
+        """The model that answered."""
         self.response_id: str | None = None
         self._usage: Usage | None = None
         self._events: EventSplitter | None = None
         self._head = b""
         self._prefix = b"?"
-        """Which of `deltas` came last."""
+        """The one of `deltas` that came last."""
         self._json: JsonSplitter | None = None
-        """Of what is no stream of events: Gemini's arrays, and errors that are no event."""
+        """For bodies that are no event stream: Gemini's arrays, and errors in plain JSON."""
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens, as far as the stream has told them; the last word counts."""
+        """The latest usage that the stream has reported."""
         return self._usage
 
     @property
     def finish_reasons(self) -> tuple[str, ...]:
-        """Why the answers ended, in the API's own words."""
+        """The finish reasons in the API's own words, in the order of the answers."""
         return tuple(reason for _, reason in sorted(self.finished.items()))
 
     def feed(self, data: bytes) -> None:
-        """*data* is next in the body, without its content coding."""
+        """Take the next bytes of the body, without its content coding."""
         events = self._events
         if events is None:
             self._begin(data)
             return
-        if self.content and events.idle:
+        if self.content and events.idle and not self.terminal:
             at = self._skip(data)
             if at:
                 if at == len(data):
@@ -93,19 +93,19 @@ class StreamReader:
             self._read(event)
 
     def finish(self, how: Outcome) -> Verdict:
-        """The body has ended in the way *how*. What is to be thought of it."""
+        """Take the end of the body, and return the verdict on the stream."""
         if self._events is not None:
             for event in self._events.finish():
                 self._read(event)
         return verdict(self, how)
 
     def _begin(self, data: bytes) -> None:
-        """Tell by its first byte that is not blank whether this is a stream of events."""
+        """Decide by the first byte that is not blank whether this is a stream of events."""
         if self._json is None:
             data = self._head + data
             first = data.removeprefix(_BOM).lstrip(_BLANK)[:1]
             if not first or _BOM.startswith(data):
-                self._head = data[:3]  # nothing yet that tells, and nothing that counts
+                self._head = data[:3]  # too little to decide
                 return
             if first not in b"[{":
                 self._events = self.splitter()
@@ -118,10 +118,10 @@ class StreamReader:
             self.terminal = True
 
     def _skip(self, data: bytes) -> int:
-        """How much of *data*, which begins an event, is whole events that need not be read.
+        """Count the plain events at the beginning of *data*, and return their length in bytes.
 
-        Each is counted in `chunks`. Only asked once the content has begun. What it takes for a
-        piece of the answer, `_read` must take for one as well: a read may end within any event.
+        *data* begins with an event, and the content has begun. `_read` must count the same events
+        as pieces of the answer, since a network read may end within any of them.
         """
         if not data.startswith(self.deltas) or data.find(b"\r") >= 0:
             return 0
@@ -134,35 +134,35 @@ class StreamReader:
                 self._prefix = next(p for p in self.deltas if data.startswith(p, at))
             end = data.find(b"\n", at + len(self._prefix))
             if end < 0 or not data.startswith(b"\n\n", end):
-                break  # not whole, or with more fields
+                break  # incomplete, or with more fields
             at = end + 2
             self.chunks += 1
         return at
 
     def _is_delta(self, event: Event) -> bool:
-        """Whether *event* is one that `_skip` passes over."""
+        """Whether `_skip` counts *event* without parsing it."""
         if event.name:
             return event.name in self.delta_names and event.data.startswith(b"{")
         return event.data.startswith(self.delta_data)
 
     def _read(self, event: Event) -> None:
-        """Note what *event* says."""
+        """Parse *event*."""
         raise NotImplementedError
 
     def _more(self) -> None:
-        """There is another piece of the answer."""
+        """Count another piece of the answer."""
         self.content = True
         self.chunks += 1
 
     def _finish(self, index: object, reason: object) -> None:
-        """The answer *index* has ended, for a *reason* if that is a text."""
+        """Note the finish reason of the answer *index*, if *reason* is a string."""
         if isinstance(reason, str) and reason and len(self.finished) < _MOST_ANSWERS:
             place = index if isinstance(index, int) else 0
             self.finished[place] = reason[:64]
 
 
 def beginnings(kinds: tuple[str, ...]) -> tuple[tuple[bytes, ...], ...]:
-    """`deltas` and `delta_data` for events of these *kinds*, which are named by them."""
+    """Return `deltas` and `delta_data` for events of these types."""
     names = [kind.encode() for kind in kinds]
     data = tuple(b'{"type":"%b"' % name for name in names)
     named = tuple(b"event: %b\ndata: {" % name for name in names)
@@ -170,11 +170,12 @@ def beginnings(kinds: tuple[str, ...]) -> tuple[tuple[bytes, ...], ...]:
 
 
 def verdict(reader: StreamReader, how: Outcome) -> Verdict:
-    """What is to be thought of a stream that ended in the way *how*.
+    """Return the verdict on a stream whose transport ended in the way *how*.
 
-    An error counts whatever came behind it. What came to its terminal event is complete, whoever
-    ended the connection then; but a stream that ends well and has said nothing is empty, also when
-    it says so (`[DONE]` alone). An answer of no words that tells why it ended is no empty stream.
+    An error counts even if `[DONE]` follows it. A stream that reached its terminal event is
+    complete, no matter how the connection ended afterwards. A stream without content and without a
+    finish reason is empty, with or without `[DONE]`; an empty answer with a finish reason is
+    complete.
     """
     if reader.error is not None:
         return "error"
@@ -187,5 +188,5 @@ def verdict(reader: StreamReader, how: Outcome) -> Verdict:
         return "truncated"
     if not said:
         return "empty"
-    # Some servers send no [DONE]. That every answer has told why it ended is as good.
+    # Some servers send no [DONE]; a finish reason is as good.
     return "complete" if reader.finished else "truncated"

@@ -1,4 +1,4 @@
-"""What an error in JSON says, whatever API it is of."""
+"""Read an error in JSON, of any API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sidecar.llm.waits import duration
 _LONGEST: Final = 1024
 """Characters of a text that are kept."""
 _MOST: Final = 16
-"""Details that are looked at."""
+"""Details that are read."""
 _AGAIN: Final = re.compile(
     r"(?:try again|retry) (?:in|after) ([0-9]{1,9}(?:\.[0-9]{0,12})?)"
     r"(ms|s(?![a-z])| seconds?| milliseconds?)"
@@ -22,12 +22,12 @@ _DAILY: Final = re.compile(r"PerDay|per day|\blimit: 0\b", re.IGNORECASE)
 
 
 class Told(msgspec.Struct):
-    """What an error object says, whatever its form."""
+    """The content of an error object."""
 
     words: list[str] = []
-    """Codes, types and reasons, the most telling ones first."""
+    """Codes, types and reasons, the most specific first."""
     number: int | None = None
-    """A status, where the error names one itself."""
+    """The status that the error itself names."""
     type: str = ""
     code: str = ""
     message: str = ""
@@ -36,10 +36,10 @@ class Told(msgspec.Struct):
 
 
 def told(found: object) -> Told | None:
-    """What an error in JSON says; None where *found* is none.
+    """Read an error object or its container; None if *found* is neither.
 
-    OpenAI's, Anthropic's and Google's stand in `error` (Google's may stand in a list), those of
-    Mistral, Cohere and Bedrock, and the `error` events of Responses, on the top.
+    OpenAI, Anthropic and Google put it in `error`, Google also in a list. The errors of Mistral,
+    Cohere and Bedrock, and the `error` events of Responses, have no container.
     """
     if isinstance(found, list) and found:
         found = found[0]
@@ -62,7 +62,7 @@ def told(found: object) -> Told | None:
 
 
 def _words(error: Mapping[str, Any]) -> Iterator[str]:
-    """Anthropic's details, Azure's inner error and Google's reasons say more than what is above."""
+    """Anthropic's details, Azure's inner error and Google's reasons are more specific."""
     for holder, name in (("details", "error_code"), ("innererror", "code")):
         inner = error.get(holder)
         if isinstance(inner, dict):
@@ -99,7 +99,7 @@ def _text(found: Mapping[str, Any], name: str) -> str:
 
 
 def _number(value: object) -> int | None:
-    """A status out of `429`, `"429"` or nothing of the kind."""
+    """Return the status in `429` or `"429"`."""
     if isinstance(value, str) and value.isdecimal() and len(value) == 3:
         value = int(value)
     known = isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600

@@ -1,4 +1,4 @@
-"""Tokens that a call used, in one form for all APIs.
+"""The tokens of a call, in one form for all APIs.
 
 Sources: the types of openai-python 3.57 (`CompletionUsage`, `ResponseUsage`), anthropic-sdk-python
 2.14 (`Usage`, `MessageDeltaUsage`: cumulative; input is the sum of three), python-genai 3.6
@@ -14,28 +14,28 @@ from typing import Any, Final
 import msgspec
 
 _MOST: Final = 2**53
-"""Tokens. What is more is no count, and no JSON reader agrees on it."""
+"""Tokens. JSON readers disagree on larger numbers."""
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of one call."""
+    """The tokens of one call."""
 
     input: int = 0
-    """All that went in, those from the cache and those written into it too."""
+    """All input tokens, including cache reads and cache writes."""
     cached: int = 0
-    """Of `input`: read from the provider's cache."""
+    """The part of `input` that was read from the provider's cache."""
     cache_write: int = 0
-    """Of `input`: written into the provider's cache."""
+    """The part of `input` that was written to the provider's cache."""
     output: int = 0
-    """All that was made, reasoning too."""
+    """All output tokens, including reasoning."""
     reasoning: int = 0
-    """Of `output`: thought, and shown in part or not at all."""
+    """The part of `output` that is reasoning."""
     estimated: bool = False
-    """Whether we counted ourselves, since the API did not say."""
+    """Whether the sidecar estimated the numbers, since the API reported none."""
 
 
 def of_openai(told: object) -> Usage | None:
-    """From `usage` of chat, completions, embeddings and images, or of Responses; None if none."""
+    """Read `usage` of chat, completions, embeddings, images and Responses; None if it is empty."""
     if not isinstance(told, dict) or not told:
         return None
     into = _members(told, "prompt_tokens_details") or _members(told, "input_tokens_details")
@@ -50,7 +50,7 @@ def of_openai(told: object) -> Usage | None:
 
 
 def of_anthropic(told: Mapping[str, Any]) -> Usage | None:
-    """From `usage` of a message, or what `merged` made of those in a stream."""
+    """Read `usage` of a message, or what `merged` returned for a stream; None if it is empty."""
     if not told:
         return None
     cached = _count(told, "cache_read_input_tokens")
@@ -65,9 +65,9 @@ def of_anthropic(told: Mapping[str, Any]) -> Usage | None:
 
 
 def merged(before: Mapping[str, Any], told: object) -> Mapping[str, Any]:
-    """An Anthropic stream's usage so far with the next one: cumulative, and the last one wins.
+    """Update an Anthropic stream's usage with the next one. The counts are cumulative.
 
-    A member that is absent or null there keeps what it was (as the SDK's accumulator has it).
+    A member that is absent or null keeps its last value, as in the SDK's accumulator.
     """
     if not isinstance(told, dict):
         return before
@@ -75,9 +75,9 @@ def merged(before: Mapping[str, Any], told: object) -> Mapping[str, Any]:
 
 
 def of_gemini(told: object) -> Usage | None:
-    """From `usageMetadata`, whose candidates are without the thoughts.
+    """Read `usageMetadata`, where thoughts are no part of the candidates.
 
-    What tools gave back goes into the model too: the total has it as a part of its own.
+    The results of tools are input as well; the total counts them separately.
     """
     if not isinstance(told, dict) or not told:
         return None
@@ -92,7 +92,7 @@ def of_gemini(told: object) -> Usage | None:
 
 
 def of_converse(told: object) -> Usage | None:
-    """From `usage` of Bedrock's Converse, whose input is without the cache's parts."""
+    """Read `usage` of Bedrock's Converse, where cached tokens are no part of the input."""
     if not isinstance(told, dict) or not told:
         return None
     cached, written = _count(told, "cacheReadInputTokens"), _count(told, "cacheWriteInputTokens")
@@ -105,7 +105,7 @@ def of_converse(told: object) -> Usage | None:
 
 
 def of_cohere(told: object) -> Usage | None:
-    """From `usage` of Cohere's v2 chat."""
+    """Read `usage` of Cohere's v2 chat."""
     if not isinstance(told, dict) or not told:
         return None
     tokens = _members(told, "tokens")
@@ -122,7 +122,7 @@ def _members(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _count(told: Mapping[str, Any], *names: str) -> int:
-    """The first of *names* that is there; 0 where it is no count. Some servers write 12.0."""
+    """Return the first of *names* that is there; 0 if it is no count. Some servers write 12.0."""
     for name in names:
         value = told.get(name)
         if value is not None:

@@ -1,4 +1,4 @@
-"""When a provider wants to be asked again, in all the ways in which providers write it.
+"""Read the waits that providers ask for, in all their formats.
 
 Sources: RFC 9110, 10.2.3 (`Retry-After`); `_base_client.py` of openai-python and
 anthropic-sdk-python (`retry-after-ms`); OpenAI's and Groq's pages on rate limits (`6m0s`);
@@ -22,7 +22,7 @@ _UNITS: Final = {
 }  # fmt: skip
 _LONGEST_TEXT: Final = 64
 _EPOCH: Final = 1e9
-"""Seconds. A larger number is a time, not how long until then; a thousand times that, in ms."""
+"""Larger numbers are Unix times: in seconds, or in milliseconds from a thousand times that."""
 _BUCKETS: Final = tuple(
     (f"x-ratelimit-remaining-{of}".encode(), f"x-ratelimit-reset-{of}".encode())
     for of in ("requests", "tokens")
@@ -30,14 +30,14 @@ _BUCKETS: Final = tuple(
     (f"anthropic-ratelimit-{of}-remaining".encode(), f"anthropic-ratelimit-{of}-reset".encode())
     for of in ("requests", "tokens", "input-tokens", "output-tokens")
 )
-"""Fields that tell what is left, and when all of it will be there again."""
+"""The fields for what remains of a limit, and for the time when it is full again."""
 
 
 def retry_after(fields: Mapping[bytes, bytes], unix_now: float) -> float | None:
-    """Seconds until a reply's fields allow another call; None where they name no time.
+    """Return the seconds that a reply's fields ask a caller to wait; None if they name no time.
 
-    `retry-after-ms` and `retry-after` as everybody reads them, and in `retry-after` also a duration
-    (`1m30s`) or a time of RFC 3339. *unix_now* is the wall clock's time.
+    `retry-after` may also be a duration (`1m30s`) or a time of RFC 3339. *unix_now* is the wall
+    clock's time.
     """
     seconds = in_fields(fields, unix_now)
     if seconds is None and (value := fields.get(b"retry-after")) is not None:
@@ -46,9 +46,9 @@ def retry_after(fields: Mapping[bytes, bytes], unix_now: float) -> float | None:
 
 
 def reset_after(fields: Mapping[bytes, bytes], unix_now: float) -> float | None:
-    """Seconds until the limits that are used up are whole again; None where none is told as such.
+    """Return the seconds until all exhausted limits are full again; None if none is exhausted.
 
-    That is longer than a caller must wait: the buckets fill all the time.
+    A caller need not wait as long: the buckets refill continuously.
     """
     return max(_resets(fields, unix_now), default=None)
 
@@ -62,10 +62,10 @@ def _resets(fields: Mapping[bytes, bytes], unix_now: float) -> Iterator[float]:
 
 
 def until(text: str, unix_now: float) -> float | None:
-    """*text* as seconds from now, by its shape; None where it has none of these, or is past.
+    """Return the seconds until the time in *text*; None if it is past or in no known format.
 
     `1.5` (seconds), `6m0s`, `1700000000` and `1700000000000` (Unix time, in seconds and in
-    milliseconds), `2026-01-27T19:31:29Z`. Azure's `-1` says nothing.
+    milliseconds), `2026-01-27T19:31:29Z`. Azure's `-1` means unknown.
     """
     text = text.strip()
     if not text or len(text) > _LONGEST_TEXT:
@@ -82,14 +82,14 @@ def until(text: str, unix_now: float) -> float | None:
 
 
 def duration(text: str) -> float | None:
-    """*text* like `6m0s`, `2m59.56s`, `12ms` or `46s` as seconds; None where it is none."""
+    """Return a duration like `6m0s`, `2m59.56s`, `12ms` or `46s` in seconds; None if it is none."""
     if len(text) > _LONGEST_TEXT or not _DURATION.fullmatch(text):
         return None
     return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
 
 
 def _rfc3339(text: str) -> float:
-    """Unix time; infinity where it is none."""
+    """Return a Unix time; infinity if *text* is no time of RFC 3339."""
     try:
         date = datetime.fromisoformat(text)
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()

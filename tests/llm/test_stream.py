@@ -225,7 +225,16 @@ def test_chat_is_read_as_one_reads_it_who_parses_all(
     assert reader.usage == (PLAIN_USED if usage else None)
 
 
+def test_nothing_counts_behind_the_end() -> None:
+    event = data(chunk({"content": "a"}))
+    for pieces in ([event, event, event, DONE, event, event], [event * 3 + DONE + event * 2]):
+        reader, verdict = read("openai", pieces)
+        assert (reader.chunks, verdict) == (3, "complete")
+
+
 def test_a_large_event_is_passed_over() -> None:
+    announced = named({"type": "response.created", "response": {"instructions": "x" * 2**20}})
+    assert read("openai", [announced])[1] == "empty"
     large = named({"type": "response.completed", "response": {"output": "x" * 2**20}})
     reader, verdict = read("openai", [large])
     assert (verdict, reader.usage) == ("complete", None)

@@ -1,4 +1,4 @@
-"""The APIs that are known: what their calls ask for, what their replies say, how they tell errors.
+"""The known APIs: their requests, replies, streams and errors.
 
 Each has a file; what each answers is the protocol `Api`.
 """
@@ -49,7 +49,7 @@ APIS: Final[Mapping[Dialect, Api]] = {
 
 
 def of_request(target: bytes, fields: Mapping[bytes, bytes]) -> Dialect:
-    """The API that a request is meant for, for errors before a route is known."""
+    """Guess the API of a request, for errors before a route is known."""
     if b"/v1/messages" in target or b"/anthropic" in target or b"anthropic-version" in fields:
         return "anthropic"
     if b"/v1beta/" in target or b"/gemini" in target or b"x-goog-api-key" in fields:
@@ -58,12 +58,12 @@ def of_request(target: bytes, fields: Mapping[bytes, bytes]) -> Dialect:
 
 
 def error_body(dialect: Dialect, status: int, code: str, message: str, request_id: str) -> bytes:
-    """The JSON body of an error reply."""
+    """Return the JSON body of an error reply."""
     return msgspec.json.encode(APIS[dialect].error(status, code, message, request_id))
 
 
 def error_event(dialect: Dialect, status: int, code: str, message: str, request_id: str) -> bytes:
-    """A server-sent event that makes the SDKs raise within a stream.
+    """Return a server-sent event that makes the SDKs raise within a stream.
 
     Empty for APIs that have none: their SDKs would take it for a broken event, or pass it over.
     What makes them raise is the end of the connection.

@@ -1,4 +1,4 @@
-"""Anthropic's API, also as Vertex and Bedrock carry it.
+"""Anthropic's API, also at Vertex and Bedrock.
 
 Sources: anthropic-sdk-python 2.14 (`types/`, `_streaming.py`, `lib/bedrock`, `lib/vertex`);
 Anthropic "Errors".
@@ -53,7 +53,7 @@ _SILENT: Final = (
 )
 """Types of events that are no piece of an answer."""
 _ANNOUNCED: Final = ("text", "thinking")
-"""Blocks whose text comes in deltas. Of others, their start says something."""
+"""Blocks whose text follows in deltas. For other blocks, the start is content."""
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -80,10 +80,10 @@ _reply: Final = msgspec.json.Decoder(_Reply).decode
 
 
 class Anthropic:
-    """Anthropic's."""
+    """Anthropic's dialect."""
 
     def target(self, method: bytes, path: str) -> Target:
-        """By the path's end; in Vertex's and Bedrock's paths the model is named too."""
+        """The operation is the path's end. Paths of Vertex and Bedrock also name the model."""
         path = without_query(path).rstrip("/")
         if method == b"POST":
             if path.endswith("/messages/count_tokens"):
@@ -105,7 +105,7 @@ class Anthropic:
         return Target("models" if "models" in names else "other")
 
     def parameters(self, body: bytes) -> Parameters:
-        """Of Messages."""
+        """Read the parameters of Messages."""
         found = read(_parameters, body)
         if found is None:
             return Parameters()
@@ -118,7 +118,7 @@ class Anthropic:
         )
 
     def reply(self, body: bytes) -> Reply | None:
-        """Of a message; Bedrock's Converse too. A count of tokens is no usage."""
+        """Read a message, or a reply of Bedrock's Converse. A count of tokens is no usage."""
         found = read(_reply, body)
         if found is None:
             return None
@@ -135,17 +135,17 @@ class Anthropic:
         )
 
     def stream(self) -> StreamReader:
-        """Of Messages."""
+        """Return a reader for Messages."""
         return _Stream()
 
     def error(self, status: int, _: str, message: str, request_id: str) -> Mapping[str, object]:
-        """With one of its own types."""
+        """It has one of Anthropic's types."""
         usual = "invalid_request_error" if status < 500 else "api_error"
         error = {"type": _TYPES.get(status, usual), "message": message}
         return {"type": "error", "error": error, "request_id": request_id}
 
     def error_event(self, data: bytes) -> bytes:
-        """Its SDKs go by the event's name."""
+        """The SDKs look at the event's name."""
         return b"event: error\ndata: " + data + b"\n\n"
 
 
@@ -181,7 +181,7 @@ _decode: Final = msgspec.json.Decoder(_Event).decode
 
 
 class _Stream(StreamReader):
-    """Goes by the type in the data, as well as by the event's name (some gateways leave it out)."""
+    """Reads the type in the data, or the event's name if there is none."""
 
     deltas, delta_data = _DELTAS
     delta_names: ClassVar[frozenset[bytes]] = frozenset({_DELTA.encode()})
@@ -194,7 +194,7 @@ class _Stream(StreamReader):
 
     @property
     def usage(self) -> Usage | None:
-        """Input from the start of the message, output from its last delta."""
+        """The usage of the message's start, updated by its deltas."""
         return of_anthropic(self._told)
 
     def _read(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""What there is to know of an API: the protocol that each dialect's file answers."""
+"""The protocol that each dialect implements, and the results of its methods."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ Operation = Literal[
     "converse",
     "other",
 ]  # fmt: skip
-"""What a call asks for. `other` is passed on like all else; nothing more is known of it."""
+"""The operation of a call. `other` is any unknown operation, which is passed on unread."""
 READABLE: Final[frozenset[Operation]] = frozenset({
     "chat", "completions", "responses", "embeddings", "images", "audio", "messages",
     "generateContent", "streamGenerateContent", "converse",
 })  # fmt: skip
-"""Whose replies tell a usage. That of a stored response was told before, when it was made."""
+"""Operations whose replies have a usage. Stored responses repeat that of an earlier call."""
 _LONGEST: Final = 4096
-"""Characters of an id or a name. What is longer is none."""
+"""Characters of an id or a name. Longer ones are ignored."""
 
 
 class Target(NamedTuple):
-    """What a request's method and path say."""
+    """The content of a request's method and path."""
 
     operation: Operation = "other"
     model: str | None = None
-    """The model, or Azure's deployment, where the path names it."""
+    """The model, or Azure's deployment, if the path names it."""
     stream: bool = False
     """Whether the path asks for a stream; for most APIs the body does."""
 
 
 class Parameters(msgspec.Struct, frozen=True):
-    """What a body asks for, as far as traces and limits care. None: not said, or in no known form.
+    """The parameters of a request's body, for traces and limits. None: absent or invalid.
 
-    The model and whether to stream are read for routing already, by `sidecar.llm.request`.
+    For routing, model and stream are read more strictly by `sidecar.llm.request`.
     """
 
     max_tokens: int | None = None
@@ -60,75 +60,75 @@ class Parameters(msgspec.Struct, frozen=True):
     top_p: float | None = None
     top_k: int | None = None
     n: int | None = None
-    """Answers that are asked for."""
+    """Number of answers."""
     stream: bool = False
     include_usage: bool = False
-    """Whether the caller wants the usage in a stream of OpenAI's."""
+    """Whether the caller asks for the usage in an OpenAI stream."""
     reasoning: str | None = None
-    """How hard to think: `low`, `high`."""
+    """The reasoning effort, such as `low` or `high`."""
     conversation: str | None = None
-    """The conversation that the call belongs to, where the body names it."""
+    """The id of the conversation, if the body names it."""
     previous_response: str | None = None
-    """The stored response that it goes on from."""
+    """The id of the stored response that the call continues."""
     cache_key: str | None = None
-    """What calls have in common that share a beginning."""
+    """The key, or the name, of the prompt cache."""
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What a whole reply says."""
+    """The content of a complete reply."""
 
     usage: Usage | None = None
     model: str | None = None
     """The model that answered."""
     id: str | None = None
     finish_reasons: tuple[str, ...] = ()
-    """In the API's own words, one for each answer."""
+    """The finish reason of each answer, in the API's own words."""
     error: Failure | None = None
-    """Where the body is an error, whatever its status is."""
+    """The error, if the body is one, even with status 200."""
 
 
 class Api(Protocol):
     """One dialect."""
 
     def target(self, method: bytes, path: str) -> Target:
-        """What a request asks for by its method and its path, which may have a query."""
+        """Read a request's method and its path, with or without a query."""
         ...
 
     def parameters(self, body: bytes) -> Parameters:
-        """What a request's body asks for; nothing where it is no JSON."""
+        """Read a request's body; without any parameters if it is no JSON."""
         ...
 
     def reply(self, body: bytes) -> Reply | None:
-        """What a whole reply says; None where it is not JSON of this API."""
+        """Read a complete reply; None if it is no JSON of this API."""
         ...
 
     def stream(self) -> StreamReader:
-        """A reader for one stream of this API."""
+        """Return a reader for one stream."""
         ...
 
     def error(self, status: int, code: str, message: str, request_id: str) -> Mapping[str, object]:
-        """An error as its SDKs read it."""
+        """Return an error in the form that the API's SDKs read."""
         ...
 
     def error_event(self, data: bytes) -> bytes:
-        """An event with the error *data*, or nothing where the SDKs know no such event."""
+        """Return an event with the error *data*; empty if the SDKs support none."""
         ...
 
 
 def error_in(body: bytes) -> Failure:
-    """The failure that a body tells which is an error. A long one is not looked into."""
+    """Classify the error in *body*. A body that is too long is not read."""
     return failure_told(decoded(body) if len(body) <= MOST else None)
 
 
 def decoded(body: bytes) -> Any:
-    """*body*, which is small, as JSON; None where it is none."""
+    """Return a small *body* as JSON; None if it is none."""
     return read(_anything, body)
 
 
 def read(decode: Callable[[bytes], T], body: bytes) -> T | None:
-    """*body* as *decode* reads it; None where it can't.
+    """Return what *decode* reads from *body*; None if it fails.
 
-    Bodies of any size are read into structs: of what these don't name, nothing is made.
+    Large bodies are decoded into structs: the decoder skips the members that these don't have.
     """
     try:
         return decode(body)
@@ -137,29 +137,29 @@ def read(decode: Callable[[bytes], T], body: bytes) -> T | None:
 
 
 def members(value: object) -> Mapping[str, Any]:
-    """*value* where it is an object, else an empty one."""
+    """Return *value* if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def whole(value: object) -> int | None:
-    """*value* where it is a whole number."""
+    """Return *value* if it is a whole number."""
     known = isinstance(value, int) and not isinstance(value, bool)
     return int(value) if known and isinstance(value, int) else None
 
 
 def number(value: object) -> float | None:
-    """*value* where it is a number."""
+    """Return *value* if it is a number."""
     known = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if known and isinstance(value, int | float) else None
 
 
 def text(value: object) -> str | None:
-    """*value* where it is a text that says something and is of a sensible length."""
+    """Return *value* if it is a string, neither empty nor too long."""
     return value if isinstance(value, str) and 0 < len(value) <= _LONGEST else None
 
 
 def without_query(path: str) -> str:
-    """*path* without query and fragment, scheme and authority."""
+    """Return *path* without query, fragment, scheme and authority."""
     path = path.partition("?")[0].partition("#")[0]
     if "://" in path[:8]:
         path = "/" + path.partition("://")[2].partition("/")[2]

@@ -1,4 +1,4 @@
-"""What is Bedrock's own: paths with the model, counts in headers, Converse.
+"""Bedrock's paths, its counts in header fields, and Converse.
 
 Sources: botocore's model of `bedrock-runtime` (paths, `TokenUsage`, errors); what the headers of
 InvokeModel count is told by AWS "Monitoring model invocation". Streams of
@@ -32,7 +32,7 @@ _LONGEST: Final = 15
 
 
 def target(path: str) -> Target | None:
-    """What a POST to `/model/{model}/{verb}` asks for; None for any other path."""
+    """Read the path `/model/{model}/{verb}` of a POST; None for any other path."""
     before, _, verb = path.rpartition("/")
     holder, _, model = before.rpartition("/")
     if not holder.endswith("/model") or verb not in _VERBS:
@@ -42,15 +42,15 @@ def target(path: str) -> Target | None:
 
 
 def reply(reason: object, usage: object) -> Reply:
-    """Of Converse. It does not say which model answered."""
+    """Return a reply of Converse, which does not name the model."""
     reasons = (reason,) if isinstance(reason, str) else ()
     return Reply(usage=of_converse(usage), finish_reasons=reasons)
 
 
 def usage_in_fields(fields: Mapping[bytes, bytes]) -> Usage | None:
-    """What a reply's fields, by their lower-case names, tell of InvokeModel's tokens; None: none.
+    """Read InvokeModel's counts in a reply's *fields*, by lower-case names; None if there are none.
 
-    The counts of the cache stand beside that of the input, as in the API's `usage`.
+    Cached tokens are no part of the input's count, as in Converse.
     """
     counts = {
         name: int(value)

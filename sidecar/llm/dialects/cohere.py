@@ -46,15 +46,15 @@ _reply: Final = msgspec.json.Decoder(_Reply).decode
 
 
 class Cohere:
-    """Cohere's."""
+    """Cohere's dialect."""
 
     def target(self, method: bytes, path: str) -> Target:
-        """By the first name that is one of its calls."""
+        """The operation is the first known name in the path."""
         names = without_query(path).split("/")
         return Target(next((_CALLS[name] for name in names if name in _CALLS), "other"))
 
     def parameters(self, body: bytes) -> Parameters:
-        """Of chat."""
+        """Read the parameters of chat."""
         found = read(_parameters, body)
         if found is None:
             return Parameters()
@@ -67,7 +67,7 @@ class Cohere:
         )
 
     def reply(self, body: bytes) -> Reply | None:
-        """Of chat. It does not say which model answered."""
+        """Read a chat, which does not name the model."""
         found = read(_reply, body)
         if found is None:
             return None
@@ -79,15 +79,15 @@ class Cohere:
         )
 
     def stream(self) -> StreamReader:
-        """Of chat."""
+        """Return a reader for chat."""
         return _Stream()
 
     def error(self, _: int, __: str, message: str, request_id: str) -> Mapping[str, object]:
-        """Without code and type: its SDKs go by the status."""
+        """It has neither code nor type: the SDKs use the status."""
         return {"id": request_id, "message": message}
 
     def error_event(self, data: bytes) -> bytes:
-        """None: its SDKs would take it for a broken event."""
+        """There is none: the SDKs would read it as a broken event."""
         return b""
 
 
@@ -104,7 +104,7 @@ _decode: Final = msgspec.json.Decoder(_Event).decode
 
 
 class _Stream(StreamReader):
-    """Of chat. Its types are read in the data."""
+    """Reads the type in the data."""
 
     __slots__ = ()
 

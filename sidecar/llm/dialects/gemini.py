@@ -74,10 +74,10 @@ _parameters: Final = msgspec.json.Decoder(_Parameters).decode
 
 
 class Gemini:
-    """Gemini's."""
+    """Gemini's dialect."""
 
     def target(self, method: bytes, path: str) -> Target:
-        """By the verb behind the model's name. A stream is one with and without `alt=sse`."""
+        """The operation is the verb behind the model's name."""
         path = without_query(path).rstrip("/")
         name, colon, verb = path.rpartition("/")[2].partition(":")
         if colon and method == b"POST":
@@ -87,7 +87,7 @@ class Gemini:
         return Target(next((_RESOURCES[name] for name in names if name in _RESOURCES), "other"))
 
     def parameters(self, body: bytes) -> Parameters:
-        """Its configuration may be written in either spelling of protobuf's JSON."""
+        """Read `generationConfig`, in both spellings of protobuf's JSON."""
         found = read(_parameters, body)
         if found is None:
             return Parameters()
@@ -104,7 +104,7 @@ class Gemini:
         )
 
     def reply(self, body: bytes) -> Reply | None:
-        """Of generateContent; of a list, as a stream without `alt=sse` is one, the last one's."""
+        """Read a reply of generateContent, or the last one of a list."""
         if body[:64].lstrip().startswith(b"["):
             several = read(decode_chunks, body)
             found = several[-1] if several else None
@@ -122,17 +122,17 @@ class Gemini:
         )
 
     def stream(self) -> GeminiStream:
-        """Of streamGenerateContent in both forms."""
+        """Return a reader for streamGenerateContent, with and without `alt=sse`."""
         return GeminiStream()
 
     def error(self, status: int, _: str, message: str, __: str) -> Mapping[str, object]:
-        """A `google.rpc.Status`."""
+        """It is a `google.rpc.Status`."""
         usual = "INVALID_ARGUMENT" if status < 500 else "INTERNAL"
         name = _STATUSES.get(status, usual)
         return {"error": {"code": status, "message": message, "status": name}}
 
     def error_event(self, data: bytes) -> bytes:
-        """Its SDKs look for an `error` in each chunk."""
+        """The SDKs look for an `error` in each chunk."""
         return b"data: " + data + b"\n\n"
 
 
@@ -140,7 +140,7 @@ GEMINI: Final = Gemini()
 
 
 def _finish_reasons(found: Chunk) -> tuple[str, ...]:
-    """Of the candidates; where there are none, why the prompt was blocked."""
+    """Return those of the candidates, or the reason why the prompt was blocked."""
     if found.candidates:
         each = (candidate.finishReason for candidate in found.candidates)
         return tuple(reason for reason in each if ended(reason))

@@ -15,17 +15,17 @@ from sidecar.llm.usage import Usage, of_gemini
 
 _FIELD: Final = b"data: "
 _PLAIN: Final = _FIELD + b'{"candidates"'
-"""How a chunk begins that is an answer's next piece, unless it ends it."""
+"""The beginning of a chunk with the next piece of the answer."""
 _ENDS: Final = b'"finishReason"'
 _USAGE: Final = b'"usageMetadata"'
-"""As names stand in JSON. Within a text there is a backslash before each quote, so that only a text
-that is nothing else looks so; then the chunk is read, or the usage looked for in vain."""
+"""Member names in their quotes. Quotes within a string have a backslash, so only a string that
+equals the name matches as well; the chunk is parsed then, which does no harm."""
 _FIELDS: Final = (b":", b"id:", b"retry:")
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def ended(reason: object) -> TypeGuard[str]:
-    """Whether *reason* is one for which an answer ends."""
+    """Whether *reason* is a finish reason."""
     return isinstance(reason, str) and bool(reason) and not reason.endswith("_UNSPECIFIED")
 
 
@@ -44,7 +44,7 @@ class _Feedback(msgspec.Struct):
 
 
 class Chunk(msgspec.Struct):
-    """A reply, or the next piece of one."""
+    """A reply, or a chunk of a stream."""
 
     candidates: list[_Candidate] | None = None
     promptFeedback: _Feedback | None = None  # noqa: N815 - Gemini's name
@@ -59,7 +59,7 @@ decode_chunks: Final = msgspec.json.Decoder(list[Chunk]).decode
 
 
 class _Lines(EventSplitter):
-    """Takes lines that are no field for data: Gemini's errors come so (the SDK reads them)."""
+    """Treats lines without a field name as data: Gemini sends errors so, and the SDK reads them."""
 
     def _field(self, line: bytes, long: bool) -> None:
         if not line.startswith((b"data", b"event:", *_FIELDS)):
@@ -68,7 +68,7 @@ class _Lines(EventSplitter):
 
 
 class GeminiStream(StreamReader):
-    """Of streamGenerateContent. Each chunk tells the usage so far; it is read when asked for."""
+    """Reads streams of streamGenerateContent. The usage, in every chunk, is parsed on demand."""
 
     splitter: ClassVar[type[EventSplitter]] = _Lines
 
@@ -77,13 +77,13 @@ class GeminiStream(StreamReader):
     def __init__(self) -> None:
         super().__init__()
         self._held = b""
-        """The last chunk with a usage, if it has not been read."""
+        """The last chunk with a usage, until it is parsed."""
         self._open: set[int] = set()
-        """Answers that have begun and not ended."""
+        """Indexes of the answers that have begun and not ended."""
 
     @property
     def usage(self) -> Usage | None:
-        """What the last chunk that told it said."""
+        """The usage of the last chunk that had one."""
         if self._held:
             chunk = decoded(self._held)
             self._held = b""
@@ -101,7 +101,7 @@ class GeminiStream(StreamReader):
             elif end >= 0 and data.startswith(b"\n\n", end):
                 after = end + 2
             else:
-                break  # not whole, or with more fields
+                break  # incomplete, or with more fields
             if data.find(b"\r", begin, end) >= 0 or data.find(_ENDS, begin, end) >= 0:
                 break
             if data.find(_USAGE, begin, end) >= 0:
@@ -143,7 +143,7 @@ class GeminiStream(StreamReader):
             self.unknown = True
 
     def _read_unknown(self, event: Event) -> None:
-        """An error in a list of one, or no JSON of Gemini's at all."""
+        """Look for an error in a list of one."""
         found = decoded(event.data)
         holder = found[0] if isinstance(found, list) and found else found
         if isinstance(holder, dict) and holder.get("error"):

@@ -1,4 +1,4 @@
-"""Mistral's API: OpenAI's, with errors of its own. Source: Mistral's API reference."""
+"""Mistral's API, which is OpenAI's with other errors. Source: Mistral's API reference."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sidecar.llm.dialects.openai import OpenAI, error_fields
 
 
 class Mistral(OpenAI):
-    """Mistral's."""
+    """Mistral's dialect."""
 
     def error(self, status: int, code: str, message: str, _: str) -> Mapping[str, object]:
-        """With the fields of OpenAI's on the top."""
+        """It has the members of OpenAI's error without a container."""
         return {"object": "error", **error_fields(status, code, message)}
 
     def error_event(self, data: bytes) -> bytes:
-        """None: its SDKs would pass it over. What makes them raise is the connection's end."""
+        """There is none: the SDKs would ignore it. They raise when the connection ends."""
         return b""
 
 

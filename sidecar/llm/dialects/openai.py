@@ -1,4 +1,4 @@
-"""OpenAI's API, as OpenAI, Azure, Groq, Mistral, vLLM, llama.cpp and many others speak it.
+"""OpenAI's API, which Azure, Groq, Mistral, vLLM, llama.cpp and many others share.
 
 Sources: openai-python 3.57 (`resources/`, `types/`, `lib/azure.py`); OpenAI "Error codes".
 """
@@ -29,7 +29,7 @@ from sidecar.llm.failures import MOST, failure_told
 from sidecar.llm.usage import of_openai
 
 _TYPES: Final = {429: "requests"}
-"""Of what is neither the caller's mistake nor the server's: how OpenAI calls its limit of calls."""
+"""Types of errors that differ from their class of status."""
 _CALLS: Final[tuple[tuple[str, Operation], ...]] = (
     ("/chat/completions", "chat"),
     ("/completions", "completions"),
@@ -38,7 +38,7 @@ _CALLS: Final[tuple[tuple[str, Operation], ...]] = (
     ("/responses", "responses"),
     ("/embeddings", "embeddings"),
 )
-"""How the paths end to which a POST asks a model; whatever stands in front of it."""
+"""The ends of the paths for POST requests to a model, after any prefix."""
 _RESOURCES: Final[Mapping[str, Operation]] = {
     "responses": "stored_responses",
     "conversations": "conversations",
@@ -89,10 +89,10 @@ _reply: Final = msgspec.json.Decoder(_Reply).decode
 
 
 class OpenAI:
-    """OpenAI's, which is Mistral's too but for the errors."""
+    """OpenAI's dialect."""
 
     def target(self, method: bytes, path: str) -> Target:
-        """By the path's end for what asks a model, else by its first name that is a resource's."""
+        """Requests to a model are known by the path's end, others by the first resource in it."""
         path = without_query(path).rstrip("/")
         before, found, rest = path.partition(_DEPLOYMENTS)
         model = None
@@ -109,7 +109,7 @@ class OpenAI:
         )
 
     def parameters(self, body: bytes) -> Parameters:
-        """Of chat, completions and Responses."""
+        """Read the parameters of chat, completions and Responses."""
         found = read(_parameters, body)
         if found is None:
             return Parameters()
@@ -131,7 +131,7 @@ class OpenAI:
         )
 
     def reply(self, body: bytes) -> Reply | None:
-        """Of a chat, a completion, an embedding, a response or an image."""
+        """Read a chat, a completion, an embedding, a response or an image."""
         found = read(_reply, body)
         if found is None:
             return _listed_error(body)
@@ -146,15 +146,15 @@ class OpenAI:
         )
 
     def stream(self) -> OpenAIStream:
-        """Of chat, completions and Responses."""
+        """Return a reader for chat, completions and Responses."""
         return OpenAIStream()
 
     def error(self, status: int, code: str, message: str, _: str) -> Mapping[str, object]:
-        """With a type that tells whose mistake it was."""
+        """Its type tells whether the caller or the server made the mistake."""
         return {"error": error_fields(status, code, message)}
 
     def error_event(self, data: bytes) -> bytes:
-        """Its SDKs raise at an `error` in whatever event."""
+        """The SDKs raise at an `error` in any event."""
         return b"data: " + data + b"\n\n"
 
 
@@ -162,14 +162,14 @@ OPENAI: Final = OpenAI()
 
 
 def error_fields(status: int, code: str, message: str) -> dict[str, object]:
-    """Of an error, as OpenAI and Mistral have it."""
+    """Return the members of an error, for OpenAI and Mistral."""
     usual = "invalid_request_error" if status < 500 else "server_error"
     kind = _TYPES.get(status, usual)
     return {"message": message, "type": kind, "param": None, "code": code}
 
 
 def _listed_error(body: bytes) -> Reply | None:
-    """Google's errors come in a list of one, also from its API for OpenAI's SDKs."""
+    """Read an error in a list, which Google's API for OpenAI's SDKs sends."""
     listed = body[:64].lstrip().startswith(b"[") and len(body) <= MOST
     told = decoded(body) if listed else None
     error = members(told[0]) if told else {}
@@ -177,7 +177,7 @@ def _listed_error(body: bytes) -> Reply | None:
 
 
 def _finish_reasons(found: _Reply) -> tuple[str, ...]:
-    """Of the choices; of a response its status, or why it is incomplete."""
+    """Return those of the choices, or the status of a response."""
     if found.choices is not None:
         reasons = (choice.finish_reason for choice in found.choices)
         return tuple(reason for reason in reasons if isinstance(reason, str))

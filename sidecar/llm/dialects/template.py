@@ -1,4 +1,4 @@
-"""Events that are like the ones before but for some texts in them."""
+"""Recognise events that equal earlier ones except for some strings in them."""
 
 from __future__ import annotations
 
@@ -6,36 +6,37 @@ import re
 from typing import Final
 
 _TRIES: Final = 64
-"""Pairs of events that are compared, in one stream. Where none are alike, all are read."""
+"""Pairs of events that are compared in one stream. If none match, all events are parsed."""
 _MOST_TEXTS: Final = 3
-"""Texts in which two events differ: the answer's next piece, and what OpenAI pads it with."""
+"""Strings in which two events may differ: the next piece of the answer, and OpenAI's padding."""
 _LONGEST: Final = 4096
 _QUOTES: Final = re.compile(rb'(?<!\\)"')
 
 
 class Template:
-    """Learns how a stream's events look, and knows those that look so.
+    """Learns the constant parts of a stream's plain events.
 
-    Only the values of texts may differ, so that an event which looks like two plain ones has no
-    other members than they have, and no other values but texts. Who looks for a text's end may take
-    an escaped quote for it, or pass over the right one: what comes behind it is another piece then.
+    Events may differ only in the values of strings. An event that matches the constant parts of two
+    plain events therefore has the same members as they have, and the same values except strings. If
+    a matcher mistakes an escaped quote for the end of a string, or the reverse, the bytes behind it
+    differ from the next constant part.
     """
 
     __slots__ = ("_before", "_tries", "pieces")
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
-        """What is the same in each event, as it is on the wire; texts stand between."""
+        """The constant parts on the wire, with a string between each two."""
         self._before = b""
         self._tries = _TRIES
 
     def learn(self, data: bytes) -> None:
-        """*data* is of an event that is nothing but a piece of an answer."""
+        """Compare *data*, of an event with only a piece of the answer, with the one before."""
         before, self._before = self._before, data if len(data) <= _LONGEST else b""
         if not before or not self._before or not self._tries or data.find(b"\n") >= 0:
             return
         if data.find(b"\\\\") >= 0 or before.find(b"\\\\") >= 0:
-            return  # or it would have to be told which quotes are escaped
+            return  # an escaped backslash: the pattern can't tell which quotes are escaped
         self._tries -= 1
         pieces = _common(_QUOTES.split(before), _QUOTES.split(data))
         if pieces:
@@ -45,9 +46,9 @@ class Template:
 
 
 def _common(one: list[bytes], other: list[bytes]) -> list[bytes]:
-    """What is the same in both; nothing where more than the values of some texts differ.
+    """Return the constant parts of two events, or nothing if more than some strings differ.
 
-    Both are split at their quotes, so that every second one is a text.
+    Both are split at their quotes, so that every second part is a string.
     """
     if len(one) != len(other):
         return []
@@ -60,7 +61,7 @@ def _common(one: list[bytes], other: list[bytes]) -> list[bytes]:
             pieces.append(b'"'.join(one[begin:place]) + b'"')
             begin = place + 1
     pieces.append(b'"' + b'"'.join(one[begin:]))
-    # The first and the last text's quotes belong to the pieces around it.
+    # A string's quotes belong to the parts around it.
     for place in range(1, len(pieces) - 1):
         pieces[place] = b'"' + pieces[place]
     return pieces if 1 < len(pieces) <= _MOST_TEXTS + 1 else []
