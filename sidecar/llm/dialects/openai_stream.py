@@ -95,19 +95,19 @@ class OpenAIStream(StreamReader):
         self._template = Template()
 
     def _skip(self, data: bytes) -> int:
-        pieces = self._template.pieces
-        if not pieces:
+        head, rest = self._template.head, self._template.rest
+        if not rest:
             return super()._skip(data)
         # Inlined: a call for each event would double its time.
         whole = 0
-        while data.startswith(pieces[0], whole):
-            at = whole + len(pieces[0])
-            for piece in pieces[1:]:
+        while data.startswith(head, whole):
+            at = whole + len(head)
+            for piece in rest:
                 at = data.find(b'"', at)
-                while at > 0 and data[at - 1] == _BACKSLASH:
+                while not data.startswith(piece, at):
+                    if at < 0 or data[at - 1] != _BACKSLASH:
+                        return whole
                     at = data.find(b'"', at + 1)
-                if at < 0 or not data.startswith(piece, at):
-                    return whole
                 at += len(piece)
             whole = at
             self.chunks += 1

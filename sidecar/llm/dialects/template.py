@@ -22,11 +22,13 @@ class Template:
     differ from the next constant part.
     """
 
-    __slots__ = ("_before", "_tries", "pieces")
+    __slots__ = ("_before", "_tries", "head", "rest")
 
     def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        """The constant parts on the wire, with a string between each two."""
+        self.head = b""
+        """The constant part on the wire before the first string that varies."""
+        self.rest: tuple[bytes, ...] = ()
+        """The constant parts after each of these strings; none if nothing has been learned."""
         self._before = b""
         self._tries = _TRIES
 
@@ -40,9 +42,8 @@ class Template:
         self._tries -= 1
         pieces = _common(_QUOTES.split(before), _QUOTES.split(data))
         if pieces:
-            pieces[0] = b"data: " + pieces[0]
-            pieces[-1] += b"\n\n"
-            self.pieces = pieces
+            self.head = b"data: " + pieces[0]
+            self.rest = (*pieces[1:-1], pieces[-1] + b"\n\n")
 
 
 def _common(one: list[bytes], other: list[bytes]) -> list[bytes]:

@@ -11,7 +11,7 @@ def learnt(*events: bytes) -> list[bytes]:
     template = Template()
     for event in events:
         template.learn(event)
-    return template.pieces
+    return [template.head, *template.rest] if template.rest else []
 
 
 @pytest.mark.parametrize(
