@@ -97,15 +97,14 @@ def _count(call: Call, said: Said, stats: RouteStats, now: float) -> None:
         model = said.model or call.model or ""
         label = stats.model_label(model)
         tokens = stats.tokens
-        for kind, count in (
-            ("input", usage.input),
-            ("cached", usage.cached),
-            ("cache_write", usage.cache_write),
-            ("output", usage.output),
-            ("reasoning", usage.reasoning),
-        ):
-            if count:
-                tokens[label, kind] += count
+        tokens[label, "input"] += usage.input
+        tokens[label, "output"] += usage.output
+        if usage.cached:
+            tokens[label, "cached"] += usage.cached
+        if usage.cache_write:
+            tokens[label, "cache_write"] += usage.cache_write
+        if usage.reasoning:
+            tokens[label, "reasoning"] += usage.reasoning
         cost = _cost(call, model, usage)
         if cost:
             stats.cost[label] += cost

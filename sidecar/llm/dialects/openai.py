@@ -6,7 +6,7 @@ Sources: openai-python 3.57 (`resources/`, `types/`, `lib/azure.py`); OpenAI "Er
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -26,7 +26,7 @@ from sidecar.llm.dialects.base import (
 )
 from sidecar.llm.dialects.openai_stream import OpenAIStream
 from sidecar.llm.failures import MOST, failure_told
-from sidecar.llm.usage import of_openai
+from sidecar.llm.usage import Usage, of_openai
 
 _TYPES: Final = {429: "requests"}
 """Types of errors that differ from their class of status."""
@@ -84,6 +84,41 @@ class _Reply(msgspec.Struct):
     error: Any = None
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+
+
+class _Details(msgspec.Struct, gc=False):
+    cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+    reasoning_tokens: _Count | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: _Count
+    completion_tokens: _Count | None = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+
+
+class _UsualChoice(msgspec.Struct, gc=False):
+    finish_reason: _Text
+
+
+class _Usual(msgspec.Struct, gc=False):
+    """What nearly every reply of chat has, and in this form: checked while it is decoded, which
+    takes a third of the time of looking at each member."""
+
+    object: Literal["chat.completion"]
+    id: _Text
+    model: _Text
+    choices: list[_UsualChoice]
+    usage: _Usage
+    error: None = None
+
+
+_NO_DETAILS: Final = _Details()
+_usual: Final = msgspec.json.Decoder(_Usual).decode
 _parameters: Final = msgspec.json.Decoder(_Parameters).decode
 _reply: Final = msgspec.json.Decoder(_Reply).decode
 
@@ -132,6 +167,13 @@ class OpenAI:
 
     def reply(self, body: bytes) -> Reply | None:
         """Read a chat, a completion, an embedding, a response or an image."""
+        try:
+            usual = _usual(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass
+        else:
+            reasons = tuple([choice.finish_reason for choice in usual.choices])
+            return Reply(_usage(usual.usage), usual.model, usual.id, reasons)
         found = read(_reply, body)
         if found is None:
             return _listed_error(body)
@@ -159,6 +201,18 @@ class OpenAI:
 
 
 OPENAI: Final = OpenAI()
+
+
+def _usage(told: _Usage) -> Usage:
+    into = told.prompt_tokens_details or _NO_DETAILS
+    out = told.completion_tokens_details or _NO_DETAILS
+    return Usage(
+        told.prompt_tokens,
+        into.cached_tokens or 0,
+        into.cache_write_tokens or 0,
+        told.completion_tokens or 0,
+        out.reasoning_tokens or 0,
+    )
 
 
 def error_fields(status: int, code: str, message: str) -> dict[str, object]:

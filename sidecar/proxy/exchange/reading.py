@@ -80,6 +80,8 @@ class ReplyReader:
 class Reading:
     """Of one reply. Fed what comes of the body, coded as it may be."""
 
+    __slots__ = ("_api", "_head", "_kept", "_most", "_size", "_unpack", "gate", "lost", "stream")
+
     def __init__(
         self, api: Api, head: ResponseHead, gate: GateSettings | None, *, stream: bool
     ) -> None:
@@ -94,9 +96,9 @@ class Reading:
         """While it is there, the reply is held back until it says something."""
         self.lost = False
         """It can't be read: too long, or in a coding that is broken or not ours."""
-        coding = head.fields.get(b"content-encoding", b"")
+        coding = head.fields.known.get(b"content-encoding")
         self._unpack: zlib._Decompress | None = None
-        if not is_identity(coding):
+        if coding is not None and not is_identity(coding):
             window = _WINDOWS.get(coding.strip().lower())
             self.lost = window is None
             if window is not None:
