@@ -270,8 +270,8 @@ class ReadingRelay:
         attempt, now = self._attempt, relay.last
         if before and now - before > attempt.gap:
             attempt.gap = now - before
-        begins, _ = plain_chunk(len(data))
-        self._feed(data[len(begins) : -2])
+        _, size = plain_chunk(len(data))
+        self._feed(data[-2 - size : -2])
         if attempt.content is None and self._reading.answers:
             attempt.content = now
         if self._reading.terminal:
