@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
+from sidecar.llm.stream import StreamReader
 from sidecar.observe.record import CallRecord
-from sidecar.proxy.exchange import reading
-from sidecar.proxy.exchange.reading import Reading
 from tests.sockets.peers import EVENTS, Peer, chunk, until
 from tests.sockets.scripted import chat
 from tests.sockets.stage import Stage
@@ -344,22 +343,23 @@ async def test_a_wait_that_stands_in_the_body_is_kept() -> None:
         assert sum(stage.endpoint.attempts.values()) == 1
 
 
-async def test_chunks_on_the_fast_path_are_seen_without_their_framing() -> None:
+async def test_chunks_on_the_fast_path_are_seen_without_their_framing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fed: list[bytes] = []
+    feed = StreamReader.feed
 
-    class Feeds(Reading):
-        def feed(self, data: bytes) -> None:
-            fed.append(data)
-            super().feed(data)
+    def feeds(self: StreamReader, data: bytes) -> None:
+        fed.append(data)
+        feed(self, data)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "Reading", Feeds)
-        async with called() as (_, client, server):
-            await server.sends(EVENTS + chunk(TEXT))
-            await client.until(TEXT)
-            for size in (1, 15, 16, 300, 5000):
-                piece = delta(content="x" * size)
-                await server.sends(chunk(piece))
-                await client.until(piece)
-                assert fed[-1] == piece
-            client.closes()
+    monkeypatch.setattr(StreamReader, "feed", feeds)
+    async with called() as (_, client, server):
+        await server.sends(EVENTS + chunk(TEXT))
+        await client.until(TEXT)
+        for size in (1, 15, 16, 300, 5000):
+            piece = delta(content="x" * size)
+            await server.sends(chunk(piece))
+            await client.until(piece)
+            assert fed[-1] == piece
+        client.closes()

@@ -11,11 +11,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecar.errors import StreamFailed
-from sidecar.http.chunked import plain_chunk
 from sidecar.http.message import NO_BODY
 from sidecar.llm.coding import is_identity
 from sidecar.llm.failures import Failure, read_failure
-from sidecar.llm.sse import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from sidecar.proxy.record import AttemptRecord
     from sidecar.proxy.sink import Relay
 
-KEPT: Final = MOST
+KEPT: Final = 256 * 1024
 """Bytes of a reply in one piece that are kept to be read. Longer ones are embeddings and images."""
 _ERROR: Final = 64 * 1024
 """Bytes of an error's body that are read."""
@@ -106,6 +104,11 @@ class Reading:
 
     def __repr__(self) -> str:
         return f"<Reading of {'a stream' if self.stream else 'one value'}, lost: {self.lost}>"
+
+    @property
+    def coded(self) -> bool:
+        """Whether the body has a content coding."""
+        return self.lost or self._unpack is not None
 
     @property
     def answers(self) -> bool:
@@ -233,9 +236,15 @@ class Reading:
 
 
 class ReadingRelay:
-    """Lets *reading* see the data of each chunk that the relay inside has passed on."""
+    """Lets a stream's reader see the data of each chunk that the relay inside has passed on.
 
-    __slots__ = ("_attempt", "_feed", "_on_terminal", "_reading", "_relay", "_take")
+    It runs for every token of every stream: what it calls is looked up once.
+    """
+
+    __slots__ = (
+        "_attempt", "_feed", "_gap", "_on_terminal", "_reader", "_reading", "_relay", "_silent",
+        "_take",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -244,11 +253,16 @@ class ReadingRelay:
         attempt: AttemptRecord,
         on_terminal: Callable[[], None],
     ) -> None:
+        """*reading* must be of a stream."""
+        assert reading.stream is not None
         self._relay = relay
         self._take = relay.take
         self._reading = reading
-        self._feed = reading.feed
+        self._reader = reading.stream
+        self._feed = reading.feed if reading.coded else reading.stream.feed
         self._attempt = attempt
+        self._silent = attempt.content is None
+        self._gap = 0.0
         self._on_terminal = on_terminal
 
     @property
@@ -267,13 +281,13 @@ class ReadingRelay:
         before = relay.last
         if not self._take(data):
             return False
-        attempt, now = self._attempt, relay.last
-        if before and now - before > attempt.gap:
-            attempt.gap = now - before
-        _, size = plain_chunk(len(data))
-        self._feed(data[-2 - size : -2])
-        if attempt.content is None and self._reading.answers:
-            attempt.content = now
-        if self._reading.terminal:
+        self._feed(data[data.find(b"\n") + 1 : -2])
+        gap = relay.last - before
+        if gap > self._gap and before:
+            self._gap = self._attempt.gap = gap
+        if self._silent and self._reading.answers:
+            self._silent = False
+            self._attempt.content = relay.last
+        if self._reader.terminal:
             self._on_terminal()
         return True
