@@ -129,7 +129,9 @@ def _tell(record: CallRecord, call: Call, said: Said) -> None:
         record.input_tokens, record.output_tokens = usage.input, usage.output
         record.cached_tokens, record.cache_write_tokens = usage.cached, usage.cache_write
         record.reasoning_tokens = usage.reasoning
-        record.cost = round(_cost(call, said.model or call.model or "", usage) or 0.0, 9)
+        cost = _cost(call, said.model or call.model or "", usage)
+        if cost:
+            record.cost = round(cost, 9)
     if attempt.content is not None:
         record.first_token_ms = _milliseconds(attempt.content - call.arrived)
         record.longest_gap_ms = _milliseconds(attempt.gap)
