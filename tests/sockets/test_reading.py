@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -216,6 +217,43 @@ async def test_a_body_that_stays_open_behind_its_last_event_is_ended() -> None:
         assert (await stage.record()).verdict == "complete"
 
 
+def bounded(size: int) -> bytes:
+    return (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % size
+    )
+
+
+async def test_a_body_with_a_length_is_not_ended_before_it() -> None:
+    async with called(timeouts={"idle": "1500ms"}) as (stage, client, server):
+        events = TEXT + LAST + DONE
+        await server.sends(bounded(len(events) + 1) + events)
+        await client.until(DONE)
+        assert (await stage.record()).error == "idle_timeout"
+        await client.ends()
+
+
+async def test_what_comes_behind_the_last_event_is_passed_on() -> None:
+    async with called() as (stage, client, server):
+        await server.sends(EVENTS + b"".join(map(chunk, (TEXT, LAST, DONE))))
+        await client.until(DONE)
+        for n in range(6):  # longer than a silent server gets
+            await asyncio.sleep(0.25)
+            await server.sends(chunk(b": %d\n\n" % n))
+            await client.until(b": %d\n\n" % n)
+        await server.sends(END)
+        await client.until(END)
+        assert (await stage.record()).verdict == "complete"
+
+
+async def test_a_deadline_behind_the_last_event_breaks_nothing_off() -> None:
+    async with called(timeouts={"total": "500ms"}) as (stage, client, server):
+        await server.sends(EVENTS + b"".join(map(chunk, (TEXT, LAST, DONE))))
+        await client.until(DONE)
+        await client.until(END)
+        record = await stage.record()
+        assert (record.verdict, record.error) == ("complete", "")
+
+
 async def test_an_error_within_a_stream_speaks_against_the_endpoint() -> None:
     error = event(error={"message": "overloaded", "type": "overloaded_error"})
     async with called(policy={"breaker": {"min_calls": 1}}) as (stage, client, server):
@@ -246,6 +284,16 @@ async def test_a_stream_that_fails_before_it_speaks_is_tried_again(first: bytes)
             "stream_error" if b"error" in first else "empty_stream",
             "",
         ]
+
+
+async def test_a_stream_in_one_read_that_fails_is_tried_again() -> None:
+    async with called(policy=RETRY) as (stage, client, server):
+        body = OVERLOADED + DONE
+        await server.sends(bounded(len(body)) + body)
+        again = await stage.accepts()
+        await again.head()
+        await again.sends(EVENTS + chunk(TEXT) + chunk(LAST) + chunk(DONE) + END)
+        assert (await client.reply()).body == TEXT + LAST + DONE
 
 
 async def test_when_all_attempts_fail_the_caller_gets_the_status_that_fits() -> None:
@@ -331,6 +379,30 @@ async def test_an_empty_account_is_not_asked_again() -> None:
         await server.sends(reply(json.dumps(MONEY).encode(), 429, b"Retry-After: 1"))
         told = await client.reply()
         assert (told.status, told["x-should-retry"]) == (429, "false")
+        assert sum(stage.endpoint.attempts.values()) == 1
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("chunks", [False, True])
+async def test_an_error_that_comes_in_pieces_is_read(packed: bool, chunks: bool) -> None:
+    async with called(chat("gpt-x"), policy=RETRY) as (stage, client, server):
+        body = json.dumps(MONEY).encode()
+        body = gzip.compress(body) if packed else body
+        head = b"HTTP/1.1 429 X\r\nContent-Type: application/json\r\n"
+        if packed:
+            head += b"Content-Encoding: gzip\r\n"
+        if chunks:
+            head += b"Transfer-Encoding: chunked\r\n\r\n"
+            rest = chunk(body[:20]) + chunk(body[20:]) + END
+        else:
+            head += b"Content-Length: %d\r\n\r\n" % len(body)
+            rest = body
+        await server.sends(head)
+        assert await client.silent(0.05)
+        await server.sends(rest)
+        told = await client.reply()
+        assert (told.status, told.body, told["x-should-retry"]) == (429, body, "false")
+        assert (await stage.record()).failure == "money"
         assert sum(stage.endpoint.attempts.values()) == 1
 
 

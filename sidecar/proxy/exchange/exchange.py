@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from sidecar.upstream.lease import Lease
 
 _BEHIND_TERMINAL: Final = 1.0
-"""Seconds that a server gets to end a body whose last event has come."""
+"""Seconds of silence behind the last event of a stream after which its body is ended."""
 _PIECES: Final = 64
 """Reads of a reply that are buffered separately. Beyond that they are joined, because an object for
 each small read would take many times its size."""
@@ -302,8 +302,6 @@ class Exchange(ExchangeTimers):
         """Handle the head. Unless more is needed, it is also the endpoint's result."""
         self._head(head)
         self._needed = needed(self.call, self.request, head)
-        if self.reading is not None and self._needed != BEGUN:
-            self.reading.gate = None  # its head goes on at once
         if self._needed != BEGUN:
             self._judge()
 
@@ -345,7 +343,9 @@ class Exchange(ExchangeTimers):
         self.ended = True
         if body:
             self.on_body(body)
-        self._judge()
+        gated = self.reading is not None and self.reading.gate is not None
+        if not gated or needed(self.call, self.request, head) != BEGUN:
+            self._judge()
 
     def on_read(self) -> None:
         """Act on one read, once for all of its events."""
@@ -399,17 +399,27 @@ class Exchange(ExchangeTimers):
         """A timer ran out; two of them end nothing but a wait."""
         if self._due == "gate":
             self._open_gate()
-        elif self._due == "terminal":
+        elif self._phase == "terminal":
             self._end_behind_terminal()
         else:
             super().on_time()
 
     def _on_terminal(self) -> None:
-        """The stream has said its last. Some servers keep the body open behind it, for ever."""
-        if self._phase != "terminal" and not self.ended and self.state is not SETTLED:
+        """The stream has said its last. Some servers keep the body open behind it, for ever.
+
+        A body with a length has its end there, and nowhere else.
+        """
+        unbounded = self.head.body < 0 and not self.ended
+        if unbounded and self._phase != "terminal" and self.state is not SETTLED:
             self._arm(_BEHIND_TERMINAL, "terminal")
 
     def _end_behind_terminal(self) -> None:
+        """End the body, unless something still comes, or waits for a slow reader."""
+        behind = self._sink is not None and not self._sink.writable
+        left = self._idle_left(self._timers.idle if behind else _BEHIND_TERMINAL)
+        if left > 0 and self._due == "terminal":
+            self._arm(_BEHIND_TERMINAL, "terminal", min(left, _BEHIND_TERMINAL))
+            return
         self.ended = True
         if self._sink is not None:
             self._sink.write([], True, ())
@@ -535,6 +545,8 @@ class Exchange(ExchangeTimers):
         said = self.attempt.said = reading.end(how, time.time())
         self.endpoint.stats.verdicts[said.verdict] += 1
         failure = said.failure
+        if self.head.status >= 400:
+            self.failure = failure  # when it was judged, its body may not have been here
         within = self._judged and reading.stream is not None
         if within and failure is not None and failure.kind in ("overload", "server"):
             self._lease.report_broken(time.monotonic())
