@@ -13,7 +13,7 @@ import pytest
 
 from sidecar.llm.stream import StreamReader
 from sidecar.observe.record import CallRecord
-from tests.sockets.peers import EVENTS, Peer, chunk, until
+from tests.sockets.peers import EVENTS, Peer, Server, chunk, until
 from tests.sockets.scripted import chat
 from tests.sockets.stage import Stage
 
@@ -336,6 +336,20 @@ async def test_a_gate_opens_when_it_has_held_long_enough(gate: dict[str, str]) -
         assert (await stage.record()).verdict == "complete"
 
 
+async def test_a_stream_that_begins_before_its_request_was_taken_is_not_held() -> None:
+    asks = chat("gpt-x", stream=True, pad="x" * 8_000_000)
+    policy = {**RETRY, "hold": "16MiB"}
+    async with ReadStage(policy=policy, servers=[Server(window=4096)]) as stage:
+        client = await stage.client()
+        upload = stage.begins(client.sends(asks))
+        server = await stage.accepts()
+        await server.until(b"\r\n\r\n")
+        await upload
+        await server.sends(EVENTS + chunk(ROLE))
+        await client.until(ROLE)
+        client.closes()
+
+
 @pytest.mark.parametrize("policy", [{"retry": {"max": 0}}, {**RETRY, "gate": None}])
 async def test_where_nothing_could_follow_nothing_is_held(policy: dict[str, Any]) -> None:
     async with called(policy=policy) as (_, client, server):
@@ -382,6 +396,14 @@ async def test_an_empty_account_is_not_asked_again() -> None:
         assert sum(stage.endpoint.attempts.values()) == 1
 
 
+async def test_an_empty_account_of_which_a_stream_tells_is_not_asked_again() -> None:
+    async with called(policy=RETRY) as (stage, client, server):
+        await server.sends(EVENTS + chunk(event(**MONEY)) + END)
+        told = await client.reply()
+        assert (told.status, told["x-should-retry"]) == (429, "false")
+        assert sum(stage.endpoint.attempts.values()) == 1
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("chunks", [False, True])
 async def test_an_error_that_comes_in_pieces_is_read(packed: bool, chunks: bool) -> None:
@@ -404,6 +426,40 @@ async def test_an_error_that_comes_in_pieces_is_read(packed: bool, chunks: bool)
         assert (told.status, told.body, told["x-should-retry"]) == (429, body, "false")
         assert (await stage.record()).failure == "money"
         assert sum(stage.endpoint.attempts.values()) == 1
+
+
+async def test_an_error_that_never_ends_goes_on_and_is_read_as_far_as_it_came() -> None:
+    async with called(chat("gpt-x"), policy=RETRY) as (stage, client, server):
+        body = json.dumps(MONEY).encode()
+        head = b"HTTP/1.1 429 X\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked"
+        await server.sends(head + b"\r\n\r\n" + chunk(body))
+        told = await client.until(body)
+        assert b"x-should-retry: false" in told
+        await server.sends(END)
+        await client.until(END)
+        record = await stage.record()
+        assert (record.failure, record.error) == ("money", "")
+        assert sum(stage.endpoint.attempts.values()) == 1
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_where_one_upstream_wants_money_another_is_asked(streams: bool) -> None:
+    servers = [Server(), Server()]
+    upstreams = {n: {"endpoints": [{"url": s.url}]} for n, s in zip("ab", servers, strict=True)}
+    route = {"name": "r", "upstream": "a", "fallback": [{"upstream": "b"}], "fallback_on": ["5xx"]}
+    async with ReadStage(upstreams=upstreams, routes=[route], servers=servers) as stage:
+        client = await stage.client()
+        await client.sends(chat("gpt-x", stream=streams))
+        server = await servers[0].accepts()
+        await server.head()
+        money = EVENTS + chunk(event(**MONEY)) + END
+        await server.sends(money if streams else reply(json.dumps(MONEY).encode(), 429))
+        server = await servers[1].accepts()
+        await server.head()
+        await server.sends(reply(WHOLE))
+        told = await client.reply()
+        assert (told.status, told.body) == (200, WHOLE)
+        assert not told["x-should-retry"]
 
 
 async def test_a_wait_that_stands_in_the_body_is_kept() -> None:

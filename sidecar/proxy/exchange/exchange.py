@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 _BEHIND_TERMINAL: Final = 1.0
 """Seconds of silence behind the last event of a stream after which its body is ended."""
+_ERROR: Final = 2.0
+"""Seconds that an error gets to arrive whole, before it goes on as it is."""
 _PIECES: Final = 64
 """Reads of a reply that are buffered separately. Beyond that they are joined, because an object for
 each small read would take many times its size."""
@@ -304,11 +306,15 @@ class Exchange(ExchangeTimers):
         self._needed = needed(self.call, self.request, head)
         if self._needed != BEGUN:
             self._judge()
+        if self._needed == WHOLE and head.status >= 400 and self.state is RECEIVING:
+            self._arm(_ERROR, "gate")
 
     def _head(self, head: ResponseHead) -> None:
         self.head = head
-        if self.request.reading is not None:
-            self.reading = self.request.reading.begin(head)
+        reading = None if self.request.reading is None else self.request.reading.begin(head)
+        if reading is not None and self.state is SENDING:
+            reading.gate = None  # the timer is the upload's, and would not open it
+        self.reading = reading
         self.attempt.status = head.status
         self._go(EARLY if self.state is SENDING else RECEIVING)
 
@@ -387,7 +393,7 @@ class Exchange(ExchangeTimers):
             self._on_terminal()
 
     def _open_gate(self) -> None:
-        """It has said nothing for so long that it goes on as it is."""
+        """It has said nothing, or not all of an error, for so long that it goes on as it is."""
         self._needed = HEAD
         assert self.reading is not None
         self.reading.gate = None

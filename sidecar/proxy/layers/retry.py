@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sidecar.errors import AttemptError, forget_frames
+from sidecar.errors import AttemptError, StreamFailed, forget_frames
 from sidecar.observe import debug
 from sidecar.policy.outcome import RATE_LIMITED
 from sidecar.policy.retry import (
@@ -98,7 +98,7 @@ class Retry:
                 reply.abandon()
                 reason = str(reply.head.status)
             except AttemptError as error:
-                if condition_of(error.code) not in self._settings.conditions or not error.again:
+                if not self._may_mend(call, error):
                     raise
                 wait = self._after_error(call, request, retry, error)
                 if wait is None:
@@ -111,6 +111,12 @@ class Retry:
                 debug.tell(call.request_id, "retry %d in %.3f s, after %s", retry, wait, reason)
             request = request.replace(why=RETRY, reason=reason)
             await asyncio.sleep(wait)
+
+    def _may_mend(self, call: Call, error: AttemptError) -> bool:
+        """Whether another attempt may mend *error*, and the policy has it tried."""
+        if isinstance(error, StreamFailed) and not error.again:
+            call.final = True  # an account is empty, which the stream says, not its head
+        return condition_of(error.code) in self._settings.conditions and error.again
 
     def _after_error(
         self, call: Call, request: Request, retry: int, error: AttemptError
