@@ -78,6 +78,8 @@ class DownstreamConnection(asyncio.Protocol):
         self._blocks = 0
         self._ended = False
         """The application sends no more."""
+        self._left = False
+        """The task of the call was cancelled, because the application has left."""
         self._lingering: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
@@ -332,6 +334,7 @@ class DownstreamConnection(asyncio.Protocol):
         """Serve *call*, in a task of its own."""
         self._go(CALL if self._body is None else BODY)
         self._call = call
+        self._left = False
         call.sink = ClientSink(call, self)
         self.calls += 1
         listener = self.listener
@@ -378,7 +381,9 @@ class DownstreamConnection(asyncio.Protocol):
     def _leave(self) -> None:
         if self._task is None or self._call is None:
             return
-        self._task.cancel()
+        if not self._left:  # once: what a call does at its end must not be interrupted
+            self._left = True
+            self._task.cancel()
         if self._call.reply is not None:
             # Not left to the task, which runs later: until then the endpoint's next bytes would be
             # written to a transport that is closed.

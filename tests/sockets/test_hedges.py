@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from sidecar.proxy import serve as serving
+from sidecar.proxy.call import Call
+from sidecar.proxy.layers.attempt import Attempt
+from sidecar.proxy.recorder import Recorder
 from tests.sockets.peers import CHUNKED, EVENTS, chunk, post, until
 from tests.sockets.scripted import Fleet, Scripted, chat, status
 
@@ -116,6 +120,38 @@ async def test_a_caller_that_leaves_ends_both(hedged: bool) -> None:
         await until(lambda: one.broken + two.broken == 1 + hedged)
         await fleet.is_at_rest()
         assert fleet.route.errors == {"caller_left": 1}
+
+
+async def test_a_caller_that_leaves_waits_for_attempts_that_take_long_to_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    under_way, ended = 0, 0
+
+    async def connects(*args: object) -> None:
+        nonlocal under_way, ended
+        under_way += 1
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            for _ in range(20):  # longer than the connection takes to be lost
+                await asyncio.sleep(0)
+            ended += 1
+
+    def records(call: Call, recorder: Recorder) -> None:
+        at_the_end.append(ended)
+        end(call, recorder)
+
+    at_the_end: list[int] = []
+    end = serving._end
+    monkeypatch.setattr(Attempt, "_connect", connects)
+    monkeypatch.setattr(serving, "_end", records)
+    async with Fleet(Scripted("one"), Scripted("two"), policy=SOON) as fleet:
+        client = await fleet.client()
+        await client.sends(chat())
+        await until(lambda: under_way == 2)
+        client.closes()
+        await fleet.is_at_rest()
+        assert at_the_end == [2]
 
 
 async def test_a_stream_of_the_winner_arrives_whole() -> None:

@@ -99,9 +99,11 @@ class Hedge:
                 first.cancel(OUTRUN)
             tasks.remove(winner)
         finally:
-            await _end(tasks)
-            if place is not None:
-                place()
+            try:
+                await _end(tasks)
+            finally:
+                if place is not None:
+                    place()
         self._stats.hedges_won += winner is not first and winner.exception() is None
         return winner.result()
 

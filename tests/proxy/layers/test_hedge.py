@@ -10,6 +10,7 @@ import pytest
 
 from sidecar.errors import TimedOut
 from sidecar.observe.stats import RouteStats
+from sidecar.policy.admission import Admission, AdmissionSettings
 from sidecar.policy.budget import Budget, BudgetSettings
 from sidecar.policy.quantile import Quantile
 from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
@@ -160,3 +161,25 @@ async def test_who_leaves_ends_both() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert all(future.cancelled() for future in attempts.futures)
+
+
+async def test_a_slot_is_given_back_however_often_the_call_is_cancelled() -> None:
+    async def slow_to_end(*args: object) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            for _ in range(9):
+                await asyncio.sleep(0)
+
+    places = Admission(AdmissionSettings(9, 9, 9, 1.0, 9.0))
+    settings = HedgeSettings(0.0, 0.95, 1, frozenset())
+    budget = Budget(BudgetSettings(1.0, 10.0, 10.0))
+    inner, call = cast("Any", slow_to_end), SimpleNamespace(body=SimpleNamespace(complete=True))
+    hedge = Hedge(inner, settings, budget, Quantile(), RouteStats(), lambda _: True, places)
+    task = asyncio.create_task(cast("Any", hedge(cast("Any", call), ASKED)))
+    await until(lambda: places.in_flight)
+    for _ in range(2):
+        task.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait([task])
+    assert not places.in_flight
