@@ -151,7 +151,7 @@ def test_pod_security(cluster: Cluster, injector: object, level: str) -> None:
     asked["metadata"]["annotations"] = {"llm-sidecar/mode": "capture"}
     done = cluster.create(asked)
     assert done.returncode == 0, done.stderr
-    assert "mode base-url instead of capture" in done.stderr
+    assert "mode base-url is used instead of capture" in done.stderr
     inits = cluster.get("pod", "fits", "-n", level)["spec"]["initContainers"]
     assert [c["name"] for c in inits] == [CONTAINER]
 
