@@ -51,9 +51,9 @@ REQUEST_FIELDS: Final = Wanted(
     NOT_FORWARDED_UPSTREAM
     | _FRAMING
     | {
-        b"accept-encoding", b"authorization", b"api-key", b"content-encoding", b"content-type",
-        b"cookie",
-        b"max-forwards", b"user-agent", b"x-api-key", b"x-goog-api-key",
+        b"accept-encoding", b"agent-session-id", b"authorization", b"api-key", b"content-encoding",
+        b"content-type", b"cookie", b"max-forwards", b"session_id", b"user-agent",
+        b"x-agent-session", b"x-api-key", b"x-claude-code-session-id", b"x-goog-api-key",
         b"x-stainless-read-timeout", b"x-stainless-retry-count", b"x-trace-id",
     },
     INTERNAL_PREFIX,
@@ -63,8 +63,9 @@ REPLY_FIELDS: Final = Wanted(
     NOT_FORWARDED_DOWNSTREAM
     | _FRAMING
     | {
-        b"content-encoding", b"content-type", b"endpoint-load-metrics", b"retry-after",
-        b"x-request-id", b"x-should-retry", b"x-trace-id",
+        b"apim-request-id", b"content-encoding", b"content-type", b"endpoint-load-metrics",
+        b"request-id", b"retry-after", b"x-amzn-requestid", b"x-request-id", b"x-should-retry",
+        b"x-trace-id",
     },
     INTERNAL_PREFIX,
 )  # fmt: skip

@@ -21,7 +21,9 @@ FIELDS: Final = (
 _LONGEST: Final = 256
 
 
-def conversation_of(fields: Mapping[bytes, bytes], parameters: Parameters) -> str | None:
+def conversation_of(
+    fields: Mapping[bytes, bytes], parameters: Parameters | None = None
+) -> str | None:
     """Return the id of the call's conversation or session, at most 256 printable characters.
 
     Header fields take precedence over the body's `conversation`. `prompt_cache_key` is not used:
@@ -31,7 +33,7 @@ def conversation_of(fields: Mapping[bytes, bytes], parameters: Parameters) -> st
         value = fields.get(name)
         if value and (found := _clean(value.decode("latin-1"))):
             return found
-    return _clean(parameters.conversation or "")
+    return None if parameters is None else _clean(parameters.conversation or "")
 
 
 def _clean(value: str) -> str | None:

@@ -182,6 +182,8 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def line(record: CallRecord) -> bytes:
     """Encode *record* as a line of JSON. Raise ValueError when a text is not Unicode."""
+    if len(record.tries) == 1:  # the call's own fields say the same
+        record = msgspec.structs.replace(record, tries=())
     text = _encode(record)
     if b"\x7f" in text or not text.isascii():
         text = escape_json(text.decode()).encode()

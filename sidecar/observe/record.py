@@ -14,13 +14,22 @@ class Try(msgspec.Struct, omit_defaults=True, gc=False):
     why: str
     """first, retry, hedge, fallback or mirror."""
     began_ms: float
+    """The endpoint was picked."""
     after: str = ""
     """What made it necessary: the status or the error code of the one before."""
+    sent_ms: float = 0.0
+    """The request began to go out, on a connection that was kept or made."""
     head_ms: float = 0.0
     """The endpoint's reply began to be passed on, or to be tried again."""
+    content_ms: float = 0.0
+    """The first content of a stream arrived."""
     ended_ms: float = 0.0
     status: int = 0
     error: str = ""
+    verdict: str = ""
+    """How its reply ended, where it was read; see the call's."""
+    failure: str = ""
+    """What kind of failure its reply told; see the call's."""
     span_id: str = ""
     """The parent id in the `traceparent` that the endpoint got."""
     reused: bool = False
@@ -91,8 +100,18 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """From the head's arrival to the first content of a stream."""
     longest_gap_ms: float = 0.0
     """Between two pieces of a stream, from the first content on."""
+    conversation: str = ""
+    """Conversation or session, as the caller names it: for correlation, never to trust."""
+    provider_request_id: str = ""
+    """The provider's own id of the request, for its support."""
+    queue_ms: float = 0.0
+    """Wait in admission queues."""
+    parent_id: str = ""
+    """The span of the caller that the call belongs to; empty where the trace begins here."""
+    sampled: bool = False
+    """Whether the trace is sampled."""
     tries: tuple[Try, ...] = ()
-    """Its attempts, in the order in which they began, where there was more than one."""
+    """Its attempts, in the order in which they began."""
 
 
 class RecordSink(Protocol):

@@ -64,6 +64,8 @@ class Call:
     """Why routes can't match on the model."""
     unreadable: ModelUnknown | None = None
     """Why the model can't be replaced."""
+    queued = 0.0
+    """Seconds in admission queues."""
     deadline: float | None = None
     """On the monotonic clock; all attempts end before it."""
     attempt: AttemptRecord | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from sidecar.http.fields import Fields
     from sidecar.proxy.exchange.reading import Said
     from sidecar.upstream.endpoints.endpoint import Endpoint
 
@@ -19,8 +20,8 @@ class AttemptRecord:
     """Times are monotonic seconds; None until the event has happened."""
 
     __slots__ = (
-        "began", "content", "ended", "endpoint", "error", "gap", "head", "reason", "replayed",
-        "reused", "said", "sent", "span_id", "status", "why",
+        "began", "content", "ended", "endpoint", "error", "fields", "gap", "head", "reason",
+        "replayed", "reused", "said", "sent", "span_id", "status", "why",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, why: str, reason: str, began: float) -> None:
@@ -42,6 +43,8 @@ class AttemptRecord:
         self.ended: float | None = None
         self.span_id = b""
         """Span id of the last request that was sent, as in its `traceparent`."""
+        self.fields: Fields | None = None
+        """Fields of the reply's head; None until there is one."""
         self.status = 0
         """Status of the reply; 0 until there is one."""
         self.said: Said | None = None

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from sidecar.llm.conversation import conversation_of
 from sidecar.observe.record import CallRecord, RecordSink, Try
 from sidecar.observe.stats import RouteStats, Stats
+from sidecar.observe.trace import SAMPLED
 from sidecar.proxy.routing.router import LONGEST_SHOWN
 
 if TYPE_CHECKING:
     from sidecar.llm.usage import Usage
     from sidecar.proxy.call import Call
     from sidecar.proxy.exchange.reading import Said
+    from sidecar.proxy.record import AttemptRecord
 
 NO_ROUTE = ("none", "none")
 """Labels of calls without a route."""
@@ -84,7 +87,12 @@ class Recorder:
             call.downstream.peer,
             call.head.fields.known.get(b"user-agent", b"").decode("latin-1"),
             call.operation,
-            tries=_tries(call) if len(call.attempts) > 1 else (),
+            conversation=conversation_of(call.head.fields.known) or "",
+            provider_request_id=_provider_id(call.attempt),
+            queue_ms=_milliseconds(call.queued),
+            parent_id=(call.trace.parent_id or b"").decode(),
+            sampled=bool(call.trace.flags & SAMPLED),
+            tries=_tries(call),
         )
 
 
@@ -124,7 +132,7 @@ def _tell(record: CallRecord, call: Call, said: Said) -> None:
     record.response_id = (said.response_id or "")[:LONGEST_SHOWN]
     record.finish = ",".join(said.finish_reasons)[:LONGEST_SHOWN]
     record.verdict = said.verdict
-    record.failure = "" if said.failure is None else said.failure.kind
+    record.failure = _failure(said)
     if usage is not None:
         record.input_tokens, record.output_tokens = usage.input, usage.output
         record.cached_tokens, record.cache_write_tokens = usage.cached, usage.cache_write
@@ -151,16 +159,38 @@ def _tries(call: Call) -> tuple[Try, ...]:
             why=attempt.why,
             began_ms=since(attempt.began),
             after=attempt.reason,
+            sent_ms=since(attempt.sent),
             head_ms=since(attempt.head),
+            content_ms=since(attempt.content),
             ended_ms=since(attempt.ended),
             status=attempt.status,
             error=attempt.error,
+            verdict="" if attempt.said is None else attempt.said.verdict,
+            failure=_failure(attempt.said),
             span_id=attempt.span_id.decode(),
             reused=attempt.reused,
             replayed=attempt.replayed,
         )
         for attempt in call.attempts
     )
+
+
+def _failure(said: Said | None) -> str:
+    return "" if said is None or said.failure is None else said.failure.kind
+
+
+def _provider_id(attempt: AttemptRecord | None) -> str:
+    """The id under which the provider knows the request of *attempt*."""
+    if attempt is None or attempt.fields is None:
+        return ""
+    known = attempt.fields.known
+    value = (
+        known.get(b"request-id")
+        or known.get(b"apim-request-id")
+        or known.get(b"x-amzn-requestid")
+        or known.get(b"x-request-id")
+    )
+    return "" if value is None else value[:LONGEST_SHOWN].decode("latin-1")
 
 
 def _milliseconds(seconds: float) -> float:

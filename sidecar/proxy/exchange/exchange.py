@@ -315,7 +315,7 @@ class Exchange(ExchangeTimers):
         if reading is not None and self.state is SENDING:
             reading.gate = None  # the timer is the upload's, and would not open it
         self.reading = reading
-        self.attempt.status = head.status
+        self.attempt.status, self.attempt.fields = head.status, head.fields
         self._go(EARLY if self.state is SENDING else RECEIVING)
 
     def _judge(self) -> None:

@@ -59,7 +59,7 @@ class Admission:
         if not ticket.granted:
             if debug.on:
                 debug.tell(call.request_id, "waits in the admission queue of %s", self._upstream)
-            await self._wait(ticket)
+            await self._wait(call, ticket)
         leave = partial(self._leave, ticket)
         try:
             reply = await self._inner(call, request)
@@ -79,7 +79,7 @@ class Admission:
             self._client(call),
         )
 
-    async def _wait(self, ticket: Ticket) -> None:
+    async def _wait(self, call: Call, ticket: Ticket) -> None:
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         ticket.wake = partial(_settle, turn)
@@ -92,7 +92,9 @@ class Admission:
         finally:
             timer.cancel()
             now = time.monotonic()
-            self._stats.queue_wait.observe(now - ticket.queued_at)
+            waited = now - ticket.queued_at
+            call.queued += waited
+            self._stats.queue_wait.observe(waited)
             if not granted:
                 policy.abandon(ticket, now)
         if not granted:
