@@ -214,8 +214,8 @@ class BadReply(AttemptError):
     endpoint_failed = True
 
 
-class StreamFailed(AttemptError):
-    """A stream began with an error, or ended, before it said anything: the head was no success."""
+class NoAnswer(AttemptError):
+    """The head promised an answer, but an error or nothing followed it."""
 
     code = "stream_error"
 

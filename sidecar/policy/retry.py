@@ -33,6 +33,7 @@ _CONDITIONS: Final = {
     "upstream_truncated": "bad_reply",
     "stream_error": "bad_reply",
     "empty_stream": "bad_reply",
+    "error_reply": "bad_reply",
 }
 """Error codes, and their names in a policy."""
 CONDITIONS: Final = tuple(dict.fromkeys(_CONDITIONS.values()))

@@ -491,3 +491,94 @@ async def test_chunks_on_the_fast_path_are_seen_without_their_framing(
             await client.until(piece)
             assert fed[-1] == piece
         client.closes()
+
+
+# -- replies in one piece --
+
+ASKS = chat("gpt-x")
+CHUNKED = b"HTTP/1.1 200 X\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+UNBOUNDED = b"HTTP/1.1 200 X\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+HTML = b"HTTP/1.1 200 X\r\nContent-Type: text/html\r\nContent-Length: 900\r\n\r\n<h1>Hello</h1>"
+BUSY = json.dumps({"error": {"message": "try later", "type": "overloaded_error"}}).encode()
+BAD = [
+    (reply(b""), "bad_reply"),
+    (b"HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n", "bad_reply"),
+    (CHUNKED + END, "bad_reply"),
+    (CHUNKED + chunk(b" \n") + END, "bad_reply"),
+    (reply(WHOLE[:-1]), "bad_reply"),
+    (CHUNKED + chunk(WHOLE[:40]) + chunk(WHOLE[40:-1]) + END, "bad_reply"),
+    (UNBOUNDED + WHOLE[:40], "bad_reply"),
+    (reply(gzip.compress(WHOLE)[:-20], 200, b"Content-Encoding: gzip"), "bad_reply"),
+    (HTML, "bad_reply"),
+    (reply(BUSY), "error_reply"),
+    (EVENTS.replace(b"Transfer-Encoding: chunked", b"Content-Length: 0"), "empty_stream"),
+]
+
+
+@pytest.mark.parametrize(("bad", "code"), BAD)
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_what_is_no_answer_is_tried_again(bad: bytes, code: str, pieces: int) -> None:
+    asks = STREAM if code == "empty_stream" else ASKS
+    async with called(asks, policy=RETRY) as (stage, client, server):
+        half = len(bad) // pieces
+        await server.sends(bad[:half])
+        if pieces > 1:
+            await asyncio.sleep(0.02)
+            await server.sends(bad[half:])
+        if bad.startswith(UNBOUNDED):
+            server.closes()
+        again = await stage.accepts()
+        await again.head()
+        await again.sends(reply(WHOLE))
+        assert (await client.reply()).body == WHOLE
+        record = await stage.record()
+        assert [each.error for each in record.tries] == [code, ""]
+        assert record.verdict == "complete"
+
+
+async def test_a_chunked_value_that_breaks_off_is_tried_again() -> None:
+    async with called(ASKS, policy=RETRY) as (stage, client, server):
+        await server.sends(CHUNKED + chunk(WHOLE[:40]))
+        await asyncio.sleep(0.02)
+        server.closes()
+        again = await stage.accepts()
+        await again.head()
+        await again.sends(CHUNKED + chunk(WHOLE) + END)
+        assert (await client.reply()).body == WHOLE
+
+
+async def test_what_was_no_answer_at_last_has_its_reason() -> None:
+    async with called(ASKS, policy={"retry": {"max": 0}}) as (stage, client, server):
+        await server.sends(HTML)
+        told = await client.reply()
+        assert (told.status, told.code) == (502, "bad_reply")
+        assert "a page of HTML" in json.loads(told.body)["error"]["message"]
+        assert (await stage.record()).error == "bad_reply"
+
+
+@pytest.mark.parametrize(
+    ("answer", "policy"),
+    [
+        (reply(b"{"), {"verify": False}),
+        (reply(b"{"), {"read": False}),
+        (reply(b'{"data": [NaN]}'), {}),
+        (reply(b"[" * 5000), {}),  # too deep to be checked
+        (reply(b'{"error": {"message": "no", "type": "invalid_request_error"}}'), {}),
+        (reply(b"?", 200, b"Content-Encoding: br"), {}),
+        (b"HTTP/1.1 200 X\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi", {}),
+        (b"HTTP/1.1 204 X\r\n\r\n", {}),
+    ],
+)
+async def test_what_may_be_an_answer_goes_on(answer: bytes, policy: dict[str, Any]) -> None:
+    async with called(ASKS, policy={**RETRY, **policy}) as (_, client, server):
+        await server.sends(answer)
+        assert (await client.reply()).body == answer.partition(b"\r\n\r\n")[2]
+
+
+async def test_blanks_that_keep_a_connection_alive_go_on() -> None:
+    async with called(ASKS, policy=RETRY) as (stage, client, server):
+        await server.sends(CHUNKED + chunk(b"\n"))
+        await client.until(chunk(b"\n"))  # DeepSeek sends them while it is busy
+        await server.sends(chunk(WHOLE) + END)
+        await client.until(END)
+        assert (await stage.record()).input_tokens == 100

@@ -170,6 +170,13 @@ class Policy(Section, frozen=True):
             "what kind of failure an error is. Not a byte of a reply is changed by it."
         ),
     ] = True
+    verify: Annotated[
+        bool,
+        Meta(
+            description="Try again where a reply in one piece, with status 200, is empty, an "
+            "error or no JSON, as far as it is read (256 KiB) and a retry or fallback may follow."
+        ),
+    ] = True
     gate: Annotated[
         Gate | None,
         Meta(

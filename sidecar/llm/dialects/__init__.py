@@ -12,6 +12,7 @@ import msgspec
 
 from sidecar.llm.dialects.anthropic import ANTHROPIC
 from sidecar.llm.dialects.base import (
+    JSON_VALUES,
     READABLE,
     Api,
     Dialect,
@@ -27,6 +28,7 @@ from sidecar.llm.dialects.openai import OPENAI
 
 __all__ = [
     "APIS",
+    "JSON_VALUES",
     "READABLE",
     "Api",
     "Dialect",

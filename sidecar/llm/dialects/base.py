@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
@@ -13,6 +14,7 @@ from sidecar.llm.usage import Usage
 
 T = TypeVar("T")
 _anything: Final = msgspec.json.Decoder().decode
+_syntax: Final = msgspec.json.Decoder(msgspec.Raw).decode
 
 Dialect = Literal["openai", "anthropic", "gemini", "mistral", "cohere"]
 
@@ -35,6 +37,8 @@ READABLE: Final[frozenset[Operation]] = frozenset({
     "generateContent", "streamGenerateContent", "converse",
 })  # fmt: skip
 """Operations whose replies have a usage. Stored responses repeat that of an earlier call."""
+JSON_VALUES: Final = READABLE - {"images", "audio", "streamGenerateContent"}
+"""Operations whose replies are JSON, unless they are streams."""
 _LONGEST: Final = 4096
 """Characters of an id or a name. Longer ones are ignored."""
 
@@ -134,6 +138,19 @@ def read(decode: Callable[[bytes], T], body: bytes) -> T | None:
         return decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def is_json(body: bytes) -> bool:
+    """Whether clients read *body* as JSON. They are as lenient as Python: `NaN` is a number."""
+    if read(_syntax, body) is not None:
+        return True
+    try:
+        json.loads(body)
+    except RecursionError:  # too deep to be checked
+        return True
+    except ValueError:
+        return False
+    return True
 
 
 def members(value: object) -> Mapping[str, Any]:

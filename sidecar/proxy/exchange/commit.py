@@ -14,6 +14,7 @@ from sidecar.http.message import CHUNKED
 if TYPE_CHECKING:
     from sidecar.http.message import ResponseHead
     from sidecar.proxy.call import Call
+    from sidecar.proxy.exchange.reading import Reading
     from sidecar.proxy.request import Request
 
 HELD: Final = 256 * 1024
@@ -26,7 +27,7 @@ BEGUN: Final = 1
 WHOLE: Final = 2
 
 
-def needed(call: Call, request: Request, head: ResponseHead) -> int:
+def needed(call: Call, request: Request, head: ResponseHead, reading: Reading | None) -> int:
     """HEAD, BEGUN or WHOLE."""
     if not call.body.complete or head.status == 101:
         return HEAD
@@ -34,10 +35,13 @@ def needed(call: Call, request: Request, head: ResponseHead) -> int:
     if head.status >= 400:
         # What kind of failure it is stands in its body, and decides what comes next.
         short = 0 < head.body <= HELD or head.body == CHUNKED
-        return WHOLE if request.reading is not None and short and b"json" in kind else HEAD
+        return WHOLE if reading is not None and short and b"json" in kind else HEAD
     if head.status >= 300:
         return HEAD
     if b"event-stream" in kind:
         # Others may be subscriptions: the client must see the head before it causes an event.
         return BEGUN if request.stream or b":stream" in call.head.path else HEAD
-    return WHOLE if 0 < head.body <= HELD and b"json" in kind else HEAD
+    if b"json" not in kind:
+        return HEAD
+    verified = reading is not None and reading.verifies
+    return WHOLE if 0 < head.body <= HELD or (verified and head.body < 0) else HEAD

@@ -1,7 +1,7 @@
 """One attempt's request sent, and its reply received, on one upstream connection.
 
 Its phase is its `state` (`state.py`). Data flows by callbacks: no task wakes for a chunk. Its
-timers are in `timers.py`.
+timers are in `timers.py`, and what holds its reply back is in `judged.py`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from sidecar.http.headers import chunk
 from sidecar.http.message import CHUNKED, Header, ResponseHead
 from sidecar.http.semantics import keep_alive_limit
 from sidecar.policy.timeouts import Timers, first_byte
-from sidecar.proxy.exchange.commit import BEGUN, HEAD, HELD, WHOLE, needed
+from sidecar.proxy.exchange.commit import BEGUN, HELD, WHOLE, needed
 from sidecar.proxy.exchange.halves import Halves
 from sidecar.proxy.exchange.interims import Interims
-from sidecar.proxy.exchange.reading import Reading, ReadingRelay
+from sidecar.proxy.exchange.judged import JudgedExchange
 from sidecar.proxy.exchange.state import (
     EARLY,
     FINISHING,
@@ -31,7 +31,6 @@ from sidecar.proxy.exchange.state import (
     WAITING,
     ExchangeState,
 )
-from sidecar.proxy.exchange.timers import ExchangeTimers
 from sidecar.proxy.exchange.upload import AT_ONCE, FITS, Upload
 from sidecar.proxy.exchange.wire import chunked, end_of_body, framing, request_head
 
@@ -39,46 +38,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sidecar.errors import CallError
-    from sidecar.llm.failures import Failure
-    from sidecar.llm.stream import Outcome
     from sidecar.proxy.call import Call
     from sidecar.proxy.record import AttemptRecord
     from sidecar.proxy.request import Request
-    from sidecar.proxy.sink import Relay, Sink
+    from sidecar.proxy.sink import Sink
     from sidecar.upstream.connect.connection import UpstreamConnection
     from sidecar.upstream.lease import Lease
 
-_BEHIND_TERMINAL: Final = 1.0
-"""Seconds of silence behind the last event of a stream after which its body is ended."""
-_ERROR: Final = 2.0
-"""Seconds that an error gets to arrive whole, before it goes on as it is."""
 _PIECES: Final = 64
 """Reads of a reply that are buffered separately. Beyond that they are joined, because an object for
 each small read would take many times its size."""
 
 
-class Exchange(ExchangeTimers):
+class Exchange(JudgedExchange):
     """Handles the connection's events. Ends exactly once, in `_settle`. A Reply (`reply.py`)."""
 
-    head: ResponseHead
-    """Head of the reply; set once `arrival` is done without an error."""
     trailers: Sequence[Header] = ()
-    ended = False
-    """Whether the reply is complete."""
-    error: CallError | None = None
-    """Why the reply will never be complete."""
     tunnel: asyncio.Transport | None = None
     """The server's transport after a protocol switch; bytes flow until both sides end."""
     _halves: Halves | None = None
     interims: Interims | None = None
-    failure: Failure | None = None
-    """What kind of failure the reply is, where it is one and was read."""
-    reading: Reading | None = None
-    """Reads what the reply says, where somebody wants to know."""
-    _needed = HEAD
-    """How much of the reply must be here before it is passed on."""
-    _judged = False
-    """Whether the result was reported to the endpoint's lease."""
     _upload: Upload | None = None
     """The rest of a large buffered body."""
     _passed = 0
@@ -195,12 +174,6 @@ class Exchange(ExchangeTimers):
         if self.reading is not None:
             self._note(self.reading)
 
-    def _reads(self, relay: Relay | None) -> Relay | None:
-        reading = self.reading
-        if relay is None or reading is None or reading.stream is None:
-            return relay
-        return ReadingRelay(relay, reading, self.attempt, self._on_terminal)
-
     @property
     def settled(self) -> bool:
         """Whether it has ended: the connection is back in its pool, or closed."""
@@ -303,33 +276,20 @@ class Exchange(ExchangeTimers):
     def on_response(self, head: ResponseHead) -> None:
         """Handle the head. Unless more is needed, it is also the endpoint's result."""
         self._head(head)
-        self._needed = needed(self.call, self.request, head)
-        if self._needed != BEGUN:
+        self._needed = needed(self.call, self.request, head, self.reading)
+        if self._needed != BEGUN and not self._undecided(self._needed):
             self._judge()
-        if self._needed == WHOLE and head.status >= 400 and self.state is RECEIVING:
-            self._arm(_ERROR, "gate")
+        if self._needed == WHOLE and head.status >= 400:
+            self._hold_back()
 
     def _head(self, head: ResponseHead) -> None:
         self.head = head
         reading = None if self.request.reading is None else self.request.reading.begin(head)
         if reading is not None and self.state is SENDING:
-            reading.gate = None  # the timer is the upload's, and would not open it
+            reading.decide()  # the timer is the upload's, and would not open it
         self.reading = reading
         self.attempt.status, self.attempt.fields = head.status, head.fields
         self._go(EARLY if self.state is SENDING else RECEIVING)
-
-    def _judge(self) -> None:
-        now = time.monotonic()
-        self._judged = True
-        reading = self.reading
-        if reading is not None:
-            reading.gate = None
-            if reading.stream is None:
-                self.failure = reading.failed(time.time())
-            elif reading.answers:
-                self.attempt.content = now
-        self.attempt.head = now
-        self._lease.answered(self.head, now)
 
     def on_body(self, data: bytes) -> None:
         """Handle *data* of the body."""
@@ -349,15 +309,16 @@ class Exchange(ExchangeTimers):
         self.ended = True
         if body:
             self.on_body(body)
-        gated = self.reading is not None and self.reading.gate is not None
-        if not gated or needed(self.call, self.request, head) != BEGUN:
+        if self.reading is None or not self._undecided(
+            needed(self.call, self.request, head, self.reading)
+        ):
             self._judge()
 
     def on_read(self) -> None:
         """Act on one read, once for all of its events."""
         state = self.state
         reading = self.reading
-        if reading is not None and reading.gate is not None and self._fails_at_the_gate(reading):
+        if reading is not None and reading.pending and self._fails(reading):
             return
         if self.ended and self._judged and state is RECEIVING and self._sink is None:  # as most are
             self._settle_whole()
@@ -374,63 +335,6 @@ class Exchange(ExchangeTimers):
             if self._held and self._phase in ("first_byte", "gate"):
                 self._body_begins()
         self._pass_on()
-
-    def _fails_at_the_gate(self, reading: Reading) -> bool:
-        """Whether a stream ends with an error, or with nothing, before it says anything."""
-        error = reading.fails(self.endpoint.name, ended=self.ended)
-        if error is None:
-            return False
-        self.error = error
-        self.abandon()
-        self._wake()
-        return True
-
-    def _note(self, reading: Reading) -> None:
-        """See how far a stream has come, now that the caller has what came of it."""
-        if self.attempt.content is None and reading.stream is not None and reading.answers:
-            self.attempt.content = time.monotonic()
-        if reading.terminal:
-            self._on_terminal()
-
-    def _open_gate(self) -> None:
-        """It has said nothing, or not all of an error, for so long that it goes on as it is."""
-        self._needed = HEAD
-        assert self.reading is not None
-        self.reading.gate = None
-        self._judge()
-        self._arm(self._timers.idle, "idle")
-        self._pass_on()
-
-    def on_time(self) -> None:
-        """A timer ran out; two of them end nothing but a wait."""
-        if self._due == "gate":
-            self._open_gate()
-        elif self._phase == "terminal":
-            self._end_behind_terminal()
-        else:
-            super().on_time()
-
-    def _on_terminal(self) -> None:
-        """The stream has said its last. Some servers keep the body open behind it, for ever.
-
-        A body with a length has its end there, and nowhere else.
-        """
-        unbounded = self.head.body < 0 and not self.ended
-        if unbounded and self._phase != "terminal" and self.state is not SETTLED:
-            self._arm(_BEHIND_TERMINAL, "terminal")
-
-    def _end_behind_terminal(self) -> None:
-        """End the body, unless something still comes, or waits for a slow reader."""
-        behind = self._sink is not None and not self._sink.writable
-        left = self._idle_left(self._timers.idle if behind else _BEHIND_TERMINAL)
-        if left > 0 and self._due == "terminal":
-            self._arm(_BEHIND_TERMINAL, "terminal", min(left, _BEHIND_TERMINAL))
-            return
-        self.ended = True
-        if self._sink is not None:
-            self._sink.write([], True, ())
-        self.abandon()
-        self._wake()
 
     def _let_go(self) -> None:
         """The reply is complete."""
@@ -462,25 +366,6 @@ class Exchange(ExchangeTimers):
         self._passed += self._size
         self._size = 0
         return held
-
-    def _has_come(self) -> bool:
-        """Whether enough of the reply is here, after its head."""
-        if self.ended or self._needed == HEAD:
-            return True
-        if self._needed == WHOLE:
-            return self._size > HELD  # it is longer than it said, or did not say
-        reading = self.reading
-        return self._size > 0 if reading is None else reading.may_pass(self._size)
-
-    def _body_begins(self) -> None:
-        """From here on the `idle` timer applies, and chunks may take the fast path."""
-        if not self._has_come():
-            if self._phase != "gate" and self.reading is not None and self.reading.gate is not None:
-                self._arm(self.reading.gate.seconds, "gate")
-            return
-        self._arm(self._timers.idle, "idle")
-        if self._relay is not None:
-            self.connection.take_chunk = self._relay.take
 
     def on_lost(self, error: CallError) -> None:
         """The connection ended before the reply did."""
@@ -539,23 +424,6 @@ class Exchange(ExchangeTimers):
         if b"keep-alive" in head.fields.known:
             connection.idle_limit = keep_alive_limit(head.fields[b"keep-alive"])
         connection.end(head.keep_alive and head.status != 101)
-
-    def _finish_reading(self, reading: Reading, code: str) -> None:
-        """Keep what the reply has said, and tell the endpoint of a stream that failed within."""
-        if self.ended:
-            how: Outcome = "ended"
-        elif self.error is None:
-            how = "aborted"
-        else:
-            how = "stalled" if code == "idle_timeout" else "cut"
-        said = self.attempt.said = reading.end(how, time.time())
-        self.endpoint.stats.verdicts[said.verdict] += 1
-        failure = said.failure
-        if self.head.status >= 400:
-            self.failure = failure  # when it was judged, its body may not have been here
-        within = self._judged and reading.stream is not None
-        if within and failure is not None and failure.kind in ("overload", "server"):
-            self._lease.report_broken(time.monotonic())
 
     def _settle(self) -> None:
         if self.state is SETTLED:

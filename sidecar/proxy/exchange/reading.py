@@ -10,16 +10,18 @@ import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sidecar.errors import StreamFailed
+from sidecar.errors import BadReply, NoAnswer
 from sidecar.http.message import NO_BODY
 from sidecar.llm.coding import is_identity
+from sidecar.llm.dialects.base import is_json
 from sidecar.llm.failures import Failure, read_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sidecar.errors import AttemptError
     from sidecar.http.message import ResponseHead
-    from sidecar.llm.dialects import Api
+    from sidecar.llm.dialects import Api, Reply
     from sidecar.llm.stream import Outcome, StreamReader, Verdict
     from sidecar.llm.usage import Usage
     from sidecar.policy.gate import GateSettings
@@ -53,32 +55,47 @@ class Said(NamedTuple):
 class ReplyReader:
     """What a route wants to know of replies to one operation."""
 
-    __slots__ = ("_api", "_streams", "gate")
+    __slots__ = ("_api", "_gate", "_streams", "_verifies")
 
-    def __init__(self, api: Api, gate: GateSettings | None, *, streams: bool) -> None:
-        """*streams*: whatever its reply is called, it is a stream of the dialect's values."""
+    def __init__(
+        self, api: Api, gate: GateSettings | None, *, streams: bool, verifies: bool = False
+    ) -> None:
+        """*streams*: whatever its reply is called, it is a stream of the dialect's values.
+
+        *verifies*: a reply in one piece with status 200 must be a JSON value.
+        """
         self._api = api
         self._streams = streams
-        self.gate = gate
+        self._gate = gate
+        self._verifies = verifies
 
     def __repr__(self) -> str:
         return f"<ReplyReader of {type(self._api).__name__}>"
 
     def begin(self, head: ResponseHead) -> Reading | None:
         """For the reply that begins with *head*; None where it says nothing that we can read."""
-        if head.body == NO_BODY or head.status == 101:
+        if head.status in (101, 204):
             return None
         kind = head.fields.known.get(b"content-type", b"").lower()
         json = b"json" in kind
         if head.status < 300 and (b"event-stream" in kind or (json and self._streams)):
-            return Reading(self._api, head, self.gate, stream=True)
-        return Reading(self._api, head, None, stream=False) if json else None
+            return Reading(self._api, head, self._gate, stream=True)
+        verifies = self._verifies and head.status == 200
+        page = b"text/html" in kind
+        if not json and not (verifies and (page or head.body == NO_BODY)):
+            return None
+        reading = Reading(self._api, head, None, stream=False)
+        reading.verifies, reading.page = verifies, page
+        return reading
 
 
 class Reading:
     """Of one reply. Fed what comes of the body, coded as it may be."""
 
-    __slots__ = ("_api", "_head", "_kept", "_most", "_size", "_unpack", "gate", "lost", "stream")
+    __slots__ = (
+        "_api", "_head", "_kept", "_most", "_reply", "_size", "_unpack", "gate", "lost", "page",
+        "stream", "verifies",
+    )  # fmt: skip
 
     def __init__(
         self, api: Api, head: ResponseHead, gate: GateSettings | None, *, stream: bool
@@ -92,6 +109,12 @@ class Reading:
         self._most = _ERROR if head.status >= 400 else KEPT
         self.gate = gate if stream else None
         """While it is there, the reply is held back until it says something."""
+        self.verifies = False
+        """While it is set, the reply is held back until it is whole, and must be JSON."""
+        self.page = False
+        """It is a page for people, where a program asked."""
+        self._reply: Reply | None = None
+        """What a value says, once it has been read."""
         self.lost = False
         """It can't be read: too long, or in a coding that is broken or not ours."""
         coding = head.fields.known.get(b"content-encoding")
@@ -130,27 +153,45 @@ class Reading:
         """Whether a stream begins with an error that no other attempt mends."""
         return self.stream is not None and self.stream.error is not None
 
-    def fails(self, endpoint: str, *, ended: bool) -> StreamFailed | None:
-        """Why a stream that has said nothing yet is a failed attempt; None if it is none.
+    @property
+    def pending(self) -> bool:
+        """Whether what it says decides if it goes on at all."""
+        return self.gate is not None or self.verifies
 
-        What no other attempt mends (a bad request, say) goes on as the provider tells it.
+    def decide(self) -> None:
+        """It goes on, whatever it says."""
+        self.gate, self.verifies = None, False
+
+    def fails(self, endpoint: str, *, ended: bool) -> AttemptError | None:
+        """Why what is here of the reply makes it a failed attempt; None if it does not.
+
+        An error that no other attempt mends (a bad request, say) goes on as the provider tells it.
         """
+        if self.stream is None:
+            return self._value_fails(endpoint, ended) if self.verifies else None
         reader = self.stream
-        if reader is None or self.lost or reader.content or reader.unknown:
+        if self.lost or reader.content or reader.unknown:
             return None
-        failure = reader.error
-        if failure is None:
-            if not ended or reader.finished:
-                return None
-            return StreamFailed(f"{endpoint} sent an empty stream", code="empty_stream")
-        if not failure.temporary and failure.kind != "money":
+        if reader.error is not None:
+            return _error_instead(endpoint, reader.error, "stream_error")
+        if not ended or reader.finished:
             return None
-        text = f"{endpoint} sent an error instead of an answer: {failure.message or failure.code}"
-        error = StreamFailed(text, retry_after=failure.retry_after)
-        error.status = failure.status
-        error.endpoint_failed = failure.kind in ("overload", "server")
-        error.again = failure.temporary
-        return error
+        return NoAnswer(f"{endpoint} sent an empty stream", code="empty_stream")
+
+    def _value_fails(self, endpoint: str, ended: bool) -> AttemptError | None:
+        if self.page:
+            return BadReply(f"{endpoint} sent a page of HTML instead of an answer")
+        if not ended or self.lost:
+            return None
+        body = b"".join(self._kept)
+        if not body.strip():
+            return BadReply(f"{endpoint} sent an empty reply instead of an answer")
+        self._reply = self._api.reply(body)
+        if self._reply is None:
+            return None if is_json(body) else BadReply(f"{endpoint} sent a reply that is no JSON")
+        if self._reply.error is None:
+            return None
+        return _error_instead(endpoint, self._reply.error, "error_reply")
 
     @property
     def terminal(self) -> bool:
@@ -188,7 +229,9 @@ class Reading:
             return Said("error", failure=read_failure(head.status, head.fields, readable, unix_now))
         if how != "ended":
             return Said({"cut": "truncated", "stalled": "stalled"}.get(how, "aborted"))  # type: ignore[arg-type]
-        reply = None if self.lost or not body else self._api.reply(body)
+        reply = self._reply
+        if reply is None and body and not self.lost:
+            reply = self._api.reply(body)
         if reply is None:
             return Said("complete")
         return Said(
@@ -233,6 +276,18 @@ class Reading:
         except zlib.error:
             self.lost = True
             self._kept.clear()
+
+
+def _error_instead(endpoint: str, failure: Failure, code: str) -> NoAnswer | None:
+    """The failed attempt whose reply begins with *failure*; None if no other attempt mends it."""
+    if not failure.temporary and failure.kind != "money":
+        return None
+    text = f"{endpoint} sent an error instead of an answer: {failure.message or failure.code}"
+    error = NoAnswer(text, code=code, retry_after=failure.retry_after)
+    error.status = failure.status
+    error.endpoint_failed = failure.kind in ("overload", "server")
+    error.again = failure.temporary
+    return error
 
 
 class ReadingRelay:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sidecar.errors import AttemptError, StreamFailed, forget_frames
+from sidecar.errors import AttemptError, NoAnswer, forget_frames
 from sidecar.http.keys import PROTOCOL, keys_among, protocols_without_keys, without_keys
 from sidecar.observe import debug
 from sidecar.policy.retry import condition_of
@@ -147,7 +147,7 @@ class Fallback:
 
     def _worth(self, error: AttemptError) -> bool:
         """Whether another may succeed: always if this one got no request, or wants money."""
-        if isinstance(error, StreamFailed) and not error.again:
+        if isinstance(error, NoAnswer) and not error.again:
             return True
         condition = condition_of(error.code)
         if condition is None:

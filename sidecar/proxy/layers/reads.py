@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sidecar.llm.dialects import READABLE
+from sidecar.llm.dialects import JSON_VALUES, READABLE
 from sidecar.llm.hide_usage import UsageHider
 from sidecar.llm.include_usage import insert_include_usage
 from sidecar.proxy.exchange.reading import ReplyReader
@@ -35,12 +35,22 @@ class Reads:
     """Outside all attempts of one upstream. *gate* holds streams back; None: nothing is held."""
 
     def __init__(
-        self, inner: Layer, api: Api, gate: GateSettings | None, *, include_usage: bool
+        self,
+        inner: Layer,
+        api: Api,
+        gate: GateSettings | None,
+        *,
+        verifies: bool,
+        include_usage: bool,
     ) -> None:
-        """*include_usage*: the upstream takes `stream_options.include_usage`."""
+        """*verifies*: a reply that is a value must be JSON.
+
+        *include_usage*: the upstream takes `stream_options.include_usage`.
+        """
         self._inner = inner
         self._api = api
         self._gate = gate
+        self._verifies = verifies
         self._include_usage = include_usage
         self._operations: dict[tuple[bytes, bytes], _Known] = {}
         self._codings: dict[bytes, bytes | None] = {}
@@ -79,7 +89,12 @@ class Reads:
             found = self._api.target(request.method, request.target.decode("latin-1"))
             reader = None
             if found.operation in READABLE:
-                reader = ReplyReader(self._api, self._gate, streams=found.stream)
+                reader = ReplyReader(
+                    self._api,
+                    self._gate,
+                    streams=found.stream,
+                    verifies=self._verifies and found.operation in JSON_VALUES,
+                )
             known = _Known(reader, found.operation)
             if len(path) <= _LONGEST:
                 if len(self._operations) >= _REMEMBERED:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sidecar.errors import AttemptError, StreamFailed, forget_frames
+from sidecar.errors import AttemptError, NoAnswer, forget_frames
 from sidecar.observe import debug
 from sidecar.policy.outcome import RATE_LIMITED
 from sidecar.policy.retry import (
@@ -114,7 +114,7 @@ class Retry:
 
     def _may_mend(self, call: Call, error: AttemptError) -> bool:
         """Whether another attempt may mend *error*, and the policy has it tried."""
-        if isinstance(error, StreamFailed) and not error.again:
+        if isinstance(error, NoAnswer) and not error.again:
             call.final = True  # an account is empty, which the stream says, not its head
         return condition_of(error.code) in self._settings.conditions and error.again
 

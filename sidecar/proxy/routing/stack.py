@@ -122,7 +122,7 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
         acts = bool(policy.retry.max) or spare or policy.hedge is not None
         gate = policy.gate.settings() if policy.gate is not None and acts else None
         api = APIS[config.dialect]
-        stack = Reads(stack, api, gate, include_usage=config.include_usage)
+        stack = Reads(stack, api, gate, verifies=policy.verify, include_usage=config.include_usage)
     # Outside every attempt, so that all of them authenticate alike.
     return _authenticated(parts, upstream, stack)
 

@@ -32,7 +32,9 @@ async def asked(
     path: bytes, body: bytes = b"{}", *, dialect: str = "openai", usage: bool = False, **more: Any
 ) -> Request:
     inner = Inner()
-    reads = Reads(cast("Any", inner), APIS[cast("Any", dialect)], None, include_usage=usage)
+    reads = Reads(
+        cast("Any", inner), APIS[cast("Any", dialect)], None, verifies=True, include_usage=usage
+    )
     lines = more.pop("lines", b"")
     held = SimpleNamespace(
         complete=True,
