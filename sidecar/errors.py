@@ -220,6 +220,12 @@ class NoAnswer(AttemptError):
     code = "stream_error"
 
 
+class ErrorReply(NoAnswer):
+    """The reply was an error with status 200."""
+
+    code = "error_reply"
+
+
 class Truncated(CallError):
     """The reply broke after its head had been sent downstream. Never retried."""
 

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sidecar.errors import BadReply, NoAnswer
+from sidecar.errors import BadReply, ErrorReply, NoAnswer
 from sidecar.http.message import NO_BODY
 from sidecar.llm.coding import is_identity
 from sidecar.llm.dialects.base import is_json
@@ -173,7 +173,7 @@ class Reading:
         if self.lost or reader.content or reader.unknown:
             return None
         if reader.error is not None:
-            return _error_instead(endpoint, reader.error, "stream_error")
+            return _error_instead(NoAnswer, endpoint, reader.error)
         if not ended or reader.finished:
             return None
         return NoAnswer(f"{endpoint} sent an empty stream", code="empty_stream")
@@ -191,7 +191,7 @@ class Reading:
             return None if is_json(body) else BadReply(f"{endpoint} sent a reply that is no JSON")
         if self._reply.error is None:
             return None
-        return _error_instead(endpoint, self._reply.error, "error_reply")
+        return _error_instead(ErrorReply, endpoint, self._reply.error)
 
     @property
     def terminal(self) -> bool:
@@ -278,12 +278,12 @@ class Reading:
             self._kept.clear()
 
 
-def _error_instead(endpoint: str, failure: Failure, code: str) -> NoAnswer | None:
+def _error_instead(kind: type[NoAnswer], endpoint: str, failure: Failure) -> NoAnswer | None:
     """The failed attempt whose reply begins with *failure*; None if no other attempt mends it."""
     if not failure.temporary and failure.kind != "money":
         return None
     text = f"{endpoint} sent an error instead of an answer: {failure.message or failure.code}"
-    error = NoAnswer(text, code=code, retry_after=failure.retry_after)
+    error = kind(text, retry_after=failure.retry_after)
     error.status = failure.status
     error.endpoint_failed = failure.kind in ("overload", "server")
     error.again = failure.temporary
