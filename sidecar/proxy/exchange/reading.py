@@ -173,7 +173,7 @@ class Reading:
         if self.lost or reader.content or reader.unknown:
             return None
         if reader.error is not None:
-            return _error_instead(NoAnswer, endpoint, reader.error)
+            return _told(reader.error, NoAnswer(_instead(endpoint, reader.error)))
         if not ended or reader.finished:
             return None
         return NoAnswer(f"{endpoint} sent an empty stream", code="empty_stream")
@@ -189,9 +189,8 @@ class Reading:
         self._reply = self._api.reply(body)
         if self._reply is None:
             return None if is_json(body) else BadReply(f"{endpoint} sent a reply that is no JSON")
-        if self._reply.error is None:
-            return None
-        return _error_instead(ErrorReply, endpoint, self._reply.error)
+        failure = self._reply.error
+        return None if failure is None else _told(failure, ErrorReply(_instead(endpoint, failure)))
 
     @property
     def terminal(self) -> bool:
@@ -278,12 +277,15 @@ class Reading:
             self._kept.clear()
 
 
-def _error_instead(kind: type[NoAnswer], endpoint: str, failure: Failure) -> NoAnswer | None:
-    """The failed attempt whose reply begins with *failure*; None if no other attempt mends it."""
+def _instead(endpoint: str, failure: Failure) -> str:
+    return f"{endpoint} sent an error instead of an answer: {failure.message or failure.code}"
+
+
+def _told(failure: Failure, error: NoAnswer) -> NoAnswer | None:
+    """Return *error* with what *failure* tells; None if no other attempt mends it."""
     if not failure.temporary and failure.kind != "money":
         return None
-    text = f"{endpoint} sent an error instead of an answer: {failure.message or failure.code}"
-    error = kind(text, retry_after=failure.retry_after)
+    error.retry_after = failure.retry_after
     error.status = failure.status
     error.endpoint_failed = failure.kind in ("overload", "server")
     error.again = failure.temporary
