@@ -37,6 +37,13 @@ class CallError(Exception):
             self.retry_after = retry_after
 
 
+def told_again(error: CallError) -> CallError:
+    """Return another error that says the same: each call that fails has its own."""
+    other = error.__class__.__new__(error.__class__, *error.args)
+    other.__dict__.update(error.__dict__)
+    return other
+
+
 def forget_frames(error: BaseException | None) -> None:
     """Drop the frames of *error* once it has been handled.
 

@@ -14,6 +14,7 @@ from sidecar.config.load import load
 from sidecar.config.read.references import Kind
 from sidecar.control.exporter import Exporter
 from sidecar.control.pages import admin_pages
+from sidecar.llm.usage import Usage
 from sidecar.observe.record import CallRecord
 from sidecar.observe.stats import EndpointStats, ListenerStats, RouteStats, SourceStats, Stats
 from sidecar.policy.admission import Admission, AdmissionSettings
@@ -184,6 +185,7 @@ def busy_stats() -> Stats:
     route.statuses[200] = route.errors["x"] = 1
     route.retries["x"] = route.fallbacks["x"] = route.mirrored["x"] = route.limited["x"] = 1
     route.verdicts["complete"], route.tokens["m", "input"], route.cost["m"] = 1, 1, 1.0
+    route.saved.add("joined", Usage(input=1, output=1), 1.0)
     endpoint = stats.endpoints["u", "e"] = EndpointStats()
     endpoint.verdicts["complete"] = 1
     endpoint.attempts[200] = endpoint.errors["x"] = 1

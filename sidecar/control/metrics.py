@@ -234,6 +234,23 @@ METRICS: Final = (
         "Calls refused by a limit of the route, by error code.",
         lambda route: route.limited,
     ),
+    _ROUTES.counts(
+        "saved_calls",
+        "by",
+        "Calls that needed no upstream call of their own, by what answered them.",
+        lambda route: route.saved.calls,
+    ),
+    _ROUTES.counts(
+        "saved_tokens",
+        "kind",
+        "Tokens of the replies to these calls, input and output.",
+        lambda route: route.saved.tokens,
+    ),
+    _ROUTES.counter(
+        "saved_cost",
+        "What these calls would have cost, in the currency of `prices`.",
+        lambda route: route.saved.cost,
+    ),
     _ENDPOINTS.counts(
         "upstream_replies",
         "verdict",

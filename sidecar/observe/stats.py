@@ -11,6 +11,8 @@ from bisect import bisect_left
 from collections import defaultdict
 from typing import Final, Protocol
 
+from sidecar.observe.savings import Savings
+
 SECONDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
@@ -63,6 +65,7 @@ class RouteStats:
         "models",
         "output_rate",
         "retries",
+        "saved",
         "statuses",
         "tokens",
         "verdicts",
@@ -102,6 +105,7 @@ class RouteStats:
         """Copies sent, by what became of them."""
         self.limited: defaultdict[str, int] = defaultdict(int)
         """Calls refused by a limit, by its error code."""
+        self.saved = Savings()
 
     def model_label(self, model: str) -> str:
         """*model* as a label: callers who invent names make no series without end."""

@@ -74,6 +74,8 @@ class Call:
     """Number of the route's fallback that was used; 0: none."""
     final = False
     """Whether the SDK is told not to retry, because retries would only add load."""
+    told: bytes = b""
+    """Header lines that layers add to its reply, each after a CRLF."""
     reply: Reply | None = None
     """The reply that is written into the sink."""
     status = 0

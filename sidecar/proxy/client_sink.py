@@ -158,6 +158,8 @@ class ClientSink:
             lines = call.ids
         else:
             lines = self._missing_ids(head)
+        if call.told:
+            lines += call.told
         if self._chunked:
             lines += CHUNKED_LINE
         if call.final and b"x-should-retry" not in fields:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from sidecar.config.model import Trust
+from typing import TYPE_CHECKING
+
 from sidecar.proxy.body.body import RequestBody
 from sidecar.proxy.call import Call
-from sidecar.proxy.request import Request
+
+if TYPE_CHECKING:
+    from sidecar.config.model import Trust
+    from sidecar.proxy.request import Request
 
 
 class Nobody:
     """Stands in for the application. It accepts everything at once."""
 
-    trust = Trust()
-
-    def __init__(self, peer: str) -> None:
+    def __init__(self, peer: str, trust: Trust) -> None:
         self.peer = peer
         """The address of the original call's caller."""
+        self.trust = trust
 
     def pause_reading(self, reason: int) -> None:
         """Do nothing: there is nothing to read."""
@@ -34,7 +37,7 @@ def detach(call: Call, request: Request) -> tuple[Call, Request]:
     that detached it frees its body. It has no deadline. Its reply goes nowhere unless a sink is
     set.
     """
-    nobody = Nobody(call.downstream.peer)
+    nobody = Nobody(call.downstream.peer, call.downstream.trust)
     body = RequestBody(nobody, call.body.memory, call.body.content())
     body.trailers, body.unpacked = call.body.trailers, call.body.unpacked
     body.count_copies(len(request.content or b""))

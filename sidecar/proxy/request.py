@@ -57,6 +57,8 @@ class Request(msgspec.Struct, frozen=True):
     """`reason` of the next attempt's record."""
     reading: ReplyReader | None = None
     """Reads what the reply says; None: it is not read."""
+    key: bytes | None = None
+    """What it has in common with the same calls; None: nobody asked, or it is like no other."""
     holds_interims: bool = False
     """Whether 1xx replies wait, because a hedge may answer instead of this attempt."""
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from sidecar.config.model import Trust
 from sidecar.http.fields import Fields
 from sidecar.http.headers import REPLY_FIELDS, REQUEST_FIELDS
 from sidecar.http.message import RequestHead
@@ -31,7 +32,7 @@ class Log:
 
 
 def call() -> Call:
-    nowhere = Nobody("127.0.0.1")
+    nowhere = Nobody("127.0.0.1", Trust())
     head = RequestHead()
     memory = BodyMemory(2**20, 1.0)
     made = Call(cast("Any", nowhere), head, RequestBody(cast("Any", nowhere), memory, b""))

@@ -124,6 +124,9 @@ _IN_POLICIES: Final[tuple[tuple[str, Rule], ...]] = (
     ("breaker.jitter", _part),
     ("ejection.max_ejected", _part),
     ("limits.client.header", grammar.header_name),
+    ("cache_key.headers.*", grammar.header_name),
+    ("single_flight.buffer", grammar.positive),
+    ("single_flight.buffer", _at_most(MAX_HOLD)),
 )
 _ELSEWHERE: Final[tuple[tuple[str, Rule], ...]] = (
     ("intercept.ca", grammar.file_path),

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.config.model.balance import Balance, Method
 from sidecar.config.model.base import Section
+from sidecar.config.model.cache import CacheKey, SingleFlight
 from sidecar.config.model.limits import CallLimits
 from sidecar.config.model.retries import Hedge, Retry
 from sidecar.config.model.units import Duration, Share, Size
@@ -191,4 +192,14 @@ class Policy(Section, frozen=True):
     balance: Annotated[
         Method | Balance | None,
         Meta(description="How an endpoint is chosen. `null`: as the upstream says."),
+    ] = None
+    cache_key: Annotated[
+        CacheKey, Meta(description="Which calls count as the same, for `single_flight`.")
+    ] = CacheKey()
+    single_flight: Annotated[
+        SingleFlight | None,
+        Meta(
+            description="The same calls at the same time become one upstream call. `null`: none "
+            "is shared."
+        ),
     ] = None

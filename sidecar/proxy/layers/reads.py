@@ -75,7 +75,11 @@ class Reads:
         offered = call.head.fields.known.get(_ACCEPT)
         if hides:  # what is hidden must be found in it
             changes["edits"] = {**request.edits, _ACCEPT: b"\r\nAccept-Encoding: identity"}
-        elif offered is not None and (line := self._readable(offered)) is not None:
+        elif (
+            offered is not None
+            and _ACCEPT not in request.edits
+            and (line := self._readable(offered)) is not None
+        ):
             changes["edits"] = {**request.edits, _ACCEPT: line}
         reply = await self._inner(call, request.replace(**changes))
         return transformed(reply, HideUsage()) if hides else reply

@@ -25,6 +25,7 @@ from sidecar.proxy.layers.mirror import Mirror
 from sidecar.proxy.layers.reads import Reads
 from sidecar.proxy.layers.retry import Others, Retry
 from sidecar.proxy.routing.limiters import client_by, limited
+from sidecar.proxy.routing.saving import saving
 from sidecar.upstream.load_balancer import LoadBalancer, Selection
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def build(parts: Parts) -> Layer:
             route.mirror.max_in_flight,
             parts.stats,
         )
+    # Around everything that asks an upstream: what the calls share is asked once.
+    stack = saving(parts, stack)
     # Outermost: a call over the limit costs nothing but its refusal.
     policy = parts.effective(route.upstream).policy
     return limited(stack, policy.limits, parts.name, parts.transaction, parts.stats.count_limited)
