@@ -21,6 +21,8 @@ Outcome = Literal["ended", "cut", "stalled", "aborted"]
 ran out, or the caller left."""
 Verdict = Literal["complete", "error", "truncated", "stalled", "aborted", "empty"]
 
+DONE: Final = b"[DONE]"
+"""The data of the last event of OpenAI's streams. Gateways put it behind other APIs' as well."""
 _BLANK: Final = b" \t\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
 _MOST_ANSWERS: Final = 128

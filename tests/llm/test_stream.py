@@ -225,6 +225,12 @@ def test_chat_is_read_as_one_reads_it_who_parses_all(
     assert reader.usage == (PLAIN_USED if usage else None)
 
 
+@pytest.mark.parametrize("dialect", list(APIS))
+def test_done_is_no_event_that_nobody_knows(dialect: Dialect) -> None:
+    reader, verdict = read(dialect, [b": hello\n\n", DONE])
+    assert (reader.unknown, verdict) == (False, "empty")
+
+
 def test_nothing_counts_behind_the_end() -> None:
     event = data(chunk({"content": "a"}))
     for pieces in ([event, event, event, DONE, event, event], [event * 3 + DONE + event * 2]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 from sidecar.config.model import Trust
@@ -38,8 +39,12 @@ class _Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.data = b""
+        self.first: float | None = None
+        """When the first of it was written."""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self.first is None:
+            self.first = time.monotonic()
         self.data += data
 
     def get_write_buffer_size(self) -> int:
@@ -54,7 +59,8 @@ class Downstream:
 
     def __init__(self, peer: str) -> None:
         self.peer = peer
-        self.transport = cast("asyncio.Transport", _Wire())
+        self.wire = _Wire()
+        self.transport = cast("asyncio.Transport", self.wire)
 
     def pause_reading(self, reason: int) -> None:
         pass
@@ -79,22 +85,40 @@ async def call(
 ) -> Outcome:
     """One call, of a caller that leaves after *patience* seconds."""
     began = time.monotonic()
+    made, downstream = make(body, peer, headers=headers)
+    if not await served(made, snapshot, recorder, patience):
+        return Outcome(began, time.monotonic() - began, LEFT, {})
+    return _outcome(began, downstream.wire.data)
+
+
+def make(
+    body: bytes,
+    peer: str = "10.0.0.1",
+    target: bytes = b"/v1/chat",
+    headers: Mapping[str, str] | None = None,
+) -> tuple[Call, Downstream]:
+    """A call that has arrived, and the connection that it came on."""
     downstream = Downstream(peer)
     head = RequestHead()
-    head.method, head.target, head.path, head.host = b"POST", b"/v1/chat", b"/v1/chat", b"a"
+    head.method, head.target, head.host = b"POST", target, b"a"
+    head.path = target.partition(b"?")[0]
     head.body = len(body)
-    fields = {"content-type": "application/json", **headers}
+    fields = {"content-type": "application/json", **(headers or {})}
     lines = [b"\r\n%b: %b" % (_name(k), v.encode()) for k, v in fields.items()]
     head.fields = Fields(b"".join(lines), REQUEST_FIELDS)
     made = Call(downstream, head, RequestBody(downstream, BodyMemory(2**30, 1.0), body))
     made.sink = ClientSink(made, downstream)
-    task = asyncio.create_task(serve(made, snapshot, recorder))
+    return made, downstream
+
+
+async def served(call: Call, snapshot: Snapshot, recorder: Recorder, patience: float) -> bool:
+    """Serve *call*; False if its caller left after *patience* seconds."""
+    task = asyncio.create_task(serve(call, snapshot, recorder))
     _, pending = await asyncio.wait({task}, timeout=patience)
     if pending:
         task.cancel()
         await asyncio.wait({task})
-        return Outcome(began, time.monotonic() - began, LEFT, {})
-    return _outcome(began, cast("Any", downstream.transport).data)
+    return not pending
 
 
 def _name(name: str) -> bytes:

@@ -171,6 +171,19 @@ class Link(asyncio.Transport):
             % (status, lines)
         )
 
+    def sends(self, data: bytes) -> None:
+        """Whatever it is, unless the sidecar has closed the connection."""
+        if not self._closed:
+            self._connection.data_received(data)
+
+    def ends(self, error: Exception | None) -> None:
+        """The connection: in order, or with *error*."""
+        if not self._closed and error is None:
+            self._connection.eof_received()
+        if not self._closed:
+            self._closed = True
+            self._connection.connection_lost(error)
+
     def abort(self) -> None:
         if not self._closed:
             self._closed = True

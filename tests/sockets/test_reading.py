@@ -286,9 +286,9 @@ async def test_a_stream_that_fails_before_it_speaks_is_tried_again(first: bytes)
         ]
 
 
-async def test_a_stream_in_one_read_that_fails_is_tried_again() -> None:
+@pytest.mark.parametrize("body", [OVERLOADED + DONE, OVERLOADED + b"data: 1\n\n", DONE, b""])
+async def test_a_stream_in_one_read_that_fails_is_tried_again(body: bytes) -> None:
     async with called(policy=RETRY) as (stage, client, server):
-        body = OVERLOADED + DONE
         await server.sends(bounded(len(body)) + body)
         again = await stage.accepts()
         await again.head()

@@ -27,7 +27,7 @@ from sidecar.llm.dialects.base import (
 )
 from sidecar.llm.failures import failure_told
 from sidecar.llm.sse import Event
-from sidecar.llm.stream import StreamReader, beginnings
+from sidecar.llm.stream import DONE, StreamReader, beginnings
 from sidecar.llm.usage import Usage, merged, of_anthropic
 
 _TYPES: Final = {
@@ -200,6 +200,8 @@ class _Stream(StreamReader):
     def _read(self, event: Event) -> None:
         if self._is_delta(event):
             self._more()
+            return
+        if event.data == DONE:
             return
         try:
             found = _decode(event.data)

@@ -20,7 +20,7 @@ from sidecar.llm.dialects.base import (
 )
 from sidecar.llm.failures import failure_told
 from sidecar.llm.sse import Event
-from sidecar.llm.stream import StreamReader
+from sidecar.llm.stream import DONE, StreamReader
 from sidecar.llm.usage import of_cohere
 
 _CALLS: Final[Mapping[str, Operation]] = {"chat": "chat", "embed": "embeddings", "models": "models"}
@@ -112,7 +112,7 @@ class _Stream(StreamReader):
         try:
             found = _decode(event.data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            self.unknown = True
+            self.unknown = self.unknown or event.data != DONE
             return
         kind = found.type if isinstance(found.type, str) else ""
         delta = found.delta if isinstance(found.delta, dict) else {}

@@ -10,7 +10,7 @@ from msgspec import UNSET
 from sidecar.llm.dialects.base import decoded, text
 from sidecar.llm.failures import failure_told
 from sidecar.llm.sse import Event, EventSplitter
-from sidecar.llm.stream import StreamReader
+from sidecar.llm.stream import DONE, StreamReader
 from sidecar.llm.usage import Usage, of_gemini
 
 _FIELD: Final = b"data: "
@@ -148,7 +148,7 @@ class GeminiStream(StreamReader):
         holder = found[0] if isinstance(found, list) and found else found
         if isinstance(holder, dict) and holder.get("error"):
             self.error = self.error or failure_told(holder)
-        else:
+        elif event.data != DONE:
             self.unknown = True
 
     def _candidates(self, candidates: list[_Candidate]) -> None:

@@ -15,7 +15,7 @@ from sidecar.llm.dialects.base import decoded, text
 from sidecar.llm.dialects.template import Template
 from sidecar.llm.failures import failure_told
 from sidecar.llm.sse import Event
-from sidecar.llm.stream import StreamReader, beginnings
+from sidecar.llm.stream import DONE, StreamReader, beginnings
 from sidecar.llm.usage import of_openai
 
 _DELTAS: Final = (
@@ -116,7 +116,7 @@ class OpenAIStream(StreamReader):
     def _read(self, event: Event) -> None:
         if self.terminal:
             return
-        if event.data.startswith(b"[DONE]"):
+        if event.data.startswith(DONE):
             self.terminal = True
             return
         if event.cut:

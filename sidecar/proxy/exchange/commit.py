@@ -43,5 +43,7 @@ def needed(call: Call, request: Request, head: ResponseHead, reading: Reading | 
         return BEGUN if request.stream or b":stream" in call.head.path else HEAD
     if b"json" not in kind:
         return HEAD
+    if reading is not None and reading.stream is not None and not 0 < head.body <= HELD:
+        return BEGUN  # an array that streams: Gemini's, without `alt=sse`
     verified = reading is not None and reading.verifies
     return WHOLE if 0 < head.body <= HELD or (verified and head.body < 0) else HEAD

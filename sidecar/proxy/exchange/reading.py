@@ -170,11 +170,11 @@ class Reading:
         if self.stream is None:
             return self._value_fails(endpoint, ended) if self.verifies else None
         reader = self.stream
-        if self.lost or reader.content or reader.unknown:
+        if self.lost or reader.content:
             return None
         if reader.error is not None:
             return _told(reader.error, NoAnswer(_instead(endpoint, reader.error)))
-        if not ended or reader.finished:
+        if not ended or reader.finished or reader.unknown:
             return None
         return NoAnswer(f"{endpoint} sent an empty stream", code="empty_stream")
 
