@@ -90,6 +90,8 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """Of these, thoughts."""
     cost: float = 0.0
     """In the currency of `prices`."""
+    team: str = ""
+    """The team that the call is for, as a trusted caller says (`trust.team`)."""
     finish: str = ""
     """Why the answers ended, in the API's words, with commas between them."""
     verdict: str = ""
