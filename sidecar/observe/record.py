@@ -88,10 +88,10 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """All that it made."""
     reasoning_tokens: int = 0
     """Of these, thoughts."""
+    estimated: bool = False
+    """The sidecar estimated the tokens, since the reply told none."""
     cost: float = 0.0
     """In the currency of `prices`."""
-    team: str = ""
-    """The team that the call is for, as a trusted caller says (`trust.team`)."""
     finish: str = ""
     """Why the answers ended, in the API's words, with commas between them."""
     verdict: str = ""

@@ -69,9 +69,12 @@ class ClientSink:
         return self._connection.writable
 
     def interim(self, head: ResponseHead) -> None:
-        """Send a 1xx, unless the caller speaks HTTP/1.0 (RFC 9110, section 15.2)."""
+        """Send a 1xx, unless the caller speaks HTTP/1.0 (RFC 9110, section 15.2).
+
+        None follows a head: the sidecar may have sent its own.
+        """
         transport = self._connection.transport
-        if self._call.head.minor and not transport.is_closing():
+        if self._call.head.minor and not self._call.status and not transport.is_closing():
             transport.write(status_line(head) + response_lines(head) + b"\r\n\r\n")
 
     def begin(

@@ -147,7 +147,7 @@ class _Through:
         self._inner.write_into(self._wrap(sink))
 
 
-class _Wrapped:
+class Wrapped:
     """A sink that passes everything on to another."""
 
     def __init__(self, inner: Sink) -> None:
@@ -161,10 +161,12 @@ class _Wrapped:
 
     @property
     def writable(self) -> bool:
+        """As the sink inside."""
         return self._inner.writable
 
     @property
     def feeder(self) -> Feeder | None:
+        """As the sink inside."""
         return self._inner.feeder
 
     @feeder.setter
@@ -172,7 +174,7 @@ class _Wrapped:
         self._inner.feeder = feeder
 
 
-class _TapSink(_Wrapped):
+class _TapSink(Wrapped):
     """Writes to the caller first, so that a tap does not delay it."""
 
     def __init__(self, inner: Sink, tap: Tap) -> None:
@@ -239,7 +241,7 @@ class _TapRelay:
         return True
 
 
-class _TransformSink(_Wrapped):
+class _TransformSink(Wrapped):
     """The length changes, and so does the framing: one whole body, or chunks."""
 
     relay: Relay | None = None

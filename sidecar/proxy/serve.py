@@ -14,6 +14,7 @@ from sidecar.http.semantics import hops_left
 from sidecar.observe import debug
 from sidecar.observe.trace import receive
 from sidecar.proxy.call import NOWHERE
+from sidecar.proxy.layers.patience import bounded
 from sidecar.proxy.local import error_reply, last_stop
 from sidecar.proxy.request import Request
 from sidecar.proxy.routing.asking import depends, learn, unpack
@@ -120,6 +121,8 @@ def _route(call: Call, candidates: tuple[Candidate, ...]) -> tuple[Route, Reques
     )
     if call.downstream.trust.headers:
         route, request = apply_overrides(call, route, request)
+    if route.heeds_sdk:
+        request = bounded(call, request, request.timers or route.timers)
     if debug.on:
         debug.tell(call.request_id, "%r matches route %s: %r", call, route.name, request)
     total = (request.timers or route.timers).total
@@ -145,6 +148,7 @@ def _end(call: Call, recorder: Recorder) -> None:
         if not reply.settled:
             reply.abandon()
         call.bytes_out = reply.passed
+        call.attempt = reply.attempt or call.attempt
     error = call.error
     if error is not None and call.status == 0 and not isinstance(error, (CallerLeft, CutOff)):
         if not call.body.complete:

@@ -104,10 +104,8 @@ async def test_the_usage_of_a_reply_in_one_piece(packed: bool) -> None:
         await server.sends(reply(body, 200, *lines))
         assert (await client.reply()).body == body
         check_usage(await stage.record())
-        spent = stage.route.models.spent["gpt-x-2", ""]
-        assert (spent.input, spent.cached, spent.output, spent.reasoning) == (100, 40, 20, 5)
-        assert spent.cost > 0
-        assert stage.route.models.asked["gpt-x"].outcomes == {"ok": 1}
+        assert stage.route.tokens["gpt-x-2", "output"] == 20
+        assert stage.route.cost["gpt-x-2"] > 0
         assert stage.route.verdicts == {"complete": 1}
         assert stage.endpoint.verdicts == {"complete": 1}
 
@@ -123,7 +121,7 @@ async def test_the_usage_of_a_stream_split_anywhere(step: int) -> None:
         record = await stage.record()
         check_usage(record)
         assert record.first_token_ms > 0
-        assert stage.route.models.asked["gpt-x"].first_token.total > 0
+        assert stage.route.first_token.total > 0
 
 
 async def test_chunks_that_take_the_short_way_are_read() -> None:
@@ -493,6 +491,23 @@ async def test_chunks_on_the_fast_path_are_seen_without_their_framing(
             await client.until(piece)
             assert fed[-1] == piece
         client.closes()
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_the_tokens_of_a_stream_that_told_none_are_estimated(leaves: bool) -> None:
+    async with called() as (stage, client, server):
+        await server.sends(EVENTS + chunk(ROLE) + chunk(TEXT) * 4 + chunk(delta(content="end")))
+        await client.until(b"end")
+        if leaves:
+            client.closes()
+        else:
+            await server.sends(chunk(LAST) + chunk(DONE) + END)
+        record = await stage.record()
+        assert record.verdict == ("aborted" if leaves else "complete")
+        assert (record.output_tokens, record.estimated) == (5, True)
+        assert record.input_tokens == record.bytes_in // 4
+        kinds = {kind for _, kind in stage.route.tokens}
+        assert kinds == {"estimated_input", "estimated_output"}
 
 
 # -- replies in one piece --

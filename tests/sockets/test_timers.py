@@ -15,6 +15,7 @@ from tests.sockets.peers import (
     post,
     until,
 )
+from tests.sockets.scripted import chat
 from tests.sockets.stage import Stage, fails
 
 CAN_STREAM = {"hold": "1KiB"}
@@ -256,3 +257,28 @@ async def test_each_call_on_a_connection_has_a_time_of_its_own() -> None:
         await client.sends(hasty)
         await server.head()
         await fails(stage, client, 504, "first_byte_timeout")
+
+
+SDK = b"x-stainless-read-timeout: 0.2"
+
+
+@pytest.mark.parametrize(
+    ("stream", "code"), [(False, "total_timeout"), (True, "first_byte_timeout")]
+)
+async def test_the_patience_of_an_sdk_may_bound_its_call(stream: bool, code: str) -> None:
+    async with Stage(timeouts={"sdk": True}) as stage:
+        client, _ = await stage.call(chat("m", SDK, stream=stream))
+        reply = await client.reply()
+        assert (reply.status, reply.code) == (504, code)
+
+
+@pytest.mark.parametrize("timeouts", [{}, {"sdk": True}])
+async def test_a_stream_may_last_longer_than_the_patience_of_its_sdk(
+    timeouts: dict[str, bool],
+) -> None:
+    async with Stage(timeouts=timeouts) as stage:
+        client, server = await stage.call(chat("m", SDK, stream=True))
+        await server.sends(EVENTS + chunk(b"data: 1\n\n"))
+        await asyncio.sleep(0.3)
+        await server.sends(chunk(b"data: 2\n\n") + b"0\r\n\r\n")
+        assert (await client.reply()).body == b"data: 1\n\ndata: 2\n\n"

@@ -55,7 +55,6 @@ __all__ = [
     "Listener",
     "LoadReport",
     "Match",
-    "Metrics",
     "Mirror",
     "Name",
     "Policy",
@@ -105,13 +104,6 @@ class Trust(Section, frozen=True):
         bool,
         Meta(description="Take the client's address from `x-forwarded-for`, its last entry."),
     ] = False
-    team: Annotated[
-        str | None,
-        Meta(
-            description="Name of the header, as `x-team`, that says for which team a call is: a "
-            "label of its tokens and their cost, and a field of the access log. `null`: none."
-        ),
-    ] = None
 
 
 class Listener(Section, frozen=True):
@@ -169,18 +161,6 @@ class AccessLog(Section, frozen=True):
             description="Lines that may wait for a slow disk; more are dropped and counted.",
         ),
     ] = 10_000
-
-
-class Metrics(Section, frozen=True):
-    """What `/metrics` shows besides the sidecar's own metrics."""
-
-    semconv: Annotated[
-        Literal["1.41", "latest"] | None,
-        Meta(
-            description="Count calls also under OpenTelemetry's names (`gen_ai_...`), as of that "
-            "version of its conventions; `latest` still changes. `null`: only our own names."
-        ),
-    ] = None
 
 
 class Buffers(Section, frozen=True):
@@ -261,7 +241,6 @@ class Config(Section, frozen=True):
     ] = Intercept()
     buffers: Annotated[Buffers, Meta(description="Memory for request bodies.")] = Buffers()
     access_log: Annotated[AccessLog, Meta(description="One line a call.")] = AccessLog()
-    metrics: Annotated[Metrics, Meta(description="Names of the metrics.")] = Metrics()
     admin: Annotated[Admin, Meta(description="Admin and health servers.")] = Admin()
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="How much the log says.")

@@ -41,6 +41,15 @@ class Timeouts(Section, frozen=True):
         Meta(description="The whole call, all its attempts and waits. `null`: no end."),
     ] = None
 
+    sdk: Annotated[
+        bool,
+        Meta(
+            description="The read timeout of a caller's SDK (`x-stainless-read-timeout`) bounds "
+            "its call as well: the whole call, or the wait for a stream's "
+            "first byte. It gets an error with a reason just before it would give up."
+        ),
+    ] = False
+
     def settings(self) -> Timers:
         """Make what calls are timed by."""
         first_byte = None if self.first_byte is UNSET else float(self.first_byte)
@@ -185,6 +194,14 @@ class Policy(Section, frozen=True):
             "retry, a hedge or a fallback could follow. `null`: never."
         ),
     ] = Gate()
+    comments: Annotated[
+        Duration | None,
+        Meta(
+            description="While a stream says nothing, send a comment after each such time, so that "
+            "no client or load balancer gives it up. The caller then gets status 200 before an "
+            "attempt has succeeded, and later failures in an error event. `null`: none."
+        ),
+    ] = None
     limits: Annotated[CallLimits, Meta(description="How many calls may come.")] = CallLimits()
     priority: Annotated[
         Priority, Meta(description="Who goes first in an upstream's `admission` queue.")

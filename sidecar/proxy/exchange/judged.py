@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from sidecar.llm.estimate import estimate
 from sidecar.proxy.exchange.commit import BEGUN, HEAD, HELD, WHOLE
 from sidecar.proxy.exchange.reading import ReadingRelay
 from sidecar.proxy.exchange.state import RECEIVING, SETTLED
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sidecar.llm.stream import Outcome
     from sidecar.proxy.exchange.reading import Reading
     from sidecar.proxy.record import AttemptRecord
+    from sidecar.proxy.request import Request
     from sidecar.proxy.sink import Relay
     from sidecar.upstream.lease import Lease
 
@@ -52,6 +54,8 @@ class JudgedExchange(ExchangeTimers):
     """Whether the result was reported to the endpoint's lease."""
     _lease: Lease
     _size: int
+
+    request: Request
 
     def abandon(self) -> None:
         """Close the connection at once."""
@@ -183,6 +187,13 @@ class JudgedExchange(ExchangeTimers):
 
     # -- after it --
 
+    def _asked(self) -> bytes:
+        """The body that was sent, as far as it is still here."""
+        body = self.call.body
+        if self.request.content is not None:
+            return self.request.content
+        return body.content() if body.complete and not body.streamed else b""
+
     def _finish_reading(self, reading: Reading, code: str) -> None:
         """Keep what the reply has said, and tell the endpoint of a stream that failed within."""
         if self.ended:
@@ -191,7 +202,11 @@ class JudgedExchange(ExchangeTimers):
             how = "aborted"
         else:
             how = "stalled" if code == "idle_timeout" else "cut"
-        said = self.attempt.said = reading.end(how, time.time())
+        said = reading.end(how, time.time())
+        if said.chunks:
+            usage = estimate(said.usage, said.chunks, self._asked(), whole=how == "ended")
+            said = said._replace(usage=usage)
+        self.attempt.said = said
         self.endpoint.stats.verdicts[said.verdict] += 1
         failure = said.failure
         if self.head.status >= 400:

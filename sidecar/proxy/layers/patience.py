@@ -5,12 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sidecar.policy.retry import seconds_of
+from sidecar.policy.timeouts import first_byte
 
 if TYPE_CHECKING:
+    from sidecar.policy.timeouts import Timers
     from sidecar.proxy.call import Call
+    from sidecar.proxy.request import Request
 
 _SAID: Final = b"x-stainless-read-timeout"
 """From the OpenAI and Anthropic SDKs: seconds without a byte after which they give up."""
+
+
+_ENOUGH: Final = 0.95
+"""Share of a caller's patience after which it gets an error: its timer began before ours."""
+
+
+def bounded(call: Call, request: Request, timers: Timers) -> Request:
+    """Return *request* with *timers*, bounded by how long its caller waits."""
+    patience = patience_of(call)
+    if not patience:
+        return request
+    seconds = patience * _ENOUGH
+    if call.stream:
+        return request.replace(timers=timers._replace(first_byte=min(first_byte(timers), seconds)))
+    total = seconds if timers.total is None else min(timers.total, seconds)
+    return request.replace(timers=timers._replace(total=total))
 
 
 def patience_of(call: Call) -> float | None:

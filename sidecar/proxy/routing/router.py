@@ -52,6 +52,8 @@ class Route(NamedTuple):
     renames_first: bool = False
     """Even one that may be asked first."""
     pricing: Pricing = NO_PRICES
+    heeds_sdk: bool = False
+    """Whether the read timeout of a caller's SDK bounds its calls."""
     under: Callable[[str], Route | None] = lambda _: None
     """Returns the same route under the named policy; None if there is no such policy."""
 

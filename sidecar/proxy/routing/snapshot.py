@@ -94,6 +94,7 @@ class _Compiler:
             PRIORITIES[policy.priority],
             *_renames(config),
             self._pricing,
+            policy.timeouts.sdk,
             partial(self._under, index),
         )
 

@@ -18,6 +18,7 @@ from sidecar.policy.retry import parse_on
 from sidecar.proxy.layers.admission import Admission
 from sidecar.proxy.layers.affinity import affinity, sticky_point
 from sidecar.proxy.layers.attempt import Attempt
+from sidecar.proxy.layers.comments import Comments
 from sidecar.proxy.layers.credentials import Credentials
 from sidecar.proxy.layers.fallback import Fallback, Split, Target
 from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
@@ -90,8 +91,11 @@ def build(parts: Parts) -> Layer:
         )
     # Around everything that asks an upstream: what the calls share is asked once.
     stack = saving(parts, stack)
-    # Outermost: a call over the limit costs nothing but its refusal.
     policy = parts.effective(route.upstream).policy
+    # Around everything that takes time.
+    if policy.comments is not None:
+        stack = Comments(stack, APIS[parts.configs[route.upstream].dialect], float(policy.comments))
+    # Outermost: a call over the limit costs nothing but its refusal.
     return limited(stack, policy.limits, parts.name, parts.transaction, parts.stats.count_limited)
 
 
