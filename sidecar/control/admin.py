@@ -20,13 +20,13 @@ from sidecar.control.admin_http import AdminHttp
 from sidecar.control.pages import (
     Answer,
     Inspected,
-    Page,
     Pages,
     Request,
     admin_pages,
     answer,
     busy,
     health_pages,
+    page_at,
     refuse,
     refuse_strangers,
 )
@@ -172,7 +172,8 @@ class _Thread:
         return Acceptor(self._loop, listening, http.connect, http.spare), http
 
     async def _ask(self, request: Request, pages: Pages) -> Answer:
-        page: Page = pages[request.path]
+        page = page_at(request.path, pages)
+        assert page is not None  # `refuse` looked
         if page.prompt:
             return answer(self._inspected, request, page)
         threads = self._renderer if page.long else self._waiters

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sidecar.control.serving import Serving
     from sidecar.listen.downstream import DownstreamConnection
     from sidecar.listen.intercept.tunnel import Tunnel
+    from sidecar.observe.calls import Calls
     from sidecar.observe.stats import Stats, UpstreamStats
     from sidecar.upstream.endpoints.endpoint import Endpoint
     from sidecar.upstream.endpoints.upstream import Upstream
@@ -46,6 +47,11 @@ class Inspection:
     def stats(self) -> Stats:
         """All counters."""
         return self._serving.stats
+
+    @property
+    def calls(self) -> Calls:
+        """The calls that ended last."""
+        return self._serving.calls
 
     def still(self) -> float:
         """Return for how many seconds the data plane's loop has not run."""

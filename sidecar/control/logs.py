@@ -12,8 +12,8 @@ import msgspec
 
 from sidecar.control.log_writer import LogWriter
 from sidecar.observe import debug
-from sidecar.observe.access_log import rfc3339
 from sidecar.observe.escape import escape_json, escape_text
+from sidecar.observe.lines import rfc3339
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 

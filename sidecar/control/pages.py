@@ -10,13 +10,19 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from sidecar.control.calls_wanted import find, read, select
 from sidecar.control.logs import LEVELS
 from sidecar.control.pulse import STOOD_STILL
 from sidecar.errors import BadMessage
+from sidecar.observe.calls import Calls
+from sidecar.observe.diagram import diagram
+from sidecar.observe.lines import encode as encode_call
 from sidecar.observe.stats import Stats
 
 _log: Final = logging.getLogger(__name__)
 _MAX_WEIGHT: Final = 1000
+ONE_CALL: Final = "/calls/"
+_MERMAID: Final = ".mmd"
 
 
 class Inspected(Protocol):
@@ -29,6 +35,10 @@ class Inspected(Protocol):
     @property
     def stats(self) -> Stats:
         """All counters, read without a lock."""
+
+    @property
+    def calls(self) -> Calls:
+        """The calls that ended last; may be read on any thread."""
 
     def still(self) -> float:
         """Tell for how many seconds the data plane's loop has stood still."""
@@ -160,6 +170,27 @@ def _override(inspected: Inspected, request: Request, **said: Any) -> Answer:
         return _error(409, "too_many_overrides", str(error))
 
 
+def _calls(inspected: Inspected, request: Request) -> Answer:
+    try:
+        wanted = read(request.query)
+    except ValueError as error:
+        return _error(400, "bad_filter", str(error))
+    # Each by itself, in pieces: the data plane waits while one is encoded.
+    return Answer([msgspec.Raw(encode_call(call)) for call in select(inspected.calls, wanted)])
+
+
+def _one_call(inspected: Inspected, request: Request) -> Answer:
+    name = request.path.removeprefix(ONE_CALL)
+    call = find(inspected.calls, name)
+    if call is not None:
+        return Answer(msgspec.Raw(encode_call(call)))
+    if name.endswith(_MERMAID):
+        call = find(inspected.calls, name.removesuffix(_MERMAID))
+    if call is None:
+        return _error(404, "no_such_call", "no call with this id is kept")
+    return Answer(diagram(call).encode(), content_type="text/plain; charset=utf-8")
+
+
 class _Metrics:
     """Renders with prometheus_client, which is imported at the first scrape."""
 
@@ -227,6 +258,17 @@ def admin_pages() -> Pages:
         ),
         "/routes": Page("Routes in order.", lambda i, _: Answer(i.routes())),
         "/connections": Page("Open connections.", lambda i, _: Answer(i.connections())),
+        "/calls": Page(
+            "The calls that ended last, newest first. ?route= ?model= ?status=5xx ?errors ?min_ms= "
+            "?id= ?limit=100",
+            _calls,
+            long=True,
+        ),
+        ONE_CALL: Page(
+            "One of them, by its request id or trace id; with .mmd behind it a Mermaid diagram.",
+            _one_call,
+            long=True,
+        ),
         "/interception": Page(
             "Listeners by mode, and the local CA's certificate.",
             lambda i, _: Answer(i.interception()),
@@ -242,9 +284,16 @@ def admin_pages() -> Pages:
     return {"/": Page("This list.", lambda _, __: Answer(index), prompt=True), **pages}
 
 
+def page_at(path: str, pages: Pages) -> Page | None:
+    """Find the page at *path*; what stands behind `/calls/` is an id, whatever it contains."""
+    if path.startswith(ONE_CALL) and path != ONE_CALL:
+        return pages.get(ONE_CALL)
+    return None if path == ONE_CALL else pages.get(path)
+
+
 def refuse(request: Request, pages: Pages) -> Answer | None:
     """Refuse what no page answers; None when one does."""
-    page = pages.get(request.path)
+    page = page_at(request.path, pages)
     if page is None:
         return _error(404, "not_found", "GET / lists the pages")
     if request.method not in page.methods():

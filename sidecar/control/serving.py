@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sidecar.ca.folder import default_folder
+from sidecar.config.model import Calls as CallsConfig
 from sidecar.control.memory import available_memory
 from sidecar.listen.listener import Listener, name_of
 from sidecar.observe.access_log import AccessLog
+from sidecar.observe.calls import Calls, CallsSettings
 from sidecar.observe.stats import ListenerStats, Stats
 from sidecar.proxy.body.memory import DEFAULT_SHARE, BodyMemory
 from sidecar.proxy.recorder import NO_ROUTE, Recorder
@@ -43,6 +45,7 @@ class Serving:
         self.stats = stats
         self.recorder = Recorder(stats)
         self.access_log: AccessLog | None = None
+        self.calls = Calls(_kept(CallsConfig()))
         self.snapshot: Snapshot
         self.listeners: dict[str, Listener] = {}
         self._starting: dict[str, Listener] = {}
@@ -85,6 +88,7 @@ class Serving:
         self.registry.keep_scopes(snapshot.scopes)
         self._shared.commit(transaction)
         self._swap_log(config, log)
+        self._keep_calls(config.calls)
         self._swap_listeners(config, started)
         self._forget_routes(snapshot)
 
@@ -214,6 +218,14 @@ class Serving:
             # Closing waits for the disk.
             self._closing = asyncio.create_task(off_loop(old.close))
 
+    def _keep_calls(self, config: CallsConfig) -> None:
+        self.calls.configure(_kept(config))
+        sinks, wanted = self.recorder.sinks, config.keep + config.errors + config.slow > 0
+        if wanted and self.calls not in sinks:
+            sinks.append(self.calls)
+        elif not wanted and self.calls in sinks:
+            sinks.remove(self.calls)
+
     def _dropped(self, count: int) -> None:
         self.stats.log_dropped += count
 
@@ -225,6 +237,10 @@ class Serving:
                 del self.stats.routes[key]
         for gone in self.stats.upstreams.keys() - snapshot.upstreams.keys():
             del self.stats.upstreams[gone]
+
+
+def _kept(config: CallsConfig) -> CallsSettings:
+    return CallsSettings(config.keep, config.errors, config.slow, int(config.bytes))
 
 
 async def _publish(settings: Intercept) -> None:

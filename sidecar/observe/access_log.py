@@ -13,13 +13,10 @@ import select
 from collections import deque
 from collections.abc import Callable
 from threading import Event, Thread
-from time import gmtime, strftime
 from typing import Final
 
-import msgspec
-
-from sidecar.observe.escape import escape_json
-from sidecar.observe.record import CallRecord
+from sidecar.observe.lines import line
+from sidecar.observe.record import CallRecord, size_of
 
 _log: Final = logging.getLogger(__name__)
 
@@ -30,8 +27,6 @@ SLICE: Final = 64
 _PAUSE: Final = 0.0005
 MAX_QUEUED_BYTES: Final = 16 * 2**20
 """What all records that wait may take: the caller chooses how long path and user agent are."""
-_RECORD: Final = 1024
-"""Bytes that a record takes besides these."""
 _STANDARD_OUTPUT: Final = 1
 
 
@@ -69,7 +64,7 @@ class AccessLog:
     def append(self, record: CallRecord) -> None:
         """Queue *record*, or drop it when the queue is full. Never blocks."""
         queue = self._queue
-        size = _size(record)
+        size = size_of(record)
         waiting = self._queued - self._written
         if len(queue) >= self._max_queued or waiting + size > MAX_QUEUED_BYTES:
             self._on_drop(1)
@@ -112,7 +107,7 @@ class AccessLog:
         queue = self._queue
         while queue:
             records = [queue.popleft() for _ in range(min(SLICE, len(queue)))]
-            self._written += sum(map(_size, records))
+            self._written += sum(map(size_of, records))
             self._write(records)
             if queue:
                 self._stop.wait(_PAUSE)  # hand the GIL to the loop
@@ -156,11 +151,6 @@ class AccessLog:
             os.close(self._fd)
 
 
-def _size(record: CallRecord) -> int:
-    """Bytes that *record* takes, about."""
-    return _RECORD + len(record.path) + len(record.user_agent)
-
-
 def wait_writable(fd: int, seconds: float) -> None:
     """Return when *fd* takes more, or after *seconds*. select(2) knows no descriptor over 1,023."""
     poll = select.poll()
@@ -175,31 +165,3 @@ def _open(path: str) -> int:
     # without a reader is an error then, where opening it would wait for one.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     return os.open(path, flags, 0o640)
-
-
-_encode: Final = msgspec.json.Encoder().encode
-
-
-def line(record: CallRecord) -> bytes:
-    """Encode *record* as a line of JSON. Raise ValueError when a text is not Unicode."""
-    if len(record.tries) == 1:  # the call's own fields say the same
-        record = msgspec.structs.replace(record, tries=())
-    text = _encode(record)
-    if b"\x7f" in text or not text.isascii():
-        text = escape_json(text.decode()).encode()
-    # `time` is the first field, always there, and a number: only it stands before the first comma.
-    return b'{"time":"%b"%b\n' % (rfc3339(record.time), text[text.index(b",") :])
-
-
-_second: tuple[int, bytes] = (0, b"1970-01-01T00:00:00")
-
-
-def rfc3339(seconds: float) -> bytes:
-    """Write Unix *seconds* as UTC with milliseconds. Successive calls mostly share the second."""
-    global _second  # noqa: PLW0603 - one tuple, replaced whole: threads see the old or the new
-    whole, milliseconds = divmod(int(seconds * 1000), 1000)
-    second, text = _second
-    if second != whole:
-        text = strftime("%Y-%m-%dT%H:%M:%S", gmtime(whole)).encode()
-        _second = (whole, text)
-    return b"%b.%03dZ" % (text, milliseconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -36,6 +36,17 @@ class Try(msgspec.Struct, omit_defaults=True, gc=False):
     """Its connection had carried a call before."""
     replayed: bool = False
     """It was sent again, since that connection had died."""
+
+
+class Note(msgspec.Struct, gc=False):
+    """Something unusual that was decided for a call."""
+
+    at_ms: float
+    """Milliseconds since the call's arrival."""
+    what: str
+    """retry, no_retry, hedge, no_hedge, gate, admission, fallback or error."""
+    text: str
+    """A sentence for people, whose wording may change."""
 
 
 class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
@@ -108,12 +119,18 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """The provider's own id of the request, for its support."""
     queue_ms: float = 0.0
     """Wait in admission queues."""
+    connect_ms: float = 0.0
+    """Wait of the attempt that answered for its connection: kept, queued for or made."""
     parent_id: str = ""
     """The span of the caller that the call belongs to; empty where the trace begins here."""
     sampled: bool = False
     """Whether the trace is sampled."""
     tries: tuple[Try, ...] = ()
     """Its attempts, in the order in which they began."""
+    layers: tuple[str, ...] = ()
+    """What its route has around an attempt, outermost first."""
+    notes: tuple[Note, ...] = ()
+    """What was unusual, in order."""
 
 
 class RecordSink(Protocol):
@@ -121,3 +138,21 @@ class RecordSink(Protocol):
 
     def append(self, record: CallRecord) -> None:
         """Take *record*. It must not block, and drops what it can't keep."""
+
+
+_CALL: Final = 1536
+_TRY: Final = 512
+_NOTE: Final = 256
+
+
+def size_of(record: CallRecord) -> int:
+    """Bytes that *record* takes, about: callers choose how long some of its texts are."""
+    return (
+        _CALL
+        + len(record.path)
+        + len(record.user_agent)
+        + len(record.method)
+        + len(record.model)
+        + _TRY * len(record.tries)
+        + _NOTE * len(record.notes)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
+from sidecar.observe import debug
 from sidecar.proxy.record import HEDGE
 from sidecar.proxy.sink import NullSink
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sidecar.proxy.sink import Sink
 
 NOWHERE: Final = NullSink()
+_MOST_NOTES: Final = 32
 
 
 class Downstream(Protocol):
@@ -84,6 +86,8 @@ class Call:
     """When the reply began to be sent, on the monotonic clock."""
     bytes_out = 0
     error: CallError | None = None
+    notes: list[tuple[float, str, str]] | None = None
+    """What was unusual: when, on the monotonic clock, and what; see `observe.record.Note`."""
 
     def __init__(self, downstream: Downstream, head: RequestHead, body: RequestBody) -> None:
         self.downstream = downstream
@@ -100,6 +104,15 @@ class Call:
         text = f"{head.method.decode('latin-1')} {head.path.decode('latin-1')[:80]}"
         state = self.error.code if self.error else str(self.status) if self.status else "in flight"
         return f"<Call {text} from {self.downstream.peer}, {state}>"
+
+    def note(self, what: str, text: str) -> None:
+        """Keep an unusual decision for the call's record, and log it at `debug`."""
+        if self.notes is None:
+            self.notes = []
+        if len(self.notes) < _MOST_NOTES:
+            self.notes.append((time.monotonic(), what, text))
+        if debug.on:
+            debug.tell(self.request_id, "%s: %s", what.replace("_", " "), text)
 
     def tried(self, since: int) -> tuple[Load, ...]:
         """The endpoints that got an attempt, from the attempt number *since* on."""

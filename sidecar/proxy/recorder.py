@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sidecar.llm.conversation import conversation_of
-from sidecar.observe.record import CallRecord, RecordSink, Try
+from sidecar.observe.record import CallRecord, Note, RecordSink, Try
 from sidecar.observe.stats import RouteStats, Stats
 from sidecar.observe.trace import SAMPLED
 from sidecar.proxy.routing.router import LONGEST_SHOWN
@@ -92,9 +92,12 @@ class Recorder:
             conversation=conversation_of(call.head.fields.known) or "",
             provider_request_id=_provider_id(call.attempt),
             queue_ms=_milliseconds(call.queued),
+            connect_ms=_connect(call.attempt),
             parent_id=(call.trace.parent_id or b"").decode(),
             sampled=bool(call.trace.flags & SAMPLED),
             tries=_tries(call),
+            layers=route.layers if route else (),
+            notes=_notes(call, now),
         )
 
 
@@ -177,6 +180,22 @@ def _tries(call: Call) -> tuple[Try, ...]:
         )
         for attempt in call.attempts
     )
+
+
+def _notes(call: Call, now: float) -> tuple[Note, ...]:
+    notes = call.notes or []
+    if call.error is not None:
+        notes = [*notes, (now, "error", call.error.message)]
+    return tuple(
+        Note(_milliseconds(when - call.arrived), what, text[:LONGEST_SHOWN])
+        for when, what, text in notes
+    )
+
+
+def _connect(attempt: AttemptRecord | None) -> float:
+    if attempt is None or attempt.sent is None:
+        return 0.0
+    return _milliseconds(attempt.sent - attempt.began)
 
 
 def _failure(said: Said | None) -> str:

@@ -18,6 +18,8 @@ from sidecar.control import admin as admin_module
 from sidecar.control import admin_http
 from sidecar.control.admin import MAX_CONNECTIONS, AdminServer
 from sidecar.control.pages import Inspected
+from sidecar.observe.calls import Calls, CallsSettings
+from sidecar.observe.record import CallRecord
 from sidecar.observe.stats import RouteStats, Stats
 
 ANY = "127.0.0.1:0"
@@ -28,6 +30,7 @@ class Plane:
 
     def __init__(self) -> None:
         self.stats = Stats(started=1.0)
+        self.calls = Calls(CallsSettings(10, 10, 10, 2**20))
         self.is_ready = (True, "")
         self.level = "info"
         self.asked: list[str] = []
@@ -122,6 +125,35 @@ def test_pages_show_the_data_plane(server: AdminServer) -> None:
     assert {"path": "/quit", "methods": ["POST"], "about": "Drain, then exit."} in ask(
         port, "/"
     ).json
+
+
+def test_calls_are_listed_newest_first_and_filtered(server: AdminServer, plane: Plane) -> None:
+    port = server.port("admin")
+    assert ask(port, "/calls").json == []
+    for number, status in enumerate((200, 503, 200)):
+        plane.calls.append(
+            CallRecord(1e9, f"r{number}", trace_id="t", status=status, duration_ms=number)
+        )
+    assert [call["request_id"] for call in ask(port, "/calls").json] == ["r2", "r1", "r0"]
+    assert [call["request_id"] for call in ask(port, "/calls?errors").json] == ["r1"]
+    assert [call["request_id"] for call in ask(port, "/calls?limit=1&status=2xx").json] == ["r2"]
+    assert ask(port, "/calls?statsu=200").status == 400
+    assert ask(port, "/calls?pretty").body.count(b"\n") > 10
+
+
+def test_one_call_by_its_id_whatever_that_contains(server: AdminServer, plane: Plane) -> None:
+    port = server.port("admin")
+    for name in ("r/1 ?.mmd", "r2", "."):
+        plane.calls.append(CallRecord(1e9, name, trace_id="t", status=200))
+    assert ask(port, "/calls/r2").json["time"] == "2001-09-09T01:46:40.000Z"
+    assert ask(port, "/calls/r%2F1%20%3F.mmd").json["request_id"] == "r/1 ?.mmd"
+    assert ask(port, "/calls/t").json["request_id"] == "."
+    drawn = ask(port, "/calls/r2.mmd")
+    assert drawn.headers["content-type"] == "text/plain; charset=utf-8"
+    assert drawn.body.startswith(b"sequenceDiagram\n")
+    for path in ("/calls/", "/calls/r", "/calls/r.mmd", "/calls/r2/more"):
+        assert ask(port, path).status == 404
+    assert ask(port, "/calls/r2", "POST").status == 405
 
 
 @pytest.mark.parametrize("name", ["admin", "health"])

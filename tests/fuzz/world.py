@@ -19,7 +19,7 @@ from typing import Any, Final, Self, cast
 from sidecar.config.load import load
 from sidecar.control.serving import Serving
 from sidecar.listen.listener import split_address
-from sidecar.observe.access_log import line
+from sidecar.observe.lines import line
 from sidecar.observe.record import CallRecord
 from sidecar.observe.stats import Stats
 from tests.fuzz.cases import Fault

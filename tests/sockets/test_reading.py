@@ -333,7 +333,9 @@ async def test_a_gate_opens_when_it_has_held_long_enough(gate: dict[str, str]) -
         await client.until(b": 19\n\n")
         await server.sends(chunk(b"\n" + TEXT) + chunk(LAST) + END)
         await client.until(END)
-        assert (await stage.record()).verdict == "complete"
+        record = await stage.record()
+        assert record.verdict == "complete"
+        assert [note.what for note in record.notes] == ["gate"]
 
 
 async def test_a_stream_that_begins_before_its_request_was_taken_is_not_held() -> None:

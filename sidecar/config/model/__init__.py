@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from sidecar.config.model.balance import Balance
 from sidecar.config.model.base import Name, Secret, Section
+from sidecar.config.model.calls import Calls
 from sidecar.config.model.intercept import Intercept, Mode
 from sidecar.config.model.limits import Admission, CallLimits, ClientLimits, Clients, Rate
 from sidecar.config.model.policy import Breaker, Ejection, Policy, Timeouts
@@ -41,6 +42,7 @@ __all__ = [
     "Budget",
     "Buffers",
     "CallLimits",
+    "Calls",
     "ClientLimits",
     "Clients",
     "Config",
@@ -242,6 +244,7 @@ class Config(Section, frozen=True):
     buffers: Annotated[Buffers, Meta(description="Memory for request bodies.")] = Buffers()
     access_log: Annotated[AccessLog, Meta(description="One line a call.")] = AccessLog()
     admin: Annotated[Admin, Meta(description="Admin and health servers.")] = Admin()
+    calls: Annotated[Calls, Meta(description="Calls that are kept to be looked at.")] = Calls()
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="How much the log says.")
     ] = "info"

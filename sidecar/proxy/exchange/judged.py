@@ -84,11 +84,14 @@ class JudgedExchange(ExchangeTimers):
         self._judged = True
         reading = self.reading
         if reading is not None:
+            gate = reading.gate
             reading.decide()
             if reading.stream is None:
                 self.failure = reading.failed(time.time())
             elif reading.answers:
                 self.attempt.content = now
+            elif gate is not None and self._size > gate.bytes:
+                self.call.note("gate", f"opened after {self._size} bytes without content")
         self.attempt.head = now
         self._lease.answered(self.head, now)
 
@@ -134,6 +137,10 @@ class JudgedExchange(ExchangeTimers):
     def _open_gate(self) -> None:
         """It has not come whole, or has said nothing, for so long that it goes on as it is."""
         self._needed = HEAD
+        held = (
+            "without content" if self.reading is not None and self.reading.gate else "half a reply"
+        )
+        self.call.note("gate", f"opened because its time was over, {held}")
         self._judge()  # an error was judged by its head, and is read now as far as it came
         self._arm(self._timers.idle, "idle")
         self._pass_on()

@@ -94,6 +94,8 @@ class Admission:
             now = time.monotonic()
             waited = now - ticket.queued_at
             call.queued += waited
+            text = f"waited {waited * 1000:.0f} ms in the queue of upstream {self._upstream}"
+            call.note("admission", text)
             self._stats.queue_wait.observe(waited)
             if not granted:
                 policy.abandon(ticket, now)

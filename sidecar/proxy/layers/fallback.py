@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from sidecar.errors import AttemptError, NoAnswer, forget_frames
 from sidecar.http.keys import PROTOCOL, keys_among, protocols_without_keys, without_keys
-from sidecar.observe import debug
 from sidecar.policy.retry import condition_of
 from sidecar.policy.split import choose
 from sidecar.proxy.record import FALLBACK
@@ -126,9 +125,7 @@ class Fallback:
             call.final = False
             self._stats.fallbacks[target.upstream] += 1
             asked = target
-            if debug.on:
-                text = "falls back to upstream %s, after %s"
-                debug.tell(call.request_id, text, target.upstream, reason)
+            call.note("fallback", f"to upstream {target.upstream}, after {reason}")
             request = request.replace(why=FALLBACK, reason=reason, since=len(call.attempts))
         return await asked(call, request)
 

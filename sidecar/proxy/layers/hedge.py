@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecar.errors import TimedOut, forget_frames
-from sidecar.observe import debug
 from sidecar.proxy.layers.attempt import OUTRUN
 from sidecar.proxy.record import HEDGE
 
@@ -91,9 +90,8 @@ class Hedge:
                 second = request.replace(why=HEDGE, reason="slow")
                 tasks.append(asyncio.create_task(self._timed(call, second)))
             winner = await self._winner(tasks)
-            if debug.on and len(tasks) > 1:
-                which = "first" if winner is first else "hedge"
-                debug.tell(call.request_id, "the %s attempt is taken", which)
+            if len(tasks) > 1:
+                call.note("hedge", f"the {'first' if winner is first else 'second'} is taken")
             if winner is not first and not first.done():
                 self._observed.observe(time.monotonic() - now)
                 first.cancel(OUTRUN)
@@ -171,8 +169,7 @@ class Hedge:
 
 
 def _no_hedge(call: Call, why: str) -> Callable[[], None] | None:
-    if debug.on:
-        debug.tell(call.request_id, "no hedge: %s", why)
+    call.note("no_hedge", why)
     return None
 
 

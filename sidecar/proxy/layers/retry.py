@@ -20,7 +20,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecar.errors import AttemptError, NoAnswer, forget_frames
-from sidecar.observe import debug
 from sidecar.policy.outcome import RATE_LIMITED
 from sidecar.policy.retry import (
     RetrySettings,
@@ -107,8 +106,7 @@ class Retry:
                 forget_frames(error)
             self._stats.retries[reason] += 1
             retry += 1
-            if debug.on:
-                debug.tell(call.request_id, "retry %d in %.3f s, after %s", retry, wait, reason)
+            call.note("retry", f"number {retry} in {wait:.3f} s, after {reason}")
             request = request.replace(why=RETRY, reason=reason)
             await asyncio.sleep(wait)
 
@@ -213,8 +211,7 @@ class Retry:
 
 
 def _no_retry(call: Call, why: str) -> float | None:
-    if debug.on:
-        debug.tell(call.request_id, "no retry: %s", why)
+    call.note("no_retry", why)
     return None
 
 

@@ -54,6 +54,8 @@ class Route(NamedTuple):
     pricing: Pricing = NO_PRICES
     heeds_sdk: bool = False
     """Whether the read timeout of a caller's SDK bounds its calls."""
+    layers: tuple[str, ...] = ()
+    """Names of the layers in `stack`, outermost first."""
     under: Callable[[str], Route | None] = lambda _: None
     """Returns the same route under the named policy; None if there is no such policy."""
 

@@ -9,7 +9,7 @@ from sidecar.config.model.policy import PRIORITIES
 from sidecar.observe.stats import RouteStats, Stats
 from sidecar.proxy.routing.pricing import Pricing
 from sidecar.proxy.routing.router import Route, Router, Rule
-from sidecar.proxy.routing.stack import Parts, build
+from sidecar.proxy.routing.stack import Parts, build, layers_of
 
 if TYPE_CHECKING:
     from sidecar.config.load import Loaded
@@ -84,17 +84,19 @@ class _Compiler:
             self._trusted,
         )
         policy = effective(config.upstream).policy
+        stack = build(parts)
         return Route(
             name,
             self._upstreams[config.upstream],
             policy.timeouts.settings(),
             int(policy.hold),
-            build(parts),
+            stack,
             counts,
             PRIORITIES[policy.priority],
             *_renames(config),
             self._pricing,
             policy.timeouts.sdk,
+            layers_of(stack),
             partial(self._under, index),
         )
 

@@ -99,6 +99,18 @@ def build(parts: Parts) -> Layer:
     return limited(stack, policy.limits, parts.name, parts.transaction, parts.stats.count_limited)
 
 
+def layers_of(stack: Layer) -> tuple[str, ...]:
+    """Name the layers on the way to the attempt that a call makes first, outermost first."""
+    names = []
+    layer: Layer | None = stack
+    while layer is not None:
+        names.append(type(layer).__name__.lower())
+        ways = [getattr(layer, name, None) for name in ("_inner", "_first")]
+        ways += getattr(layer, "_targets", ())
+        layer = next((way for way in ways if way is not None), None)
+    return tuple(names)
+
+
 def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: bool) -> Layer:
     """Build the layers for one upstream. *spare*: another upstream is left after it."""
     policy = parts.effective(upstream).policy

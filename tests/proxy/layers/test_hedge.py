@@ -52,6 +52,10 @@ def ends(future: asyncio.Future[Exchange], how: int) -> Exchange | None:
     return exchange
 
 
+def told(what: str, text: str) -> None:
+    """As a call's `note`."""
+
+
 async def two(observed: Quantile | None = None) -> tuple[asyncio.Task[Any], Attempts]:
     """A call whose second attempt has begun."""
     attempts = Attempts()
@@ -65,7 +69,7 @@ async def two(observed: Quantile | None = None) -> tuple[asyncio.Task[Any], Atte
         RouteStats(),
         lambda _: True,
     )
-    call = SimpleNamespace(body=SimpleNamespace(complete=True))
+    call = SimpleNamespace(body=SimpleNamespace(complete=True), note=told)
     task = asyncio.create_task(cast("Any", hedge(cast("Any", call), ASKED)))
     while len(attempts.futures) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0)
@@ -119,7 +123,7 @@ async def test_who_began_before_it_was_known_what_is_late_is_hedged_then() -> No
     settings = HedgeSettings(None, 0.5, 3, frozenset())
     budget = Budget(BudgetSettings(1.0, 10.0, 10.0))
     hedge = Hedge(cast("Any", attempts), settings, budget, observed, RouteStats(), lambda _: True)
-    call = SimpleNamespace(body=SimpleNamespace(complete=True))
+    call = SimpleNamespace(body=SimpleNamespace(complete=True), note=told)
     task = asyncio.create_task(cast("Any", hedge(cast("Any", call), ASKED)))
     await asyncio.sleep(0.2)
     assert len(attempts.futures) == 1
@@ -138,7 +142,7 @@ async def test_a_second_that_may_not_be(wanted: bool, budget: float) -> None:
     hedge = Hedge(
         cast("Any", attempts), settings, bound, Quantile(), RouteStats(), lambda _: wanted
     )
-    call = SimpleNamespace(body=SimpleNamespace(complete=True))
+    call = SimpleNamespace(body=SimpleNamespace(complete=True), note=told)
     task = asyncio.create_task(cast("Any", hedge(cast("Any", call), ASKED)))
     for _ in range(20):
         await asyncio.sleep(0)
@@ -174,7 +178,10 @@ async def test_a_slot_is_given_back_however_often_the_call_is_cancelled() -> Non
     places = Admission(AdmissionSettings(9, 9, 9, 1.0, 9.0))
     settings = HedgeSettings(0.0, 0.95, 1, frozenset())
     budget = Budget(BudgetSettings(1.0, 10.0, 10.0))
-    inner, call = cast("Any", slow_to_end), SimpleNamespace(body=SimpleNamespace(complete=True))
+    inner, call = (
+        cast("Any", slow_to_end),
+        SimpleNamespace(body=SimpleNamespace(complete=True), note=told),
+    )
     hedge = Hedge(inner, settings, budget, Quantile(), RouteStats(), lambda _: True, places)
     task = asyncio.create_task(cast("Any", hedge(cast("Any", call), ASKED)))
     await until(lambda: places.in_flight)

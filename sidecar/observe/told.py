@@ -1,0 +1,50 @@
+"""Numbers of a call's record, as people read them."""
+
+from __future__ import annotations
+
+from sidecar.observe.record import CallRecord, Try
+
+
+def milliseconds(value: float) -> str:
+    """*value* milliseconds with three digits at least where it is short: `0.4 ms`, `1,204 ms`."""
+    return f"{value:.1f} ms" if value < 10 else f"{value:,.0f} ms"
+
+
+def tokens(call: CallRecord) -> str:
+    """What the model read and made; empty where no reply told it."""
+    if not call.input_tokens and not call.output_tokens:
+        return ""
+    return f"{call.input_tokens:,}→{call.output_tokens:,} tokens"
+
+
+def cost(call: CallRecord) -> str:
+    """With four digits at least, without the currency: only its user knows that."""
+    return f"cost {call.cost:.4f}" if call.cost >= 0.01 else f"cost {call.cost:.3g}"
+
+
+def outcome(call: CallRecord) -> str:
+    """The status and, if it did not end well, why."""
+    status = str(call.status) if call.status else "no reply"
+    why = call.error or (call.verdict if call.verdict != "complete" else "")
+    if why == "error" and call.failure:
+        why = call.failure
+    return f"{status} {why}" if why else status
+
+
+def try_outcome(one: Try) -> str:
+    """The same of an attempt."""
+    if one.error == "outrun":
+        return "given up, another was faster"
+    status = str(one.status) if one.status else ""
+    verdict = one.failure or one.verdict
+    return " ".join(part for part in (status, one.error or verdict) if part) or "no reply"
+
+
+def reason(one: Try) -> str:
+    """Why an attempt was made: `first`, `retry after 503`."""
+    return f"{one.why} after {one.after}" if one.after else one.why
+
+
+def ended(one: Try, call: CallRecord) -> float:
+    """When an attempt ended, in milliseconds from the call's arrival."""
+    return one.ended_ms or call.duration_ms
