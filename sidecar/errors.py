@@ -221,6 +221,14 @@ class BadReply(AttemptError):
     endpoint_failed = True
 
 
+class ContextTooLong(AttemptError):
+    """The prompt is longer than `shape.context` allows. Another target may allow more."""
+
+    code = "context_length_exceeded"
+    """OpenAI's own code, which SDKs and agents look for."""
+    status = 400
+
+
 class NoAnswer(AttemptError):
     """The head promised an answer, but an error or nothing followed it."""
 

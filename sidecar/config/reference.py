@@ -153,7 +153,8 @@ def _type(value: dict[str, Any]) -> str:
     if value["type"] == "array":
         return f"list of {_type(value['items'])}s"
     if value["type"] == "object":
-        return f"mapping of names to {_type(value['additionalProperties'])}s"
+        inner = value.get("additionalProperties")  # absent: any value
+        return f"mapping of names to {'value' if inner is None else _type(inner)}s"
     if "minimum" in value:
         return f"{value['minimum']} to {value['maximum']}"
     return str(value.get("title", value["type"]))

@@ -251,6 +251,17 @@ METRICS: Final = (
         "What these calls would have cost, in the currency of `prices`.",
         lambda route: route.saved.cost,
     ),
+    _ROUTES.counts(
+        "shaped",
+        "change",
+        "Calls that `shape` has changed, refused or could not read, by what was changed.",
+        lambda route: route.shaped,
+    ),
+    _ROUTES.counter(
+        "trimmed_tokens",
+        "Tokens that `shape` has taken out of prompts, estimated from their bytes.",
+        lambda route: route.tokens_trimmed,
+    ),
     _ENDPOINTS.counts(
         "upstream_replies",
         "verdict",

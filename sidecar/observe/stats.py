@@ -66,8 +66,10 @@ class RouteStats:
         "output_rate",
         "retries",
         "saved",
+        "shaped",
         "statuses",
         "tokens",
+        "tokens_trimmed",
         "verdicts",
     )  # fmt: skip
 
@@ -106,6 +108,10 @@ class RouteStats:
         self.limited: defaultdict[str, int] = defaultdict(int)
         """Calls refused by a limit, by its error code."""
         self.saved = Savings()
+        self.shaped: defaultdict[str, int] = defaultdict(int)
+        """Changes to what calls ask, by what was changed."""
+        self.tokens_trimmed = 0
+        """Tokens that prompts have lost, estimated."""
 
     def model_label(self, model: str) -> str:
         """*model* as a label: callers who invent names make no series without end."""

@@ -127,6 +127,8 @@ _IN_POLICIES: Final[tuple[tuple[str, Rule], ...]] = (
     ("cache_key.headers.*", grammar.header_name),
     ("single_flight.buffer", grammar.positive),
     ("single_flight.buffer", _at_most(MAX_HOLD)),
+    ("shape.strip.*", grammar.member),
+    ("shape.add.(keys)", grammar.member),
 )
 _ELSEWHERE: Final[tuple[tuple[str, Rule], ...]] = (
     ("intercept.ca", grammar.file_path),

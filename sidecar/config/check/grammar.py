@@ -237,6 +237,13 @@ def host_pattern(text: str) -> str | None:
     return "expected a host, as api.openai.com, *.openai.azure.com or {name}.openai.azure.com"
 
 
+def member(text: str) -> str | None:
+    """The name of a JSON member, with the names of those around it."""
+    if not all(text.split(".")) or text.count(".") > 7:
+        return "expected the name of a member, as user or metadata.id, at most 8 names deep"
+    return None
+
+
 def path_prefix(text: str) -> str | None:
     """A path; `{name}` stands for a whole segment."""
     segments = text.split("/")

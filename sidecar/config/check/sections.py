@@ -11,6 +11,7 @@ from typing import Final, Literal
 from sidecar.config.model.balance import Balance
 from sidecar.config.model.limits import ClientLimits, Clients
 from sidecar.config.model.policy import Breaker, Policy
+from sidecar.config.model.shape import Shape, Temperature, TopP
 from sidecar.config.model.upstream import Health, LoadReport, Upstream
 from sidecar.config.problems import Path
 
@@ -28,6 +29,8 @@ def policy_violations(policy: Policy) -> Iterator[Violation]:
         yield from _within("breaker", _breaker(policy.breaker))
     if isinstance(policy.balance, Balance):
         yield from _within("balance", _balance(policy.balance))
+    if policy.shape is not None:
+        yield from _within("shape", _shape(policy.shape))
     if policy.limits.client is not None:
         for path, wrong in _client(policy.limits.client):
             yield ("limits", "client", *path), wrong
@@ -73,6 +76,31 @@ def _balance(balance: Balance) -> Iterator[Violation]:
     if balance.hash_on != "client" and balance.method != "ip_hash":
         yield ("hash_on",), "only valid with `method: ip_hash`"
     yield from name_violations(balance.hash_on, balance.name)
+
+
+def _shape(shape: Shape) -> Iterator[Violation]:
+    tokens = shape.max_tokens
+    if tokens is not None:
+        if tokens.default is None and tokens.cap is None:
+            yield ("max_tokens",), "bounds nothing: give `default` or `cap`"
+        if tokens.default and tokens.cap and tokens.default > tokens.cap:
+            yield ("max_tokens", "default"), "more than `cap`"
+    for name, bounds in (("temperature", shape.temperature), ("top_p", shape.top_p)):
+        if bounds is not None:
+            yield from _within(name, _bounds(bounds))
+
+
+def _bounds(bounds: Temperature | TopP) -> Iterator[Violation]:
+    if bounds.default is None and bounds.min is None and bounds.max is None:
+        yield (), "bounds nothing: give `default`, `min` or `max`"
+    least, most = bounds.min, bounds.max
+    if least is not None and most is not None and least > most:
+        yield ("min",), "more than `max`"
+    default = bounds.default
+    if default is not None and least is not None and default < least:
+        yield ("default",), "less than `min`"
+    if default is not None and most is not None and default > most:
+        yield ("default",), "more than `max`"
 
 
 def _client(limits: ClientLimits) -> Iterator[Violation]:

@@ -11,6 +11,7 @@ from sidecar.config.model.base import Section
 from sidecar.config.model.cache import CacheKey, SingleFlight
 from sidecar.config.model.limits import CallLimits
 from sidecar.config.model.retries import Hedge, Retry
+from sidecar.config.model.shape import Shape
 from sidecar.config.model.units import Duration, Share, Size
 from sidecar.policy.breaker_settings import BreakerSettings
 from sidecar.policy.ejection import EjectionSettings
@@ -219,4 +220,8 @@ class Policy(Section, frozen=True):
             description="The same calls at the same time become one upstream call. `null`: none "
             "is shared."
         ),
+    ] = None
+    shape: Annotated[
+        Shape | None,
+        Meta(description="Changes what is asked: bounds, fields, context. `null`: nothing is."),
     ] = None

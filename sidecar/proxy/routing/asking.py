@@ -7,19 +7,16 @@ was not meant for. Such a call is refused.
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sidecar.errors import ModelUnknown, forget_frames
-from sidecar.llm.coding import is_identity, plain
+from sidecar.llm.coding import is_identity
 from sidecar.llm.request import glance, read, worth_a_glance
+from sidecar.proxy.body.decompress import decompress
 
 if TYPE_CHECKING:
     from sidecar.proxy.call import Call
     from sidecar.proxy.routing.router import Candidate
-
-_AT_ONCE: Final = 16
-"""Pieces of 64 KiB that are decompressed before other tasks get a turn: about 3 ms."""
 
 
 def depends(candidates: tuple[Candidate, ...]) -> bool:
@@ -30,20 +27,11 @@ def depends(candidates: tuple[Candidate, ...]) -> bool:
 async def unpack(call: Call, most: int) -> None:
     """Decompress a complete body, to at most *most* bytes."""
     coding = call.head.fields[b"content-encoding"]
-    if not call.body.complete or is_identity(coding):
-        return
-    pieces: list[bytes] = []
-    await call.body.reserve_unpacked(most)
-    try:
-        for count, piece in enumerate(plain(call.body.content(), coding, most), 1):
-            pieces.append(piece)
-            if count % _AT_ONCE == 0:
-                await asyncio.sleep(0)
-    except ModelUnknown as error:
-        _give_up(call, error)
-    else:
-        call.body.unpacked = b"".join(pieces)
-    call.body.count_copies()
+    if call.body.complete and not is_identity(coding):
+        try:
+            await decompress(call.body, coding, most)
+        except ModelUnknown as error:
+            _give_up(call, error)
 
 
 def learn(call: Call, candidates: tuple[Candidate, ...]) -> None:

@@ -25,6 +25,7 @@ from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
 from sidecar.proxy.layers.mirror import Mirror
 from sidecar.proxy.layers.reads import Reads
 from sidecar.proxy.layers.retry import Others, Retry
+from sidecar.proxy.layers.shape import Shape
 from sidecar.proxy.routing.limiters import client_by, limited
 from sidecar.proxy.routing.saving import saving
 from sidecar.upstream.load_balancer import LoadBalancer, Selection
@@ -79,9 +80,9 @@ def build(parts: Parts) -> Layer:
         stack = Fallback(stack, others, *parse_on(route.fallback_on), parts.stats)
     # One copy per call, not per attempt.
     if route.mirror is not None:
-        once = _authenticated(
-            parts, route.mirror.upstream, _attempt(parts, route.mirror.upstream, {}, spare=False)
-        )
+        name = route.mirror.upstream
+        once = _edited(parts, name, _attempt(parts, name, {}, spare=False))
+        once = _authenticated(parts, name, once)
         stack = Mirror(
             stack,
             _target(parts, route.mirror, once),
@@ -142,8 +143,18 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
         gate = policy.gate.settings() if policy.gate is not None and acts else None
         api = APIS[config.dialect]
         stack = Reads(stack, api, gate, verifies=policy.verify, include_usage=config.include_usage)
+    # Outside every attempt, so that all of them send the same.
+    stack = _edited(parts, upstream, stack)
     # Outside every attempt, so that all of them authenticate alike.
     return _authenticated(parts, upstream, stack)
+
+
+def _edited(parts: Parts, upstream: str, stack: Layer) -> Layer:
+    """Wrap *stack* in what changes the body of a request for *upstream*."""
+    policy, dialect = parts.effective(upstream).policy, parts.configs[upstream].dialect
+    if policy.shape is not None:
+        stack = Shape(stack, dialect, policy.shape.settings(), int(policy.hold), parts.stats)
+    return stack
 
 
 def _spare(parts: Parts) -> frozenset[int]:

@@ -1,0 +1,65 @@
+"""What a call asks for, and its body as a layer may read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sidecar.llm.coding import is_identity
+from sidecar.proxy.body.decompress import decompress
+
+if TYPE_CHECKING:
+    from sidecar.llm.dialects import Api, Operation
+    from sidecar.proxy.call import Call
+    from sidecar.proxy.request import Request
+
+_REMEMBERED: Final = 1024
+_LONGEST: Final = 256
+
+
+class Operations:
+    """What calls ask for, by method and path. Callers ask for the same few: remembered."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._known: dict[tuple[bytes, bytes], Operation] = {}
+
+    def of(self, request: Request) -> Operation:
+        """Return what *request* asks for."""
+        path = request.target.partition(b"?")[0]
+        key = (request.method, path)
+        known = self._known.get(key)
+        if known is None:
+            known = self._api.target(request.method, path.decode("latin-1")).operation
+            if len(path) <= _LONGEST:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[key] = known
+        return known
+
+
+async def plain_body(call: Call, request: Request, most: int) -> bytes | None:
+    """Return the body that *request* would send, decompressed to at most *most* bytes.
+
+    None: it streams, because it is larger than `hold`. Raise ModelUnknown if it can't be
+    decompressed.
+    """
+    if request.content is not None:
+        return request.content
+    body = call.body
+    if not body.complete or body.streamed:
+        return None
+    coding = call.head.fields.known.get(b"content-encoding")
+    if coding is not None and body.unpacked is None and not is_identity(coding):
+        await decompress(body, coding, most)
+    return body.plain()
+
+
+def tell(call: Call, name: bytes, value: bytes) -> None:
+    """Add a header line to the reply of *call*, instead of the one that an earlier target added."""
+    line = b"\r\n%b: " % name
+    told = call.told
+    at = told.find(line)
+    if at >= 0:
+        end = told.find(b"\r\n", at + 2)
+        told = told[:at] + (told[end:] if end >= 0 else b"")
+    call.told = told + line + value if value else told
