@@ -125,6 +125,13 @@ class CutOff(CallError):
     close = True
 
 
+class RuleRefused(CallError):
+    """A rule of the route refuses the message. The rule may give another status."""
+
+    code = "rule_refused"
+    status = 403
+
+
 class NoBodyMemory(CallError):
     """Buffered bodies use all the memory that they may, and none was freed in time."""
 

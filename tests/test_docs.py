@@ -185,6 +185,7 @@ def busy_stats() -> Stats:
     route.statuses[200] = route.errors["x"] = 1
     route.retries["x"] = route.fallbacks["x"] = route.mirrored["x"] = route.limited["x"] = 1
     route.shaped["x"] = 1
+    route.rules["x"] = 1
     route.verdicts["complete"], route.tokens["m", "input"], route.cost["m"] = 1, 1, 1.0
     route.saved.add("joined", Usage(input=1, output=1), 1.0)
     endpoint = stats.endpoints["u", "e"] = EndpointStats()

@@ -235,6 +235,12 @@ METRICS: Final = (
         lambda route: route.limited,
     ),
     _ROUTES.counts(
+        "rules",
+        "rule",
+        "Calls that a rule answered or refused, without a model.",
+        lambda route: route.rules,
+    ),
+    _ROUTES.counts(
         "saved_calls",
         "by",
         "Calls that needed no upstream call of their own, by what answered them.",

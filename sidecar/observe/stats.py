@@ -65,6 +65,7 @@ class RouteStats:
         "models",
         "output_rate",
         "retries",
+        "rules",
         "saved",
         "shaped",
         "statuses",
@@ -107,6 +108,8 @@ class RouteStats:
         """Copies sent, by what became of them."""
         self.limited: defaultdict[str, int] = defaultdict(int)
         """Calls refused by a limit, by its error code."""
+        self.rules: defaultdict[str, int] = defaultdict(int)
+        """Calls that a rule answered or refused, by its name."""
         self.saved = Savings()
         self.shaped: defaultdict[str, int] = defaultdict(int)
         """Changes to what calls ask, by what was changed."""

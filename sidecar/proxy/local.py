@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _REASONS: Final = {
     200: b"OK",
     400: b"Bad Request",
+    403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",
     408: b"Request Timeout",
@@ -29,8 +30,10 @@ _REASONS: Final = {
     414: b"URI Too Long",
     415: b"Unsupported Media Type",
     421: b"Misdirected Request",
+    422: b"Unprocessable Content",
     429: b"Too Many Requests",
     431: b"Request Header Fields Too Large",
+    451: b"Unavailable For Legal Reasons",
     500: b"Internal Server Error",
     501: b"Not Implemented",
     502: b"Bad Gateway",

@@ -33,12 +33,20 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
         pair = named[f"{dialect}-pair"] = _upstream(dead, dialect)
         pair["endpoints"] += _upstream(upstreams["scripted"])["endpoints"]
         routes.append(_route(f"{dialect}-pair", f"{dialect}-pair"))
+        # No call of this one reaches its upstream.
+        routes.append({**_route(f"{dialect}-rules", gone), "policy": "rules"})
     config = {
         "listeners": [{"address": f"127.0.0.1:{sidecar.port}"}, {"path": str(sidecar.socket)}],
         "upstreams": named,
         "routes": routes,
         "policies": {
             "tight": {"timeouts": {"first_byte": "300ms", "idle": "300ms"}, "retry": {"max": 0}},
+            "rules": {
+                "rules": [
+                    {"name": "ping", "exact": ["ping"], "answer": "pong"},
+                    {"name": "bomb", "glob": ["*bomb*"], "refuse": {"message": "Not here."}},
+                ]
+            },
             "spent": {"retry": {"budget": {"ratio": "0%", "min_per_second": 0}}},
         },
         "admin": {"address": f"127.0.0.1:{sidecar.admin}"},

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from sidecar.config.check import grammar
+from sidecar.config.check.regex import slow
 from sidecar.config.model.units import Share, Size
 
 Rule = Callable[[str], str | None]
@@ -124,6 +125,9 @@ _IN_POLICIES: Final[tuple[tuple[str, Rule], ...]] = (
     ("breaker.jitter", _part),
     ("ejection.max_ejected", _part),
     ("limits.client.header", grammar.header_name),
+    ("rules.*.exact.*", grammar.message),
+    ("rules.*.glob.*", grammar.message),
+    ("rules.*.regex.*", slow),
     ("cache_key.headers.*", grammar.header_name),
     ("single_flight.buffer", grammar.positive),
     ("single_flight.buffer", _at_most(MAX_HOLD)),

@@ -38,6 +38,7 @@ _METHODS: Final = frozenset(
 )
 # fmt: on
 _MAX_PATTERN: Final = 256
+_MAX_MESSAGE: Final = 2000
 _MAX_SOCKET_PATH: Final = 107
 """Linux's sun_path holds 108 bytes, the last of them NUL."""
 
@@ -92,6 +93,13 @@ def pattern(text: str) -> str | None:
     if text and text.isprintable() and len(text) <= _MAX_PATTERN:
         return None
     return f"expected 1 to {_MAX_PATTERN} printable characters, `*` and `?` among them"
+
+
+def message(text: str) -> str | None:
+    """A whole message, or a glob for one."""
+    if text.strip() and len(text) <= _MAX_MESSAGE:
+        return None
+    return f"expected 1 to {_MAX_MESSAGE} characters, not only white space"
 
 
 def header_pattern(text: str) -> str | None:

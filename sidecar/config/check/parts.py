@@ -10,6 +10,7 @@ from typing import Final
 
 from sidecar.config.check import grammar
 from sidecar.config.check.fields import POLICIES, RULES
+from sidecar.config.check.rules import rule_problems
 from sidecar.config.model import Admin, Endpoint, Listener, Section
 from sidecar.config.problems import Path, Problem, dotted
 
@@ -42,6 +43,9 @@ def broken_rules(root: object) -> Iterator[Problem]:
     yield from _conditions(root)
     yield from _probes(root)
     yield from _sockets_of_other_modes(root)
+    for policy in POLICIES:
+        for path, rules in select(root, f"{policy}.rules"):
+            yield from rule_problems(path, rules)
     yield from _twice(_texts(root, "routes.*.name"))
     yield from _twice(_places(root))
 

@@ -11,6 +11,7 @@ from sidecar.config.model.base import Section
 from sidecar.config.model.cache import CacheKey, SingleFlight
 from sidecar.config.model.limits import CallLimits
 from sidecar.config.model.retries import Hedge, Retry
+from sidecar.config.model.rules import Rule
 from sidecar.config.model.shape import Shape
 from sidecar.config.model.units import Duration, Share, Size
 from sidecar.policy.breaker_settings import BreakerSettings
@@ -225,3 +226,11 @@ class Policy(Section, frozen=True):
         Shape | None,
         Meta(description="Changes what is asked: bounds, fields, context. `null`: nothing is."),
     ] = None
+    rules: Annotated[
+        tuple[Rule, ...],
+        Meta(
+            max_length=100,
+            description="Answers and refusals without a model, in order; the first rule that "
+            "matches a call's last message counts.",
+        ),
+    ] = ()

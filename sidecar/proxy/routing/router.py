@@ -59,6 +59,9 @@ class Route(NamedTuple):
     under: Callable[[str], Route | None] = lambda _: None
     """Returns the same route under the named policy; None if there is no such policy."""
 
+    reads_body: bool = False
+    """Whether a layer of it reads the body, which is decompressed then."""
+
     def __repr__(self) -> str:
         return f"<Route {self.name} to {self.upstream.name}>"
 
@@ -73,7 +76,7 @@ class Candidate(NamedTuple):
     path: bytes | None
     """The rewritten path; None if the route does not rewrite."""
     depends: bool
-    """Whether its match or an alias depends on the model."""
+    """Whether its match, an alias or a layer depends on what the body asks for."""
 
 
 class Rule:
@@ -113,7 +116,7 @@ class Rule:
         sent = None
         if self._rewrite is not None:
             sent = self._rewrite + path[end:].encode("latin-1") or b"/"
-        depends = self._model is not None or self.route.renames
+        depends = self._model is not None or self.route.renames or self.route.reads_body
         return Candidate(self.route, self._headers, self._model, captured, sent, depends)
 
     def takes_as_read(self, host: str, path: str, method: bytes) -> bool:

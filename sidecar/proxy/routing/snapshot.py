@@ -98,6 +98,7 @@ class _Compiler:
             policy.timeouts.sdk,
             layers_of(stack),
             partial(self._under, index),
+            bool(policy.rules),
         )
 
     def _under(self, index: int, policy_name: str) -> Route | None:

@@ -15,6 +15,7 @@ from sidecar.policy.budget import Budget
 from sidecar.policy.outage import Outage
 from sidecar.policy.quantile import Quantile
 from sidecar.policy.retry import parse_on
+from sidecar.policy.rules import Rules as RulesPolicy
 from sidecar.proxy.layers.admission import Admission
 from sidecar.proxy.layers.affinity import affinity, sticky_point
 from sidecar.proxy.layers.attempt import Attempt
@@ -25,6 +26,7 @@ from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
 from sidecar.proxy.layers.mirror import Mirror
 from sidecar.proxy.layers.reads import Reads
 from sidecar.proxy.layers.retry import Others, Retry
+from sidecar.proxy.layers.rules import Rules
 from sidecar.proxy.layers.shape import Shape
 from sidecar.proxy.routing.limiters import client_by, limited
 from sidecar.proxy.routing.saving import saving
@@ -96,6 +98,10 @@ def build(parts: Parts) -> Layer:
     # Around everything that takes time.
     if policy.comments is not None:
         stack = Comments(stack, APIS[parts.configs[route.upstream].dialect], float(policy.comments))
+    # What a rule answers needs no upstream, nor a place in a cache.
+    if policy.rules:
+        rules = RulesPolicy([rule.settings() for rule in policy.rules])
+        stack = Rules(stack, rules, parts.configs[route.upstream].dialect, parts.stats)
     # Outermost: a call over the limit costs nothing but its refusal.
     return limited(stack, policy.limits, parts.name, parts.transaction, parts.stats.count_limited)
 

@@ -1,0 +1,104 @@
+"""Answer some messages, or refuse them, without a model."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sidecar.errors import RuleRefused
+from sidecar.llm.answers import Answer, writer_for
+from sidecar.llm.dialects import APIS
+from sidecar.llm.last_message import last_message
+from sidecar.proxy.local import LocalReply
+
+if TYPE_CHECKING:
+    from sidecar.llm.answers import Writer
+    from sidecar.llm.dialects import Dialect, Target
+    from sidecar.observe.stats import RouteStats
+    from sidecar.policy.rules import Rules as Policy
+    from sidecar.policy.rules import Verdict
+    from sidecar.proxy.call import Call
+    from sidecar.proxy.layers.layer import Layer
+    from sidecar.proxy.reply import Reply
+    from sidecar.proxy.request import Request
+
+_REMEMBERED: Final = 1024
+_LONGEST: Final = 256
+"""Bytes of a target. Longer ones are not remembered."""
+
+
+class _Known(NamedTuple):
+    target: Target
+    writer: Writer | None
+
+
+class Rules:
+    """Outside everything that reaches an upstream, and inside the limits on calls."""
+
+    def __init__(self, inner: Layer, policy: Policy, dialect: Dialect, stats: RouteStats) -> None:
+        self._inner = inner
+        self._policy = policy
+        self._dialect: Dialect = dialect
+        self._stats = stats
+        self._operations: dict[bytes, _Known] = {}
+
+    def __repr__(self) -> str:
+        return f"<{self._policy!r}>"
+
+    async def __call__(self, call: Call, request: Request) -> Reply:
+        """Return the answer of the first rule that matches. Raise RuleRefused if it refuses."""
+        if request.method == b"POST" and (body := _read(call, request)):
+            known = self._operation(request.target)
+            if known.writer is not None and (message := last_message(body)) is not None:
+                verdict = self._policy.judge(message.text, message.only_text)
+                if verdict is not None:
+                    self._stats.rules[verdict.rule] += 1
+                    call.operation = known.target.operation
+                    return self._reply(call, request, body, verdict, known)
+        return await self._inner(call, request)
+
+    def _operation(self, target: bytes) -> _Known:
+        known = self._operations.get(target)
+        if known is None:
+            text = target.decode("latin-1")
+            found = APIS[self._dialect].target(b"POST", text)
+            known = _Known(found, writer_for(self._dialect, found, text))
+            if len(target) <= _LONGEST:
+                if len(self._operations) >= _REMEMBERED:
+                    self._operations.clear()
+                self._operations[target] = known
+        return known
+
+    def _reply(
+        self, call: Call, request: Request, body: bytes, verdict: Verdict, known: _Known
+    ) -> Reply:
+        call.told += b"\r\nx-sidecar-rule: " + verdict.rule.encode()
+        if verdict.refusal is not None:
+            error = RuleRefused(verdict.refusal.message)
+            error.status = verdict.refusal.status
+            raise error
+        target, writer = known
+        assert writer is not None
+        answer = Answer(
+            verdict.answer or "",
+            request.model or target.model or "",
+            call.trace.trace_id.decode(),
+            int(time.time()),
+            include_usage=APIS[self._dialect].parameters(body).include_usage,
+        )
+        stream = request.stream or target.stream
+        kind = writer.stream_type if stream else b"application/json"
+        sent = b"".join(writer.stream(answer)) if stream else writer.whole(answer)
+        return LocalReply(call, 200, b"\r\nContent-Type: " + kind, sent)
+
+
+def _read(call: Call, request: Request) -> bytes | None:
+    """Return the body that would be sent, if it is here and has no coding."""
+    if request.content is not None:
+        return request.content
+    body = call.body
+    if not body.complete or body.streamed or not body.size:
+        return None
+    if body.unpacked is None and b"content-encoding" in call.head.fields.known:
+        return None
+    return body.plain()
