@@ -31,6 +31,7 @@ _EXAMPLES = """examples:
   sidecar run -c sidecar.yaml      serve a configuration file, and reload it when it changes
   sidecar exec -- python app.py    run a program, with its calls through a sidecar
   sidecar check sidecar.yaml       list every mistake in a file
+  sidecar calls                    show the calls that ended last
   sidecar demo                     try it in front of simulated LLMs
 
 exit codes: 0 success, 1 failure (the message says why), 2 wrong usage
@@ -56,7 +57,7 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    _add_serving(commands)
+    _add_serving(commands, named)
     _add_trying(commands, named)
     _add_interception(commands, named)
     _add_kubernetes(commands, named)
@@ -65,7 +66,7 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_serving(commands: _Commands) -> None:
+def _add_serving(commands: _Commands, named: Sequence[str]) -> None:
     run = commands.add_parser("run", help="serve calls", description="Serve calls until SIGTERM.")
     run.add_argument(
         "-c",
@@ -95,6 +96,13 @@ def _add_serving(commands: _Commands) -> None:
         "--port", type=int, default=14010, help="admin or health port (default: %(default)s)"
     )
     ready.set_defaults(command=_ready)
+
+    latest = commands.add_parser("calls", help="print the calls that ended last, or one of them")
+    if "calls" in named:
+        from sidecar.calls import command as calls
+
+        calls.add_arguments(latest)
+        latest.set_defaults(command=calls.run)
 
 
 def _add_trying(commands: _Commands, named: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ COMMANDS = [
     "check",
     "schema",
     "ready",
+    "calls",
     "inject",
     "uninject",
     "webhook",

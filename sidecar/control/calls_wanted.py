@@ -13,6 +13,8 @@ from sidecar.observe.record import CallRecord
 _STATUS: Final = re.compile(r"[0-9]{1,3}|[1-5]xx")
 _NAMES: Final = ("route", "model", "status", "errors", "min_ms", "id", "limit", "pretty")
 _LIMIT: Final = 100
+_SHORTEST: Final = 4
+"""Characters of an id that may stand for all of it."""
 
 
 class Wanted(NamedTuple):
@@ -72,11 +74,13 @@ def select(calls: Iterable[CallRecord], wanted: Wanted) -> list[CallRecord]:
 
 
 def find(calls: Iterable[CallRecord], name: str) -> CallRecord | None:
-    """The latest with this request id, else the latest with this trace id."""
-    of_trace = None
+    """The latest with this request id; else with this trace id; else whose id begins so."""
+    of_trace = begins = None
     for call in calls:
         if call.request_id == name:
             return call
         if of_trace is None and call.trace_id == name:
             of_trace = call
-    return of_trace
+        if begins is None and len(name) >= _SHORTEST and call.request_id.startswith(name):
+            begins = call
+    return of_trace or begins

@@ -63,7 +63,8 @@ def _asked(call: CallRecord) -> str:
 
 
 def _answer(call: CallRecord) -> str:
-    told = [outcome(call), tokens(call), cost(call) if call.cost else ""]
+    read = tokens(call)
+    told = [outcome(call), f"{read} tokens" if read else "", cost(call) if call.cost else ""]
     told.append(f"finish {call.finish}" if call.finish else "")
     parts = [text(part) for part in told if part]
     end = f"at {milliseconds(call.duration_ms)}"

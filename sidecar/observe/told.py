@@ -11,10 +11,10 @@ def milliseconds(value: float) -> str:
 
 
 def tokens(call: CallRecord) -> str:
-    """What the model read and made; empty where no reply told it."""
+    """What the model read and made, `~` before an estimate; empty where nothing is known."""
     if not call.input_tokens and not call.output_tokens:
         return ""
-    return f"{call.input_tokens:,}→{call.output_tokens:,} tokens"
+    return f"{'~' * call.estimated}{call.input_tokens:,}→{call.output_tokens:,}"
 
 
 def cost(call: CallRecord) -> str:

@@ -42,6 +42,8 @@ _REPORT: Final = b"endpoint-load-metrics"
 """Header of a reply with the endpoint's load (ORCA)."""
 OUTRUN: Final = "outrun"
 """Message of the cancellation of an attempt that lost to another."""
+LOST: Final = "lost"
+"""The same of one that had less time than the other."""
 LEFT: Final = "caller_left"
 """Error of the record of an attempt that was cancelled for another reason."""
 _ASKS: Final = {
@@ -89,7 +91,8 @@ class Attempt:
             raise
         except BaseException as error:
             outrun = OUTRUN in error.args
-            now = self._over(call, attempt, OUTRUN if outrun else LEFT, "it is given up")
+            code = OUTRUN if outrun or LOST in error.args else LEFT
+            now = self._over(call, attempt, code, "it is given up")
             lease.give_up(now, outrun=outrun)
             lease.release()
             raise

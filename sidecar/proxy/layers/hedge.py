@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecar.errors import TimedOut, forget_frames
-from sidecar.proxy.layers.attempt import OUTRUN
+from sidecar.proxy.layers.attempt import LOST, OUTRUN
 from sidecar.proxy.record import HEDGE
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ class Hedge:
                 self._observed.observe(time.monotonic() - now)
                 first.cancel(OUTRUN)
             tasks.remove(winner)
+            if winner is first and tasks:
+                tasks[0].cancel(LOST)
         finally:
             try:
                 await _end(tasks)

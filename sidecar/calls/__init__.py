@@ -1,0 +1,1 @@
+"""`sidecar calls`: the calls that ended last, in a terminal."""
