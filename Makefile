@@ -25,7 +25,7 @@ check: $(VENV)/.dev ## Format, lint, types, floors
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-test-real: ## Real SDKs in four languages and a real LLM server, through the sidecar
+test-real: ## Real SDKs in five languages and a real LLM server, through the sidecar
 	@tests/real/run
 
 test-kube: ## The chart and the injector with a real API server; the image's steps

@@ -40,7 +40,7 @@ def ways(scripted_server: scripted.Server) -> Iterator[Ways]:
     with tempfile.TemporaryDirectory(prefix="sidecar-") as folder:
         config, sidecar = (
             Path(folder, "config.yaml"),
-            Sidecar(free_port(), Path(folder, "socket"), free_port()),
+            Sidecar(free_port(), Path(folder, "socket"), free_port(), Path(folder, "calls.log")),
         )
         sidecar_config.write(config, sidecar, upstreams=ports, dead=free_port())
         with serving("sidecar", [str(SIDECAR), "run", "-c", str(config)], sidecar.port):

@@ -18,6 +18,8 @@ class Sidecar:
     port: int
     socket: Path
     admin: int
+    log: Path
+    """Its access log, a JSON line for each call."""
 
     def url(self, path: str = "") -> str:
         """Address of *path* at its TCP listener."""

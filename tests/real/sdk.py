@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import anthropic
 import openai
+from google import genai
+from google.genai.types import HttpOptions
 from openai.types.chat import ChatCompletionUserMessageParam
 
 KEY: Final = "test-key"
@@ -30,6 +32,12 @@ def sync_anthropic(url: str, **options: Any) -> anthropic.Anthropic:
 def async_anthropic(url: str, **options: Any) -> anthropic.AsyncAnthropic:
     """The same, for asyncio."""
     return anthropic.AsyncAnthropic(base_url=url, **{**_OPTIONS, **options})
+
+
+def gemini(url: str) -> genai.Client:
+    """A client of the Gemini API at base URL *url*. It never tries again by itself."""
+    options = HttpOptions(base_url=url, timeout=20_000)
+    return genai.Client(api_key=KEY, http_options=options)
 
 
 def ask(text: str) -> list[ChatCompletionUserMessageParam]:

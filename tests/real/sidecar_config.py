@@ -9,6 +9,13 @@ from typing import Any
 from peers import Sidecar
 
 DIALECTS = ("openai", "anthropic")
+EVERYTHING: dict[str, Any] = {
+    "gate": {"wait": "10s"},
+    "retry": {"max": 2},
+    "hedge": {"after": "10s"},
+    "breaker": {"min_calls": 100},
+}
+"""A policy that reads, holds back, tries again and breaks, none of which should be seen."""
 
 
 def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) -> None:
@@ -17,7 +24,7 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
     For each dialect there are also `/DIALECT-scripted`, its like with tight timers
     (`/DIALECT-tight`), with a retry budget of nothing (`/DIALECT-spent`), with a second endpoint
     where nothing listens (`/DIALECT-pair`), and `/DIALECT-unreachable`, which has only that (port
-    *dead*).
+    *dead*). `/DIALECT-all` has a policy with everything on, and asks for the usage of streams.
     """
     named = {name: _upstream(to) for name, to in upstreams.items()}
     routes = [_route(name, name) for name in upstreams]
@@ -35,6 +42,12 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
         routes.append(_route(f"{dialect}-pair", f"{dialect}-pair"))
         # No call of this one reaches its upstream.
         routes.append({**_route(f"{dialect}-rules", gone), "policy": "rules"})
+    for dialect in (*DIALECTS, "gemini"):
+        named[f"{dialect}-all"] = _upstream(upstreams["scripted"], dialect)
+        routes.append({**_route(f"{dialect}-all", f"{dialect}-all"), "policy": "everything"})
+    named["llama-all"] = _upstream(upstreams["llama"])
+    routes.append({**_route("llama-all", "llama-all"), "policy": "everything"})
+    named["openai-all"]["include_usage"] = True
     config = {
         "listeners": [{"address": f"127.0.0.1:{sidecar.port}"}, {"path": str(sidecar.socket)}],
         "upstreams": named,
@@ -47,8 +60,10 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
                     {"name": "bomb", "glob": ["*bomb*"], "refuse": {"message": "Not here."}},
                 ]
             },
+            "everything": EVERYTHING,
             "spent": {"retry": {"budget": {"ratio": "0%", "min_per_second": 0}}},
         },
+        "access_log": {"path": str(sidecar.log)},
         "admin": {"address": f"127.0.0.1:{sidecar.admin}"},
     }
     path.write_text(json.dumps(config, indent=2))  # JSON is YAML.
