@@ -140,6 +140,13 @@ class NoBodyMemory(CallError):
     close = True
 
 
+class NotCached(CallError):
+    """The caller wants a reply only if it is in the cache (RFC 9111, section 5.2.1.7)."""
+
+    code = "not_cached"
+    status = 504
+
+
 class Limited(CallError):
     """The route or its client exceeds a limit on calls."""
 

@@ -19,6 +19,7 @@ from sidecar.observe.record import CallRecord
 from sidecar.observe.stats import EndpointStats, ListenerStats, RouteStats, SourceStats, Stats
 from sidecar.policy.admission import Admission, AdmissionSettings
 from sidecar.proxy.body.memory import BodyMemory
+from sidecar.proxy.layers.keeps import Memory
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -187,6 +188,8 @@ def busy_stats() -> Stats:
     route.shaped["x"] = 1
     route.rules["x"] = 1
     route.verdicts["complete"], route.tokens["m", "input"], route.cost["m"] = 1, 1, 1.0
+    route.cache["hit"] = 1
+    stats.cache = Memory(1)
     route.saved.add("joined", Usage(input=1, output=1), 1.0)
     endpoint = stats.endpoints["u", "e"] = EndpointStats()
     endpoint.verdicts["complete"] = 1

@@ -161,6 +161,32 @@ class Inspection:
             certificate = authority.pem.decode()
         return {"listeners": listeners, "ca": certificate}
 
+    def cache(self) -> dict[str, Any]:
+        """Show the replies in memory, and what each route saved."""
+        kept = self.stats.cache
+        routes = {
+            name: {"lookups": dict(stats.cache), "saved": stats.saved.shown()}
+            for (name, _), stats in self.stats.routes.copy().items()
+            if stats.cache or stats.saved.calls
+        }
+        memory = None
+        if kept is not None:
+            memory = {"entries": kept.entries, "bytes": kept.size, "evicted": kept.evicted}
+        return {"memory": memory, "routes": routes}
+
+    def purge(self, route: str | None, model: str | None) -> int:
+        """Forget kept replies."""
+
+        def forget() -> int:
+            kept = self.stats.cache
+            return 0 if kept is None else kept.purge(route, model)
+
+        count = self._on_loop(forget)
+        _log.info(
+            "an operator purged the cache", extra={"route": route, "model": model, "purged": count}
+        )
+        return count
+
     def log_level(self) -> str:
         """Return the log level."""
         return logs.level()

@@ -16,6 +16,7 @@ from sidecar.observe import shortage
 from sidecar.observe.stats import (
     EndpointStats,
     Histogram,
+    Kept,
     ListenerStats,
     Memory,
     Queue,
@@ -131,6 +132,7 @@ _SOURCE: Final = _Of[SourceStats](
 _MEMORY: Final = _Of[Memory](
     (), lambda stats: [] if stats.body_memory is None else [((), stats.body_memory)]
 )
+_CACHE: Final = _Of[Kept]((), lambda stats: [] if stats.cache is None else [((), stats.cache)])
 _PROCESS: Final = _Of[Stats]((), lambda stats: [((), stats)])
 
 METRICS: Final = (
@@ -239,6 +241,12 @@ METRICS: Final = (
         "rule",
         "Calls that a rule answered or refused, without a model.",
         lambda route: route.rules,
+    ),
+    _ROUTES.counts(
+        "cache_lookups",
+        "result",
+        "Calls by what the cache had for them: hit, miss, stale or bypass.",
+        lambda route: route.cache,
     ),
     _ROUTES.counts(
         "saved_calls",
@@ -495,6 +503,11 @@ METRICS: Final = (
         "for",
         "Connections refused or not made for want of descriptors, ports or memory.",
         lambda _: shortage.counts.copy(),
+    ),
+    _CACHE.gauge("cache_entries", "Replies kept in memory.", lambda kept: kept.entries),
+    _CACHE.gauge("cache_bytes", "Memory that they take.", lambda kept: kept.size),
+    _CACHE.counter(
+        "cache_evicted", "Replies that made room for others.", lambda kept: kept.evicted
     ),
     _MEMORY.gauge(
         "request_buffer_bytes",

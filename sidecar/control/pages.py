@@ -67,6 +67,12 @@ class Inspected(Protocol):
     def interception(self) -> dict[str, Any]:
         """Show the intercepting listeners, and the CA that programs must trust for them."""
 
+    def cache(self) -> dict[str, Any]:
+        """Show what is kept, and what that saved."""
+
+    def purge(self, route: str | None, model: str | None) -> int:
+        """Forget the replies of *route* and *model* (None: of any); return their number."""
+
     def log_level(self) -> str:
         """Name the log level."""
 
@@ -128,6 +134,13 @@ def _set_log_level(inspected: Inspected, request: Request) -> Answer:
         return _error(400, "bad_level", f"?level= must be one of {', '.join(LEVELS)}")
     inspected.set_log_level(level)
     return Answer({"level": level})
+
+
+def _purge(inspected: Inspected, request: Request) -> Answer:
+    route, model = request.query.get("route"), request.query.get("model")
+    if route is None and model is None and "all" not in request.query:
+        return _error(400, "bad_purge", "say ?route=, ?model=, both, or ?all")
+    return Answer({"purged": inspected.purge(route, model)})
 
 
 def _drain(inspected: Inspected, _: Request) -> Answer:
@@ -273,6 +286,8 @@ def admin_pages() -> Pages:
             "Listeners by mode, and the local CA's certificate.",
             lambda i, _: Answer(i.interception()),
         ),
+        "/cache": Page("What is kept, and what that saved.", lambda i, _: Answer(i.cache())),
+        "/cache/purge": Page("POST ?route=R, ?model=M, both, or ?all.", post=_purge),
         "/log-level": Page("POST ?level=debug changes it.", _log_level, _set_log_level),
         "/drain": Page("Stop being ready; close each connection after its call.", post=_drain),
         "/quit": Page("Drain, then exit.", post=_quit),

@@ -117,6 +117,8 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """Conversation or session, as the caller names it: for correlation, never to trust."""
     provider_request_id: str = ""
     """The provider's own id of the request, for its support."""
+    cache: str = ""
+    """What the cache had for it: hit, miss, stale or bypass."""
     queue_ms: float = 0.0
     """Wait in admission queues."""
     connect_ms: float = 0.0

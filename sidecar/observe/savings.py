@@ -29,3 +29,7 @@ class Savings:
             self.tokens["input"] += usage.input
             self.tokens["output"] += usage.output
         self.cost += cost or 0.0
+
+    def shown(self) -> dict[str, object]:
+        """Return it for the admin API."""
+        return {"calls": dict(self.calls), "tokens": dict(self.tokens), "cost": round(self.cost, 9)}

@@ -51,6 +51,7 @@ class RouteStats:
         "budget_exhausted",
         "bytes_in",
         "bytes_out",
+        "cache",
         "cost",
         "duration",
         "errors",
@@ -110,6 +111,8 @@ class RouteStats:
         """Calls refused by a limit, by its error code."""
         self.rules: defaultdict[str, int] = defaultdict(int)
         """Calls that a rule answered or refused, by its name."""
+        self.cache: defaultdict[str, int] = defaultdict(int)
+        """Calls by what the cache had for them: hit, miss, stale or bypass."""
         self.saved = Savings()
         self.shaped: defaultdict[str, int] = defaultdict(int)
         """Changes to what calls ask, by what was changed."""
@@ -261,6 +264,25 @@ class Memory(Protocol):
         """Bodies that got no memory in time."""
 
 
+class Kept(Protocol):
+    """The numbers of the replies that are kept in memory."""
+
+    @property
+    def entries(self) -> int:
+        """Replies."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def evicted(self) -> int:
+        """Replies that made room for others."""
+
+    def purge(self, route: str | None, model: str | None) -> int:
+        """Forget the replies of *route* and *model* (None: of any); return their number."""
+
+
 class SourceStats:
     """What is known of the source of the configuration."""
 
@@ -318,6 +340,7 @@ class Stats:
 
     __slots__ = (
         "body_memory",
+        "cache",
         "endpoints",
         "listeners",
         "log_dropped",
@@ -343,6 +366,7 @@ class Stats:
         self.source: SourceStats | None = None
         self.log_dropped = 0
         self.body_memory: Memory | None = None
+        self.cache: Kept | None = None
 
     def upstream(self, name: str) -> UpstreamStats:
         """Of the upstream *name*, new if it is."""

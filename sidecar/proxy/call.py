@@ -76,6 +76,8 @@ class Call:
     """Number of the route's fallback that was used; 0: none."""
     final = False
     """Whether the SDK is told not to retry, because retries would only add load."""
+    cache = ""
+    """What the cache had for it: hit, miss, stale or bypass; empty where there is none."""
     told: bytes = b""
     """Header lines that layers add to its reply, each after a CRLF."""
     reply: Reply | None = None

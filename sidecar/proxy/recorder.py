@@ -91,6 +91,7 @@ class Recorder:
             call.operation,
             conversation=conversation_of(call.head.fields.known) or "",
             provider_request_id=_provider_id(call.attempt),
+            cache=call.cache,
             queue_ms=_milliseconds(call.queued),
             connect_ms=_connect(call.attempt),
             parent_id=(call.trace.parent_id or b"").decode(),

@@ -59,6 +59,8 @@ class Request(msgspec.Struct, frozen=True):
     """Reads what the reply says; None: it is not read."""
     key: bytes | None = None
     """What it has in common with the same calls; None: nobody asked, or it is like no other."""
+    anew: bool = False
+    """Whether a reply that was kept won't do."""
     holds_interims: bool = False
     """Whether 1xx replies wait, because a hedge may answer instead of this attempt."""
 

@@ -66,6 +66,13 @@ class Plane:
     def interception(self) -> dict[str, Any]:
         return {"listeners": {"forward": ["127.0.0.1:14002"]}, "ca": "PEM"}
 
+    def cache(self) -> dict[str, Any]:
+        return {"memory": None, "routes": {}}
+
+    def purge(self, route: str | None, model: str | None) -> int:
+        self.asked.append(f"purge {route} {model}")
+        return 3
+
     def log_level(self) -> str:
         return self.level
 
@@ -228,6 +235,17 @@ def test_the_log_level_is_shown_and_changed(server: AdminServer, plane: Plane) -
         reply = ask(port, bad, "POST")
         assert (reply.status, reply.json["error"]["code"]) == (400, "bad_level")
     assert plane.level == "debug"
+
+
+def test_a_purge_says_what_of(server: AdminServer, plane: Plane) -> None:
+    port = server.port("admin")
+    assert ask(port, "/cache").json == {"memory": None, "routes": {}}
+    for asked in ("route=r", "model=m", "route=r&model=m", "all"):
+        assert ask(port, f"/cache/purge?{asked}", "POST").json == {"purged": 3}
+    assert plane.asked == ["purge r None", "purge None m", "purge r m", "purge None None"]
+    reply = ask(port, "/cache/purge", "POST")
+    assert (reply.status, reply.json["error"]["code"]) == (400, "bad_purge")
+    assert ask(port, "/cache/purge?all").status == 405
 
 
 def test_drain_and_quit_by_post_only(server: AdminServer, plane: Plane) -> None:

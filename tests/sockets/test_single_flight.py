@@ -3,52 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 import pytest
 
-from tests.sockets.peers import CHUNKED_OK, EVENTS, Peer, chunk, ok, until
+from tests.sockets.asking import ANSWER, END, TEXT, WHOLE, asks, taken
+from tests.sockets.peers import CHUNKED_OK, EVENTS, Peer, chunk, until
 from tests.sockets.stage import Stage
-
-END = b"0\r\n\r\n"
-ANSWER = {
-    "id": "c1",
-    "object": "chat.completion",
-    "model": "m",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}}],
-    "usage": {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8},
-}
-WHOLE = ok(json.dumps(ANSWER).encode(), b"Content-Type: application/json")
-TEXT = (
-    b'data: {"id":"c1","model":"m","choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n',
-    b'data: {"id":"c1","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
-    b'data: {"id":"c1","model":"m","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}'
-    b"\n\n",
-    b"data: [DONE]\n\n",
-)
-
-
-def asks(body: Mapping[str, object] | None = None, **headers: str) -> bytes:
-    content = json.dumps({"model": "m", "temperature": 0, "messages": [], **(body or {})}).encode()
-    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-    return (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-        f"{lines}Content-Length: {len(content)}\r\n\r\n"
-    ).encode() + content
 
 
 def stage(**policy: object) -> Stage:
     timeouts = policy.pop("timeouts", None)
     return Stage(policy={"single_flight": {}, **policy}, timeouts=timeouts)  # type: ignore[arg-type]
-
-
-async def taken(server: Peer) -> bytes:
-    """The head of a request whose body follows."""
-    head = await server.head()
-    size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-    while size:
-        size -= len(await server.receives(size))
-    return head
 
 
 async def two(stage: Stage, *requests: bytes) -> tuple[list[Peer], Peer]:

@@ -14,6 +14,7 @@ Rule = Callable[[str], str | None]
 MAX_LINE: Final = "1MiB"
 MAX_HEADERS: Final = "16MiB"
 MAX_HOLD: Final = "1GiB"
+MAX_REPLY: Final = "64MiB"
 MAX_PREFIX: Final = "1MiB"
 
 
@@ -129,6 +130,10 @@ _IN_POLICIES: Final[tuple[tuple[str, Rule], ...]] = (
     ("rules.*.glob.*", grammar.message),
     ("rules.*.regex.*", slow),
     ("cache_key.headers.*", grammar.header_name),
+    ("cache.ttl", grammar.positive),
+    ("cache.jitter", _part),
+    ("cache.max_reply", grammar.positive),
+    ("cache.max_reply", _at_most(MAX_REPLY)),
     ("single_flight.buffer", grammar.positive),
     ("single_flight.buffer", _at_most(MAX_HOLD)),
     ("shape.strip.*", grammar.member),
@@ -141,6 +146,7 @@ _ELSEWHERE: Final[tuple[tuple[str, Rule], ...]] = (
     ("intercept.allow.*", grammar.network_or_host),
     ("intercept.sniff", grammar.positive),
     ("intercept.remember", grammar.positive),
+    ("store.memory", grammar.positive),
     ("access_log.path", grammar.file_path),
     ("admin.address", grammar.loopback),
     ("admin.health", grammar.address),

@@ -31,6 +31,8 @@ def policy_violations(policy: Policy) -> Iterator[Violation]:
         yield from _within("balance", _balance(policy.balance))
     if policy.shape is not None:
         yield from _within("shape", _shape(policy.shape))
+    if policy.cache is not None and not policy.read:
+        yield ("cache",), "needs `read: true`: only replies that are known to be complete are kept"
     if policy.limits.client is not None:
         for path, wrong in _client(policy.limits.client):
             yield ("limits", "client", *path), wrong

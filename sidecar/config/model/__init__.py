@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from sidecar.config.model.balance import Balance
 from sidecar.config.model.base import Name, Secret, Section
+from sidecar.config.model.cache import Store
 from sidecar.config.model.calls import Calls
 from sidecar.config.model.intercept import Intercept, Mode
 from sidecar.config.model.limits import Admission, CallLimits, ClientLimits, Clients, Rate
@@ -68,6 +69,7 @@ __all__ = [
     "Section",
     "Split",
     "Sticky",
+    "Store",
     "Target",
     "Timeouts",
     "Tls",
@@ -252,3 +254,4 @@ class Config(Section, frozen=True):
         Duration,
         Meta(description="After SIGTERM, calls in flight get this long to end. `0s`: none."),
     ] = Duration("30s")
+    store: Annotated[Store, Meta(description="Where replies are kept.")] = Store()

@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from sidecar.config.model.base import Section
-from sidecar.config.model.units import Size
+from sidecar.config.model.units import Duration, Share, Size
 from sidecar.llm.cache_key import KeySettings
+from sidecar.policy.cache import CacheSettings
 
 
 class CacheKey(Section, frozen=True):
-    """Which calls count as the same, for `single_flight`.
+    """Which calls count as the same, for `cache` and `single_flight`.
 
     They have the same route, path, body (as a value), model, caller and version headers of the API.
     """
@@ -50,6 +51,72 @@ class CacheKey(Section, frozen=True):
         headers = tuple(name.lower().encode() for name in self.headers)
         always = self.when == "always"
         return KeySettings(always, self.shared, headers, frozenset(self.ignore))
+
+
+class Cache(Section, frozen=True):
+    """Replies are kept and given again to the same calls.
+
+    Only complete replies with status 200 are, which takes `read: true`.
+    """
+
+    ttl: Annotated[Duration, Meta(description="For so long a reply is fresh.")] = Duration("5m")
+    jitter: Annotated[
+        Share,
+        Meta(
+            description="Each life is shortened at random by up to this share, so that replies "
+            "that came together do not go together."
+        ),
+    ] = Share("10%")
+    stale_while_revalidate: Annotated[
+        Duration,
+        Meta(description="For so long after its life, a reply is given while it is fetched anew."),
+    ] = Duration("0s")
+    stale_if_error: Annotated[
+        Duration,
+        Meta(
+            description="For so long after its life, a reply is given where the upstream fails: "
+            "no reply, or 429, 500, 502, 503, 504 or 529."
+        ),
+    ] = Duration("0s")
+    negative_ttl: Annotated[
+        Duration,
+        Meta(
+            description="For so long an error is kept that the same call would meet again (400, "
+            "404, 405, 410, 413, 414, 422). `0s`: none is."
+        ),
+    ] = Duration("5s")
+    max_reply: Annotated[Size, Meta(description="Larger replies are not kept.")] = Size("1MiB")
+    replay: Annotated[
+        Literal["at_once", "recorded"],
+        Meta(description="A kept stream comes at once, or at the pace at which it came."),
+    ] = "at_once"
+    obey_upstream: Annotated[
+        bool,
+        Meta(
+            description="`no-store`, `private`, `no-cache` and `max-age` in the upstream's "
+            "`cache-control` count; `no-cache` on streams does not."
+        ),
+    ] = True
+
+    def settings(self) -> CacheSettings:
+        """Make what replies are kept by."""
+        return CacheSettings(
+            ttl=float(self.ttl),
+            jitter=float(self.jitter),
+            while_revalidate=float(self.stale_while_revalidate),
+            if_error=float(self.stale_if_error),
+            negative=float(self.negative_ttl),
+            most=int(self.max_reply),
+            obeys=self.obey_upstream,
+        )
+
+
+class Store(Section, frozen=True):
+    """Where replies of all routes with a `cache` are kept."""
+
+    memory: Annotated[
+        Size, Meta(description="Memory for them; those that were not used for longest go first.")
+    ] = Size("64MiB")
 
 
 class SingleFlight(Section, frozen=True):

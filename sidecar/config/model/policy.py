@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.config.model.balance import Balance, Method
 from sidecar.config.model.base import Section
-from sidecar.config.model.cache import CacheKey, SingleFlight
+from sidecar.config.model.cache import Cache, CacheKey, SingleFlight
 from sidecar.config.model.limits import CallLimits
 from sidecar.config.model.retries import Hedge, Retry
 from sidecar.config.model.rules import Rule
@@ -213,8 +213,13 @@ class Policy(Section, frozen=True):
         Meta(description="How an endpoint is chosen. `null`: as the upstream says."),
     ] = None
     cache_key: Annotated[
-        CacheKey, Meta(description="Which calls count as the same, for `single_flight`.")
+        CacheKey,
+        Meta(description="Which calls count as the same, for `cache` and `single_flight`."),
     ] = CacheKey()
+    cache: Annotated[
+        Cache | None,
+        Meta(description="Replies are kept for the same calls. `null`: none is."),
+    ] = None
     single_flight: Annotated[
         SingleFlight | None,
         Meta(

@@ -285,6 +285,7 @@ class Member:
         self.pays = True
         call, carried = self._call, self._flight.call
         call.attempts, call.fallback = carried.attempts, carried.fallback
+        call.queued = carried.queued
         self.attempt = self._flight.attempt or carried.attempt
         if call.reply is not None or self._flight.head is None:
             call.attempt = self.attempt

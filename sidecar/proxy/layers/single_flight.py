@@ -36,7 +36,7 @@ class SingleFlight:
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Join the call in flight that is the same; begin one if there is none."""
         # A trusted caller may have set other timers and retries.
-        key = (request.key, request.timers, request.retries)
+        key = (request.key, request.anew, request.timers, request.retries)
         flight = self._flights.get(key)
         if flight is None:
             flight = Flight(self._most, partial(self._forget, key), self._served)

@@ -61,6 +61,7 @@ class _Compiler:
             (glob, price.settings()) for glob, price in loaded.config.prices.items()
         )
         self._others: dict[tuple[int, str], Route] = {}
+        transaction.changes.append(partial(setattr, stats, "cache", None))  # until a route has it
 
     def route(self, index: int, policy_name: str | None = None) -> Route:
         """Return the route at *index*, under its own policy or the one named."""
@@ -81,6 +82,7 @@ class _Compiler:
             self._draft,
             self._stats,
             counts,
+            self._loaded.config.store,
             self._trusted,
         )
         policy = effective(config.upstream).policy

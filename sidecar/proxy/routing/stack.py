@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from sidecar.config.model import Admission as AdmissionConfig
     from sidecar.config.model import Budget as BudgetConfig
-    from sidecar.config.model import Policy, Upstream
+    from sidecar.config.model import Policy, Store, Upstream
     from sidecar.config.model import Route as RouteConfig
     from sidecar.config.model import Target as TargetConfig
     from sidecar.config.overlay import Effective
@@ -58,6 +58,8 @@ class Parts(NamedTuple):
     transaction: Transaction
     counts: Stats
     stats: RouteStats
+    store: Store
+    """Where replies are kept."""
     trusted: bool
     """Whether callers may set their own retries."""
 

@@ -53,6 +53,14 @@ def loaded(text: str) -> Loaded:
 
 IN_POLICIES = [
     ("timeouts: {first_byte: 0s}", ".timeouts.first_byte: must be more than zero"),
+    (
+        "{cache: {}, read: false}",
+        ".cache: needs `read: true`: only replies that are known to be complete are kept",
+    ),
+    ("cache: {jitter: 101%}", ".cache.jitter: expected at most 100%"),
+    ("cache: {max_reply: 0B}", ".cache.max_reply: must be more than zero"),
+    ("cache_key: {headers: ['a b']}", ".cache_key.headers[0]: "),
+    ("single_flight: {buffer: 2GiB}", ".single_flight.buffer: expected at most 1GiB"),
     ("hold: 2GiB", ".hold: expected at most 1GiB"),
     ("retry: {max: 11}", ".retry.max: expected a whole number from 0 to 10"),
     ("retry: {mx: 1}", ".retry.mx: unknown key (max)"),
