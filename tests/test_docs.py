@@ -187,9 +187,12 @@ def busy_stats() -> Stats:
     route.retries["x"] = route.fallbacks["x"] = route.mirrored["x"] = route.limited["x"] = 1
     route.shaped["x"] = 1
     route.rules["x"] = 1
-    route.verdicts["complete"], route.tokens["m", "input"], route.cost["m"] = 1, 1, 1.0
     route.cache["hit"] = 1
     stats.cache = Memory(1)
+    route.verdicts["complete"] = 1
+    route.durations["ok"].observe(1.0)
+    route.models.asked_for("m", answered=True).outcomes["ok"] = 1
+    route.models.spent_by("m", "").input = 1
     route.saved.add("joined", Usage(input=1, output=1), 1.0)
     endpoint = stats.endpoints["u", "e"] = EndpointStats()
     endpoint.verdicts["complete"] = 1

@@ -20,8 +20,10 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
+from sidecar.control.conventions import conventional
 from sidecar.control.metrics import METRICS, Metric
-from sidecar.observe.stats import Histogram, Stats
+from sidecar.observe.histogram import Histogram
+from sidecar.observe.stats import Stats
 
 
 class Exporter:
@@ -44,11 +46,13 @@ class _Collector:
 
     def collect(self) -> Iterator[Family]:
         for metric in METRICS:
-            yield _family(metric, self._stats)
+            yield _family(f"sidecar_{metric.name}", metric, self._stats)
+        if self._stats.conventions is not None:
+            for metric in conventional(self._stats.conventions.names):
+                yield _family(metric.name, metric, self._stats)
 
 
-def _family(metric: Metric, stats: Stats) -> Family:
-    name = f"sidecar_{metric.name}"
+def _family(name: str, metric: Metric, stats: Stats) -> Family:
     if metric.kind == "histogram":
         histograms = HistogramMetricFamily(name, metric.help, labels=metric.labels)
         for labels, value in metric.read(stats):

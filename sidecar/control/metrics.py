@@ -13,9 +13,10 @@ from typing import Final, Generic, Literal, NamedTuple, TypeVar
 from sidecar import __version__
 from sidecar.control import logs
 from sidecar.observe import shortage
+from sidecar.observe.histogram import Histogram
+from sidecar.observe.models import ModelStats, Spent
 from sidecar.observe.stats import (
     EndpointStats,
-    Histogram,
     Kept,
     ListenerStats,
     Memory,
@@ -33,7 +34,7 @@ Counts = Mapping[str, int] | Mapping[int, int]
 
 
 class Metric(NamedTuple):
-    """One metric. Its full name begins with `sidecar_`, and a counter's ends with `_total`."""
+    """One metric. A counter's full name ends with `_total`, and our own begin with `sidecar_`."""
 
     kind: Literal["counter", "gauge", "histogram"]
     name: str
@@ -63,11 +64,11 @@ class _Of(Generic[T]):
         """Make a counter with one more *label*, whose values are the keys of a mapping."""
         return Metric("counter", name, help_, (*self._labels, label), self._every(counts))
 
-    def tallies(
-        self, name: str, labels: Labels, help_: str, values: Callable[[T], Mapping[Labels, float]]
+    def histograms(
+        self, name: str, label: str, help_: str, of: Callable[[T], Mapping[str, Histogram]]
     ) -> Metric:
-        """Make a counter with more *labels*, whose values are the keys of a mapping."""
-        return Metric("counter", name, help_, (*self._labels, *labels), self._every(values))
+        """Make histograms with one more *label*, whose values are the keys of a mapping."""
+        return Metric("histogram", name, help_, (*self._labels, label), self._every(of))
 
     def gauges(
         self, name: str, labels: Labels, help_: str, values: Callable[[T], Mapping[Labels, float]]
@@ -87,7 +88,7 @@ class _Of(Generic[T]):
         return lambda stats: [(labels, value(of)) for labels, of in self._objects(stats)]
 
     def _every(
-        self, values: Callable[[T], Counts | Mapping[Labels, float]]
+        self, values: Callable[[T], Counts | Mapping[Labels, float] | Mapping[str, Histogram]]
     ) -> Callable[[Stats], Iterable[Sample]]:
         def read(stats: Stats) -> Iterable[Sample]:
             for labels, of in self._objects(stats):
@@ -109,6 +110,31 @@ def _results(stats: Stats) -> Counts:
     return {"accepted": of.accepted, "rejected": of.rejected, "unchanged": of.unchanged}
 
 
+def _models(stats: Stats) -> Iterable[tuple[Labels, ModelStats]]:
+    for labels, route in dict(stats.routes).items():
+        for model, of in dict(route.models.asked).items():
+            yield (*labels, model), of
+
+
+def _spent(stats: Stats) -> Iterable[tuple[Labels, Spent]]:
+    for labels, route in dict(stats.routes).items():
+        for model_and_team, of in dict(route.models.spent).items():
+            yield (*labels, *model_and_team), of
+
+
+def _tokens(of: Spent) -> Counts:
+    """What never came is left out, except for what every model tells."""
+    parts = {
+        "cached": of.cached,
+        "cache_write": of.cache_write,
+        "reasoning": of.reasoning,
+        "estimated_input": of.estimated_input,
+        "estimated_output": of.estimated_output,
+    }
+    told = {kind: count for kind, count in parts.items() if count}
+    return {"input": of.input, "output": of.output, **told}
+
+
 def _breakers(of: EndpointStats) -> Mapping[Labels, float]:
     states = ("closed", "half_open", "open")
     now = of.breakers.copy().items()
@@ -116,6 +142,8 @@ def _breakers(of: EndpointStats) -> Mapping[Labels, float]:
 
 
 _ROUTES: Final = _Of[RouteStats](("route", "upstream"), lambda stats: dict(stats.routes).items())
+_MODELS: Final = _Of[ModelStats](("route", "upstream", "model"), _models)
+_SPENT: Final = _Of[Spent](("route", "upstream", "model", "team"), _spent)
 _ENDPOINTS: Final = _Of[EndpointStats](
     ("upstream", "endpoint"), lambda stats: dict(stats.endpoints).items()
 )
@@ -149,28 +177,40 @@ METRICS: Final = (
         "empty.",
         lambda route: route.verdicts,
     ),
-    _ROUTES.tallies(
+    _SPENT.counts(
         "tokens",
-        ("model", "kind"),
-        "Tokens that replies told, by model and kind; cached and cache_write are parts of input, "
-        "reasoning is a part of output.",
-        lambda route: {(*key,): count for key, count in dict(route.tokens).items()},
+        "kind",
+        "Tokens that replies told, by the model that answered, the team, and kind; cached and "
+        "cache_write are parts of input, reasoning is a part of output.",
+        _tokens,
     ),
-    _ROUTES.tallies(
+    _SPENT.counter(
         "cost",
-        ("model",),
-        "What calls cost, by model, in the currency of `prices`.",
-        lambda route: {(model,): cost for model, cost in dict(route.cost).items()},
+        "What calls cost, by the model that answered and the team, in the currency of `prices`.",
+        lambda spent: spent.cost,
     ),
-    _ROUTES.histogram(
+    _MODELS.counts(
+        "model_calls",
+        "outcome",
+        "Calls that have ended, by the model that was asked for and by what became of them: ok, "
+        "failed, caller_error, limited, left.",
+        lambda model: model.outcomes,
+    ),
+    _MODELS.histogram(
         "first_token_seconds",
         "Time to the first content of streams that ended well.",
-        lambda route: route.first_token,
+        lambda model: model.first_token,
     ),
-    _ROUTES.histogram(
+    _MODELS.histogram(
+        "output_chunk_seconds",
+        "Time between pieces of the answer, of streams that ended well: each stream's mean, "
+        "counted once for each piece after the first.",
+        lambda model: model.output_chunk,
+    ),
+    _MODELS.histogram(
         "output_tokens_per_second",
         "Output tokens a second of streams that ended well, from their first content on.",
-        lambda route: route.output_rate,
+        lambda model: model.output_rate,
     ),
     _ROUTES.counts(
         "call_errors",
@@ -179,14 +219,16 @@ METRICS: Final = (
         lambda route: route.errors,
     ),
     _ROUTES.gauge("calls_in_flight", "Calls in flight.", lambda route: route.in_flight),
-    _ROUTES.histogram(
+    _ROUTES.histograms(
         "call_duration_seconds",
-        "Time from a call's head to the end of its reply.",
-        lambda route: route.duration,
+        "outcome",
+        "Time from a call's head to its end, by what became of it: ok, failed, caller_error, "
+        "limited, left.",
+        lambda route: route.durations,
     ),
     _ROUTES.histogram(
         "call_first_byte_seconds",
-        "Time from a call's head to the first byte of its reply.",
+        "Time from a call's head to the first byte of its reply, of calls that went well.",
         lambda route: route.first_byte,
     ),
     _ROUTES.counter(
@@ -293,6 +335,17 @@ METRICS: Final = (
         "code",
         "Attempts that failed, by error code.",
         lambda endpoint: endpoint.errors,
+    ),
+    _ENDPOINTS.histogram(
+        "attempt_first_seconds",
+        "Time from the choice of the endpoint to the first content of a stream, or to the head of "
+        "another reply, of attempts that went well.",
+        lambda endpoint: endpoint.first,
+    ),
+    _ENDPOINTS.histogram(
+        "attempt_duration_seconds",
+        "Time from the choice of the endpoint to the end of its reply, of attempts that went well.",
+        lambda endpoint: endpoint.duration,
     ),
     _ENDPOINTS.gauge(
         "attempts_in_flight", "Attempts in flight.", lambda endpoint: endpoint.in_flight

@@ -17,6 +17,7 @@ from sidecar.control.memory import available_memory
 from sidecar.listen.listener import Listener, name_of
 from sidecar.observe.access_log import AccessLog
 from sidecar.observe.calls import Calls, CallsSettings
+from sidecar.observe.conventions import Conventions
 from sidecar.observe.stats import ListenerStats, Stats
 from sidecar.proxy.body.memory import DEFAULT_SHARE, BodyMemory
 from sidecar.proxy.recorder import NO_ROUTE, Recorder
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sidecar.config.model import Buffers, Config, Intercept
     from sidecar.config.model import Listener as ListenerConfig
     from sidecar.listen.intercept.modes import InterceptingListeners
+    from sidecar.observe.semconv import Version
 
 _log: Final = logging.getLogger(__name__)
 _POLL: Final = 0.05
@@ -84,6 +86,7 @@ class Serving:
         # No await below: a call sees the old configuration or the new one, never some of both.
         self.snapshot = snapshot
         self._set_buffers(config.buffers)
+        self._set_conventions(config.metrics.semconv)
         self.registry.commit(binding)
         self.registry.keep_scopes(snapshot.scopes)
         self._shared.commit(transaction)
@@ -98,6 +101,12 @@ class Serving:
         else:
             total = int(config.request_bodies)
         self.body_memory.configure(total, float(config.wait))
+
+    def _set_conventions(self, version: Version | None) -> None:
+        """Count under the names of *version*; anew if they were others."""
+        counted = self.stats.conventions
+        if version != (counted and counted.version):
+            self.stats.conventions = None if version is None else Conventions(version)
 
     def _undo(self, log: AccessLog | None) -> None:
         """Leave no trace of a configuration that can't be had."""

@@ -103,6 +103,8 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """The sidecar estimated the tokens, since the reply told none."""
     cost: float = 0.0
     """In the currency of `prices`."""
+    team: str = ""
+    """The team that the call is for, as a trusted caller says (`trust.team`)."""
     finish: str = ""
     """Why the answers ended, in the API's words, with commas between them."""
     verdict: str = ""

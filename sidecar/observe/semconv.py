@@ -74,10 +74,10 @@ class Names(NamedTuple):
     """Histogram in seconds, for streams."""
     per_chunk: str
     """Histogram in seconds, for each chunk after the first."""
-    one_usage: str | None
-    """Histogram by token type; None where each kind of token has a counter."""
+    one_usage: str
+    """Histogram by token type: of all operations, or only of embeddings where `usage` is there."""
     usage: Mapping[str, str]
-    """Counters by our kind of token: input, output, cached, cache_write, reasoning."""
+    """Counters by our kind of token: input, output, cached, cache_write, reasoning; or none."""
     tokens: Mapping[str, str]
     """Histograms of the tokens of one operation, by our kind."""
     cache_write: str
@@ -105,7 +105,7 @@ VERSIONS: Final[Mapping[Version, Names]] = {
         other_duration="gen_ai.client.operation.duration",
         first_chunk="gen_ai.client.inference.time_to_first_chunk",
         per_chunk="gen_ai.client.inference.time_per_output_chunk",
-        one_usage=None,
+        one_usage="gen_ai.client.token.usage",
         usage={
             "input": "gen_ai.client.inference.usage.input_tokens",
             "output": "gen_ai.client.inference.usage.output_tokens",

@@ -7,41 +7,13 @@ but a count that is one behind.
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from collections import defaultdict
-from typing import Final, Protocol
+from typing import Protocol
 
+from sidecar.observe.conventions import Conventions
+from sidecar.observe.histogram import Histogram
+from sidecar.observe.models import Models
 from sidecar.observe.savings import Savings
-
-SECONDS: Final = (
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-    1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
-)  # fmt: skip
-"""Bucket bounds, from a cached reply to a reasoning model's."""
-
-
-RATES: Final = (1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, 150.0, 200.0, 400.0, 1000.0)
-"""Bucket bounds of tokens a second."""
-_MODELS: Final = 100
-"""Names of models that are labels, for each route."""
-OTHER: Final = "other"
-"""The label of all others."""
-
-
-class Histogram:
-    """Counts of observations per bucket (the last is +Inf), not cumulative, and their sum."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...] = SECONDS) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count *value* in the bucket whose upper bound it does not pass."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
 
 
 class RouteStats:
@@ -52,25 +24,21 @@ class RouteStats:
         "bytes_in",
         "bytes_out",
         "cache",
-        "cost",
-        "duration",
+        "durations",
         "errors",
         "fallbacks",
         "first_byte",
-        "first_token",
         "hedges",
         "hedges_won",
         "in_flight",
         "limited",
         "mirrored",
         "models",
-        "output_rate",
         "retries",
         "rules",
         "saved",
         "shaped",
         "statuses",
-        "tokens",
         "tokens_trimmed",
         "verdicts",
     )  # fmt: skip
@@ -81,17 +49,11 @@ class RouteStats:
         """Ended calls by the status sent downstream; 0 when the caller left before one was."""
         self.errors: defaultdict[str, int] = defaultdict(int)
         """Calls that we failed, by `x-sidecar-error` code."""
-        self.duration = Histogram()
+        self.durations: defaultdict[str, Histogram] = defaultdict(Histogram)
+        """Seconds from the head to the end, by what became of the call (`Outcome`)."""
         self.first_byte = Histogram()
-        self.first_token = Histogram()
-        """Seconds to the first content of streams that came to their end."""
-        self.output_rate = Histogram(RATES)
-        """Output tokens a second of these, from their first content on."""
-        self.models: set[str] = set()
-        self.tokens: defaultdict[tuple[str, str], int] = defaultdict(int)
-        """By model, and by kind: input, cached, cache_write, output, reasoning."""
-        self.cost: defaultdict[str, float] = defaultdict(float)
-        """By model, in the currency of the prices."""
+        """Seconds from the head to the first byte of a whole answer."""
+        self.models = Models()
         self.verdicts: defaultdict[str, int] = defaultdict(int)
         """Replies that were read and sent, by what is to be thought of them."""
         self.bytes_in = 0
@@ -119,14 +81,6 @@ class RouteStats:
         self.tokens_trimmed = 0
         """Tokens that prompts have lost, estimated."""
 
-    def model_label(self, model: str) -> str:
-        """*model* as a label: callers who invent names make no series without end."""
-        known = self.models
-        if model in known or len(known) < _MODELS:
-            known.add(model)
-            return model
-        return OTHER
-
     def count_limited(self, code: str) -> None:
         """Count a call that a limit refused."""
         self.limited[code] += 1
@@ -137,7 +91,7 @@ class EndpointStats:
 
     __slots__ = (
         "attempts", "breakers", "bytes_in", "bytes_out", "connect", "connect_errors", "connects",
-        "drained", "errors", "idle", "in_flight", "open", "probes", "replays",
+        "drained", "duration", "errors", "first", "idle", "in_flight", "open", "probes", "replays",
         "transitions", "tunnels", "up", "verdicts", "waiting", "weight",
     )  # fmt: skip
 
@@ -151,6 +105,11 @@ class EndpointStats:
         self.in_flight = 0
         self.tunnels = 0
         """Open upgraded connections (WebSocket)."""
+        self.first = Histogram()
+        """Seconds from the pick to the first content of a stream, or to the head of another reply;
+        of attempts that succeeded."""
+        self.duration = Histogram()
+        """Seconds from the pick to the end of a whole reply."""
         self.connect = Histogram()
         self.connects = 0
         self.connect_errors = 0
@@ -341,6 +300,7 @@ class Stats:
     __slots__ = (
         "body_memory",
         "cache",
+        "conventions",
         "endpoints",
         "listeners",
         "log_dropped",
@@ -367,6 +327,8 @@ class Stats:
         self.log_dropped = 0
         self.body_memory: Memory | None = None
         self.cache: Kept | None = None
+        self.conventions: Conventions | None = None
+        """Counts under the conventions' names; None where they are not wanted."""
 
     def upstream(self, name: str) -> UpstreamStats:
         """Of the upstream *name*, new if it is."""

@@ -6,19 +6,20 @@ import time
 from typing import TYPE_CHECKING
 
 from sidecar.llm.conversation import conversation_of
+from sidecar.observe.outcome import outcome_of
 from sidecar.observe.record import CallRecord, Note, RecordSink, Try
 from sidecar.observe.stats import RouteStats, Stats
 from sidecar.observe.trace import SAMPLED
+from sidecar.proxy import conventions
 from sidecar.proxy.routing.router import LONGEST_SHOWN
 
 if TYPE_CHECKING:
     from sidecar.llm.usage import Usage
+    from sidecar.observe.outcome import Outcome
     from sidecar.proxy.call import Call
     from sidecar.proxy.exchange.reading import Said
     from sidecar.proxy.record import AttemptRecord
 
-_REPORTED = ("input", "output")
-_ESTIMATED = ("estimated_input", "estimated_output")
 NO_ROUTE = ("none", "none")
 """Labels of calls without a route."""
 
@@ -39,23 +40,39 @@ class Recorder:
         else:
             stats = self._stats.routes.setdefault(NO_ROUTE, RouteStats())
         stats.statuses[call.status] += 1
-        arrived = call.arrived
-        stats.duration.observe(now - arrived)
-        if call.first_byte is not None:
-            stats.first_byte.observe(call.first_byte - arrived)
+        code = ""
         if call.error is not None:
-            stats.errors[call.error.code] += 1
+            code = call.error.code
+            stats.errors[code] += 1
         stats.bytes_in += call.body.size
         stats.bytes_out += call.bytes_out
         said = None if call.attempt is None else call.attempt.said
+        outcome = outcome_of(call.status, code, said.verdict if said else "", _failure(said))
+        arrived = call.arrived
+        stats.durations[outcome].observe(now - arrived)
+        if outcome == "ok" and call.first_byte is not None:
+            stats.first_byte.observe(call.first_byte - arrived)
+        team = _team(call)
         if said is not None:
-            _count(call, said, stats, now)
+            _count(call, said, stats, team)
+        self._measure(call, said, stats, outcome, now)
         if self.sinks:
             record = self._record(call, now)
+            record.team = team
             if said is not None:
                 _tell(record, call, said)
             for sink in self.sinks:
                 sink.append(record)
+
+    def _measure(
+        self, call: Call, said: Said | None, stats: RouteStats, outcome: Outcome, now: float
+    ) -> None:
+        if said is not None or call.model is not None:
+            _count_model(call, said, stats, outcome)
+        for attempt in call.attempts:
+            _time(attempt)
+        if self._stats.conventions is not None:
+            conventions.count(self._stats.conventions, call, said, outcome, now)
 
     def _record(self, call: Call, now: float) -> CallRecord:
         route = call.route
@@ -102,32 +119,66 @@ class Recorder:
         )
 
 
-def _count(call: Call, said: Said, stats: RouteStats, now: float) -> None:
+def _count(call: Call, said: Said, stats: RouteStats, team: str) -> None:
     """Count what the reply of *call* has said."""
     stats.verdicts[said.verdict] += 1
-    usage, attempt = said.usage, call.attempt
-    assert attempt is not None
-    if usage is not None:
-        model = said.model or call.model or ""
-        label = stats.model_label(model)
-        tokens = stats.tokens
-        into, out = _ESTIMATED if usage.estimated else _REPORTED
-        tokens[label, into] += usage.input
-        tokens[label, out] += usage.output
-        if usage.cached:
-            tokens[label, "cached"] += usage.cached
-        if usage.cache_write:
-            tokens[label, "cache_write"] += usage.cache_write
-        if usage.reasoning:
-            tokens[label, "reasoning"] += usage.reasoning
-        cost = _cost(call, model, usage)
-        if cost:
-            stats.cost[label] += cost
-    if said.verdict == "complete" and attempt.content is not None:
-        stats.first_token.observe(attempt.content - call.arrived)
-        seconds = (attempt.ended or now) - attempt.content
-        if usage is not None and usage.output > 1 and seconds > 0:
-            stats.output_rate.observe(usage.output / seconds)
+    usage = said.usage
+    if usage is None:
+        return
+    model = said.model or call.model or ""
+    spent = stats.models.spent_by(model, team)
+    if usage.estimated:
+        spent.estimated_input += usage.input
+        spent.estimated_output += usage.output
+    else:
+        spent.input += usage.input
+        spent.cached += usage.cached
+        spent.cache_write += usage.cache_write
+        spent.output += usage.output
+        spent.reasoning += usage.reasoning
+    spent.cost += _cost(call, model, usage) or 0.0
+
+
+def _count_model(call: Call, said: Said | None, stats: RouteStats, outcome: Outcome) -> None:
+    """Count *call* for the model that it asked for. Only whole answers are timed."""
+    asked = call.model or (said and said.model) or ""
+    model = stats.models.asked_for(asked, answered=outcome == "ok")
+    model.outcomes[outcome] += 1
+    attempt = call.attempt
+    if outcome != "ok" or said is None or attempt is None or attempt.content is None:
+        return
+    # A call that joined another's attempt may have come after its first content.
+    model.first_token.observe(max(0.0, attempt.content - call.arrived))
+    seconds = (attempt.ended or 0.0) - attempt.content
+    if seconds <= 0:
+        return
+    if said.chunks > 1:
+        model.output_chunk.observe(seconds / (said.chunks - 1), said.chunks - 1)
+    if said.usage is not None and said.usage.output > 1:
+        model.output_rate.observe(said.usage.output / seconds)
+
+
+def _time(attempt: AttemptRecord) -> None:
+    """Count how fast the endpoint of *attempt* was. A failure says nothing of that."""
+    said, ended = attempt.said, attempt.ended
+    if attempt.error or ended is None or not 200 <= attempt.status < 400:
+        return
+    if said is not None and said.verdict != "complete":
+        return
+    stats = attempt.endpoint.stats
+    first = attempt.content or attempt.head
+    if first is not None:
+        stats.first.observe(first - attempt.began)
+    stats.duration.observe(ended - attempt.began)
+
+
+def _team(call: Call) -> str:
+    """The team that *call* is for, if its listener believes its callers."""
+    name = call.downstream.trust.team
+    if name is None:
+        return ""
+    value = call.head.fields.get(name.lower().encode(), b"").decode("latin-1")
+    return value[:LONGEST_SHOWN]
 
 
 def _tell(record: CallRecord, call: Call, said: Said) -> None:

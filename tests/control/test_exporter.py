@@ -33,7 +33,7 @@ def stats() -> Stats:
     route.errors["timeout_first_byte"] = 2
     route.in_flight, route.bytes_in, route.bytes_out = 3, 1001, 2002
     for seconds in (0.001, 0.002, 0.3, 700.0):
-        route.duration.observe(seconds)
+        route.durations["ok"].observe(seconds)
     endpoint = stats.endpoints["openai", "http://[::1]:8000"] = EndpointStats()
     endpoint.attempts[200] = 8
     endpoint.errors["reset"] = 4
@@ -76,14 +76,14 @@ EXPECTED: dict[tuple[str, tuple[str, ...]], float] = {
     ("calls_in_flight", ROUTE): 3,
     ("request_bytes_total", ROUTE): 1001,
     ("response_bytes_total", ROUTE): 2002,
-    ("call_duration_seconds_count", ROUTE): 4,
-    ("call_duration_seconds_sum", ROUTE): 700.303,
-    ("call_duration_seconds_bucket", ("0.001", *ROUTE)): 1,
-    ("call_duration_seconds_bucket", ("0.0025", *ROUTE)): 2,
-    ("call_duration_seconds_bucket", ("0.25", *ROUTE)): 2,
-    ("call_duration_seconds_bucket", ("0.5", *ROUTE)): 3,
-    ("call_duration_seconds_bucket", ("600.0", *ROUTE)): 3,
-    ("call_duration_seconds_bucket", ("+Inf", *ROUTE)): 4,
+    ("call_duration_seconds_count", ("ok", *ROUTE)): 4,
+    ("call_duration_seconds_sum", ("ok", *ROUTE)): 700.303,
+    ("call_duration_seconds_bucket", ("0.001", "ok", *ROUTE)): 1,
+    ("call_duration_seconds_bucket", ("0.0025", "ok", *ROUTE)): 2,
+    ("call_duration_seconds_bucket", ("0.25", "ok", *ROUTE)): 2,
+    ("call_duration_seconds_bucket", ("0.5", "ok", *ROUTE)): 3,
+    ("call_duration_seconds_bucket", ("600.0", "ok", *ROUTE)): 3,
+    ("call_duration_seconds_bucket", ("+Inf", "ok", *ROUTE)): 4,
     ("call_first_byte_seconds_count", ROUTE): 0,
     ("attempts_total", (AT[0], "200", AT[1])): 8,
     ("attempt_errors_total", ("reset", *AT)): 4,

@@ -14,7 +14,7 @@ def test_only_what_is_new_counts() -> None:
     route = stats.routes["r", "u"] = RouteStats()
     listener = stats.listeners["l"] = ListenerStats()
     route.statuses[200] = 5
-    route.duration.observe(9.0)
+    route.durations["ok"].observe(9.0)
     listener.decisions["not_routed"] = 1
     before = read(metrics(stats))
     assert summary(before, before) == "0 calls"
@@ -24,7 +24,7 @@ def test_only_what_is_new_counts() -> None:
     route.statuses[0] += 1
     route.retries["503"] += 1
     for seconds in (0.1, 0.3):
-        route.duration.observe(seconds)
+        route.durations["ok"].observe(seconds)
         route.first_byte.observe(0.05)
     listener.decisions["not_routed"] += 2
     listener.decisions["silent"] += 1

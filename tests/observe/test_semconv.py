@@ -75,7 +75,7 @@ def test_buckets_are_those_of_the_conventions() -> None:
 def test_names_for_prometheus() -> None:
     old = VERSIONS["1.41"]
     assert prometheus_name(old.duration, "s") == "gen_ai_client_operation_duration_seconds"
-    assert prometheus_name(old.one_usage or "", "{token}") == "gen_ai_client_token_usage"
+    assert prometheus_name(old.one_usage, "{token}") == "gen_ai_client_token_usage"
     new = VERSIONS["latest"]
     assert (
         prometheus_name(new.usage["cached"], "{token}")

@@ -104,8 +104,10 @@ async def test_the_usage_of_a_reply_in_one_piece(packed: bool) -> None:
         await server.sends(reply(body, 200, *lines))
         assert (await client.reply()).body == body
         check_usage(await stage.record())
-        assert stage.route.tokens["gpt-x-2", "output"] == 20
-        assert stage.route.cost["gpt-x-2"] > 0
+        spent = stage.route.models.spent["gpt-x-2", ""]
+        assert (spent.input, spent.cached, spent.output, spent.reasoning) == (100, 40, 20, 5)
+        assert spent.cost > 0
+        assert stage.route.models.asked["gpt-x"].outcomes == {"ok": 1}
         assert stage.route.verdicts == {"complete": 1}
         assert stage.endpoint.verdicts == {"complete": 1}
 
@@ -121,7 +123,7 @@ async def test_the_usage_of_a_stream_split_anywhere(step: int) -> None:
         record = await stage.record()
         check_usage(record)
         assert record.first_token_ms > 0
-        assert stage.route.first_token.total > 0
+        assert stage.route.models.asked["gpt-x"].first_token.total > 0
 
 
 async def test_chunks_that_take_the_short_way_are_read() -> None:
@@ -508,8 +510,9 @@ async def test_the_tokens_of_a_stream_that_told_none_are_estimated(leaves: bool)
         assert record.verdict == ("aborted" if leaves else "complete")
         assert (record.output_tokens, record.estimated) == (5, True)
         assert record.input_tokens == record.bytes_in // 4
-        kinds = {kind for _, kind in stage.route.tokens}
-        assert kinds == {"estimated_input", "estimated_output"}
+        [spent] = stage.route.models.spent.values()
+        assert (spent.input, spent.output, spent.estimated_output) == (0, 0, 5)
+        assert spent.estimated_input == record.input_tokens
 
 
 # -- replies in one piece --

@@ -48,6 +48,7 @@ _IN_LISTENERS: Final[tuple[tuple[str, Rule], ...]] = (
     ("limits.header", _at_most(MAX_LINE)),
     ("limits.headers", grammar.positive),
     ("limits.headers", _at_most(MAX_HEADERS)),
+    ("trust.team", grammar.shown_header),
 )
 _IN_UPSTREAMS: Final[tuple[tuple[str, Rule], ...]] = (
     ("endpoints.*.url", grammar.url),

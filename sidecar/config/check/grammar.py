@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from sidecar.http.keys import is_key
 from sidecar.http.paths import as_read, has_dot_segment
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -52,6 +53,13 @@ def credential_header(text: str) -> str | None:
     """A field name that does not change how the message is framed or routed."""
     if text.lower() in _FRAMING:
         return "this header controls framing or routing and can't carry credentials"
+    return header_name(text)
+
+
+def shown_header(text: str) -> str | None:
+    """A field name whose values may be shown to everybody."""
+    if is_key(text.lower().encode("utf-8", "replace")):
+        return "values of this header may be keys, and would be shown in metrics and logs"
     return header_name(text)
 
 

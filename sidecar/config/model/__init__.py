@@ -58,6 +58,7 @@ __all__ = [
     "Listener",
     "LoadReport",
     "Match",
+    "Metrics",
     "Mirror",
     "Name",
     "Policy",
@@ -108,6 +109,13 @@ class Trust(Section, frozen=True):
         bool,
         Meta(description="Take the client's address from `x-forwarded-for`, its last entry."),
     ] = False
+    team: Annotated[
+        str | None,
+        Meta(
+            description="Name of the header, as `x-team`, that says for which team a call is: a "
+            "label of its tokens and their cost, and a field of the access log. `null`: none."
+        ),
+    ] = None
 
 
 class Listener(Section, frozen=True):
@@ -165,6 +173,18 @@ class AccessLog(Section, frozen=True):
             description="Lines that may wait for a slow disk; more are dropped and counted.",
         ),
     ] = 10_000
+
+
+class Metrics(Section, frozen=True):
+    """What `/metrics` shows besides the sidecar's own metrics."""
+
+    semconv: Annotated[
+        Literal["1.41", "latest"] | None,
+        Meta(
+            description="Count calls also under OpenTelemetry's names (`gen_ai_...`), as of that "
+            "version of its conventions; `latest` still changes. `null`: only our own names."
+        ),
+    ] = None
 
 
 class Buffers(Section, frozen=True):
@@ -245,6 +265,7 @@ class Config(Section, frozen=True):
     ] = Intercept()
     buffers: Annotated[Buffers, Meta(description="Memory for request bodies.")] = Buffers()
     access_log: Annotated[AccessLog, Meta(description="One line a call.")] = AccessLog()
+    metrics: Annotated[Metrics, Meta(description="Names of the metrics.")] = Metrics()
     admin: Annotated[Admin, Meta(description="Admin and health servers.")] = Admin()
     calls: Annotated[Calls, Meta(description="Calls that are kept to be looked at.")] = Calls()
     log_level: Annotated[

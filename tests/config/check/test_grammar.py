@@ -18,6 +18,7 @@ GOOD: dict[Callable[[str], str | None], list[str]] = {
     grammar.dns_url: ["http://glm.models.svc:8000"],
     grammar.header_name: ["authorization", "X-Api-Key", "x_y"],
     grammar.credential_header: ["authorization", "x-api-key"],
+    grammar.shown_header: ["x-team", "X-Cost-Center"],
     grammar.header_value: ["x", "Bearer abc", "a\tb"],
     grammar.header_pattern: ["*", "a?c*"],
     grammar.host_pattern: [
@@ -56,6 +57,7 @@ BAD: dict[Callable[[str], str | None], list[str]] = {
     grammar.dns_url: ["http://{name}:8000", "nonsense"],
     grammar.header_name: ["", "a b", "a:", "ä", "a\n", "a\r\nb"],
     grammar.credential_header: ["Host", "content-length", "Transfer-Encoding", "connection", ""],
+    grammar.shown_header: ["", "a b", "ä", "Authorization", "x-api-key", "openai-project"],
     grammar.header_value: ["", " x", "x ", "a\nb", "a\r\nb: c", "a\0b", "é", "a\x7fb", "x\n"],
     grammar.header_pattern: ["", "a\nb", "x" * 257],
     grammar.host_pattern: [
