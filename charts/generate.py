@@ -1,4 +1,4 @@
-"""Write the chart's README.md and values.schema.json, and the table of settings in
+"""Write the chart's README.md, values.schema.json and dashboards, and the table of settings in
 docs/kubernetes.md, anew: `python -m charts.generate`.
 
 They are made of what already says it: values.yaml with its comments, the sidecar's configuration
@@ -16,8 +16,11 @@ from typing import Any, Final
 import msgspec
 import yaml
 
+from charts.boards import BOARDS
+from charts.dashboards import dashboard
 from sidecar.config.schema import schema as configuration_schema
 from sidecar.kube.settings import Settings
+from sidecar.observe.histogram import SECONDS
 
 Tree = dict[str, Any]
 
@@ -27,11 +30,12 @@ _TABLE: Final = re.compile(
     r"(?<=\| setting \| default \| meaning \|\n\|---\|---\|---\|\n).*?(?=\n\n)", re.DOTALL
 )
 _MARK: Final = "# -- "
-_CHOICES: Final = {
+_CHOICES: Final[dict[str, list[Any]]] = {
     "image.pullPolicy": ["Always", "IfNotPresent", "Never"],
     "webhook.failurePolicy": ["Ignore", "Fail"],
     "webhook.podSecurityDefault": ["privileged", "baseline", "restricted"],
     "webhook.certificates.source": ["self", "cert-manager", "secret"],
+    "alerts.firstToken.seconds": [*SECONDS],
 }
 _LISTS_OF: Final[dict[str, Tree]] = {
     "image.pullSecrets": {"type": "string"},
@@ -46,6 +50,7 @@ _TEXTS: Final = frozenset(
         "injector.nodeSelector",
         "monitoring.labels",
         "dashboard.labels",
+        "alerts.labels",
         "webhook.certificates.issuerRef",
     }
 )
@@ -54,6 +59,8 @@ _CONFIGURATIONS: Final = frozenset({"policy", "gateway.policy"})
 _LEAST: Final = {"injector.replicas": 1, "webhook.timeoutSeconds": 1, "gateway.replicas": 1}
 _MOST: Final = {"webhook.timeoutSeconds": 30}
 """An API server's own bounds (admissionregistration.k8s.io/v1)."""
+_OBJECTIVE: Final[Tree] = {"type": "number", "minimum": 95, "exclusiveMaximum": 100}
+"""Percent. Below 93, not even an outage would spend the budget 14.4 times as fast as allowed."""
 _ABOUT: Final = """\
 # llm-sidecar
 
@@ -132,6 +139,8 @@ def _schema_of(value: Any, path: str) -> Tree:
 def _scalar(value: Any, path: str) -> Tree:
     if path in _CHOICES:
         return {"enum": _CHOICES[path]}
+    if path.endswith(".objective"):
+        return _OBJECTIVE
     if isinstance(value, bool):
         return {"type": "boolean"}
     if isinstance(value, int):
@@ -203,12 +212,23 @@ def _setting_rows() -> Iterator[str]:
         yield f"| `{name}` | {shown} | {said} |"
 
 
+def dashboards() -> dict[Path, str]:
+    """The dashboards, by file."""
+    folder = CHART / "files" / "dashboards"
+    return {
+        folder / f"{board.name}.json": json.dumps(dashboard(board), indent=1) + "\n"
+        for board in BOARDS
+    }
+
+
 def main() -> None:
     """Write all of it."""
     PAGE.write_text(with_settings(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     schema = json.dumps(values_schema(), indent=1) + "\n"
     (CHART / "values.schema.json").write_text(schema, encoding="utf-8")
     (CHART / "README.md").write_text(readme(), encoding="utf-8")
+    for file, text in dashboards().items():
+        file.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

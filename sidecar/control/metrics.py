@@ -177,6 +177,13 @@ METRICS: Final = (
         "empty.",
         lambda route: route.verdicts,
     ),
+    _ROUTES.counts(
+        "reply_failures",
+        "kind",
+        "Failures that replies told, by kind: rate_limit, overload, money, content_filter, "
+        "context_length, bad_request, authentication, server.",
+        lambda route: route.failures,
+    ),
     _SPENT.counts(
         "tokens",
         "kind",

@@ -29,6 +29,7 @@ class ModelStats:
     def __init__(self) -> None:
         self.outcomes: defaultdict[str, int] = defaultdict(int)
         """Ended calls, by what became of them (`Outcome`)."""
+        self.outcomes.update(ok=0, failed=0)
         self.first_token = Histogram()
         """Seconds to the first content of streams that came to their end."""
         self.output_chunk = Histogram()

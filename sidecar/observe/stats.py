@@ -26,6 +26,7 @@ class RouteStats:
         "cache",
         "durations",
         "errors",
+        "failures",
         "fallbacks",
         "first_byte",
         "hedges",
@@ -51,11 +52,15 @@ class RouteStats:
         """Calls that we failed, by `x-sidecar-error` code."""
         self.durations: defaultdict[str, Histogram] = defaultdict(Histogram)
         """Seconds from the head to the end, by what became of the call (`Outcome`)."""
+        # A rate can't see the first call of a series that was not there before it.
+        self.durations.update(ok=Histogram(), failed=Histogram())
         self.first_byte = Histogram()
         """Seconds from the head to the first byte of a whole answer."""
         self.models = Models()
         self.verdicts: defaultdict[str, int] = defaultdict(int)
         """Replies that were read and sent, by what is to be thought of them."""
+        self.failures: defaultdict[str, int] = defaultdict(int)
+        """Failures that replies told, by kind: rate_limit, overload, money and so on."""
         self.bytes_in = 0
         self.bytes_out = 0
         self.retries: defaultdict[str, int] = defaultdict(int)

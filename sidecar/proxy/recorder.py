@@ -122,6 +122,8 @@ class Recorder:
 def _count(call: Call, said: Said, stats: RouteStats, team: str) -> None:
     """Count what the reply of *call* has said."""
     stats.verdicts[said.verdict] += 1
+    if said.failure is not None:
+        stats.failures[said.failure.kind] += 1
     usage = said.usage
     if usage is None:
         return
@@ -154,8 +156,9 @@ def _count_model(call: Call, said: Said | None, stats: RouteStats, outcome: Outc
         return
     if said.chunks > 1:
         model.output_chunk.observe(seconds / (said.chunks - 1), said.chunks - 1)
-    if said.usage is not None and said.usage.output > 1:
-        model.output_rate.observe(said.usage.output / seconds)
+    usage = said.usage
+    if usage is not None and usage.output > 1 and not usage.estimated:
+        model.output_rate.observe(usage.output / seconds)
 
 
 def _time(attempt: AttemptRecord) -> None:

@@ -88,6 +88,7 @@ MATRIX: dict[str, Tree] = {
     "monitoring": {
         "monitoring": {"podMonitor": True, "serviceMonitor": True, "interval": "10s"},
         "dashboard": {"enabled": True, "labels": {}},
+        "alerts": {"enabled": True, "labels": {"release": "prometheus"}},
     },
     "another's dependency": {"global": {"anything": 1}},
 }

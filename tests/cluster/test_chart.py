@@ -21,7 +21,7 @@ OLDEST, NEWEST = "1.29", "1.37"
 """What the chart's kubeVersion begins with, and the newest whose schemas there are."""
 EVERY = pytest.mark.parametrize("values", MATRIX.values(), ids=[*MATRIX])
 VERSIONS = pytest.mark.parametrize("version", [OLDEST, NEWEST])
-FOREIGN = {"PodMonitor", "ServiceMonitor", "Certificate", "Issuer"}
+FOREIGN = {"PodMonitor", "ServiceMonitor", "PrometheusRule", "Certificate", "Issuer"}
 """Kinds of other people's operators: no schema of Kubernetes has them."""
 SHOWN = ["defaults", "mixed", "cert-manager", "strict"]
 SIDECAR = ROOT / ".venv" / "bin" / "sidecar"

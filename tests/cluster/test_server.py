@@ -280,11 +280,13 @@ def test_helm_template_and_the_policy_in_its_namespaces(cluster: Cluster) -> Non
 
 
 def test_everything_else_that_the_chart_has_is_taken(cluster: Cluster) -> None:
-    """By the API server; monitors of other people's operators have no place here."""
-    values = example("mixed") | {"monitoring": {}}
+    """By the API server; monitors and rules of other people's operators have no place here."""
+    values = example("mixed") | {"monitoring": {}, "alerts": {}}
     cluster.upgrade(values)
-    board = cluster.get("configmap", f"{NAME}-dashboard", "-n", NAMESPACE)
-    assert json.loads(board["data"]["llm-sidecar.json"])["title"] == "LLM sidecars"
+    for name in ("traffic", "tokens", "endpoints"):
+        kept = cluster.get("configmap", f"{NAME}-dashboard-{name}", "-n", NAMESPACE)
+        board = json.loads(kept["data"][f"llm-sidecar-{name}.json"])
+        assert board["uid"] == f"llm-sidecar-{name}"
     scaler = cluster.get("hpa", f"{NAME}-gateway", "-n", NAMESPACE)
     assert scaler["spec"]["maxReplicas"] == 10
     cluster.upgrade(VALUES)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from charts.generate import CHART, PAGE, readme, values_schema, with_settings
+from charts.boards import BOARDS, Board
+from charts.dashboards import dashboard
+from charts.generate import CHART, PAGE, dashboards, readme, values_schema, with_settings
 from sidecar import __version__
 from sidecar.config.load import load
 from sidecar.config.read.references import Kind
@@ -33,6 +36,9 @@ def test_what_is_written_is_what_would_be_written() -> None:
     assert json.loads((CHART / "values.schema.json").read_text()) == json.loads(
         json.dumps(values_schema())
     )
+    for file, text in dashboards().items():
+        assert file.read_text() == text
+    assert {*dashboards()} == {*(CHART / "files" / "dashboards").iterdir()}
 
 
 def test_versions_agree() -> None:
@@ -65,13 +71,31 @@ def metrics() -> dict[str, frozenset[str]]:
     return known
 
 
-def expressions() -> list[str]:
-    board = json.loads((CHART / "files" / "dashboard.json").read_text())
-    queries = [variable["query"] for variable in board["templating"]["list"]]
-    return queries + [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+def board_expressions() -> Iterator[str]:
+    for text in dashboards().values():
+        board = json.loads(text)
+        yield from (variable["query"] for variable in board["templating"]["list"])
+        for panel in panels(board):
+            yield from (target["expr"] for target in panel["targets"])
 
 
-def test_the_dashboard_shows_metrics_that_exist() -> None:
+def panels(board: Any) -> list[Any]:
+    """Those in rows that are folded too."""
+    inside = [each for panel in board["panels"] for each in panel.get("panels", ())]
+    return [panel for panel in (*board["panels"], *inside) if panel["type"] != "row"]
+
+
+def rule_expressions() -> Iterator[str]:
+    """As the template has them: Helm fills in only windows and thresholds."""
+    text = (CHART / "templates" / "alerts.yaml").read_text()
+    for found in re.findall(r"expr: (?:\|\n((?: {12}.*\n)+)|(.*)\n)", text):
+        yield "".join(found)
+
+
+@pytest.mark.parametrize(("expressions", "least"), [(board_expressions, 35), (rule_expressions, 6)])
+def test_dashboards_and_alerts_ask_for_metrics_that_exist(
+    expressions: Callable[[], Iterator[str]], least: int
+) -> None:
     known = metrics()
     seen = set()
     for text in expressions():
@@ -81,19 +105,33 @@ def test_the_dashboard_shows_metrics_that_exist() -> None:
             seen.add(metric)
             for label in labels_in(text):
                 assert label in known[metric] | OF_MONITORS, (label, text)
-    assert len(seen) >= 15
+    assert len(seen) >= least
 
 
 def labels_in(expression: str) -> set[str]:
     by = re.findall(r"\bby \(([^)]*)\)", expression)
-    named = re.findall(r"(\w+)(?:=~|!=|=)", expression) + re.findall(r", (\w+)\)$", expression)
+    named = re.findall(r"(\w+)(?:=~|!=|=)\"", expression) + re.findall(r", (\w+)\)$", expression)
     return {label.strip() for group in by for label in group.split(",")} | set(named)
 
 
-def test_panels_do_not_lie_over_each_other() -> None:
-    board: Any = json.loads((CHART / "files" / "dashboard.json").read_text())
-    places = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in board["panels"]]
-    assert len(set(places)) == len(places)
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_panels_do_not_lie_over_each_other(board: Board) -> None:
+    made = dashboard(board)
+    for group in (made["panels"], *(panel.get("panels", ()) for panel in made["panels"])):
+        taken: set[tuple[int, int]] = set()
+        for panel in group:
+            place = panel["gridPos"]
+            cells = {
+                (place["x"] + x, place["y"] + y)
+                for x in range(place["w"])
+                for y in range(place["h"])
+            }
+            assert not taken & cells
+            assert place["x"] + place["w"] <= 24
+            taken |= cells
+    rows = [panel for panel in made["panels"] if panel["type"] == "row"]
+    numbers = [panel["id"] for panel in (*rows, *panels(made))]
+    assert len({*numbers}) == len(numbers)
 
 
 def test_the_page_shows_what_is_injected() -> None:

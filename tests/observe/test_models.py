@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 from sidecar.observe.models import MOST_MODELS, MOST_TEAMS, OTHER, Models
 
 
@@ -8,7 +10,7 @@ def test_a_model_gets_a_label_when_it_has_answered() -> None:
     models.asked_for("gpt-x", answered=False).outcomes["failed"] += 1
     models.asked_for("gpt-x", answered=True).outcomes["ok"] += 1
     models.asked_for("gpt-x", answered=False).outcomes["failed"] += 1
-    assert {name: dict(of.outcomes) for name, of in models.asked.items()} == {
+    assert {name: +Counter(of.outcomes) for name, of in models.asked.items()} == {
         OTHER: {"failed": 1},
         "gpt-x": {"ok": 1, "failed": 1},
     }

@@ -107,7 +107,7 @@ async def test_the_usage_of_a_reply_in_one_piece(packed: bool) -> None:
         spent = stage.route.models.spent["gpt-x-2", ""]
         assert (spent.input, spent.cached, spent.output, spent.reasoning) == (100, 40, 20, 5)
         assert spent.cost > 0
-        assert stage.route.models.asked["gpt-x"].outcomes == {"ok": 1}
+        assert stage.route.models.asked["gpt-x"].outcomes == {"ok": 1, "failed": 0}
         assert stage.route.verdicts == {"complete": 1}
         assert stage.endpoint.verdicts == {"complete": 1}
 
