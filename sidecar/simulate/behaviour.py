@@ -21,7 +21,7 @@ MAX_TOKENS: Final = 4096
 MIDWAY: Final = ("truncate", "reset_midway", "stall", "slow_bytes")
 """Faults of a reply whose head has been sent."""
 
-_SHARES: Final = ("reset", "hang", *MIDWAY)
+_SHARES: Final = ("reset", "hang", *MIDWAY, "late", "error_first", "empty")
 
 
 def _parse_error(text: str) -> tuple[int, float]:
@@ -41,6 +41,12 @@ def _parse_number(text: str) -> float:
         return float(text)
     except ValueError:
         raise ValueError(f"expected a number, not {text!r}") from None
+
+
+def _parse_flag(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ValueError(f"expected yes or no, not {text!r}")
+    return text == "yes"
 
 
 def _parse_count(text: str) -> int:
@@ -99,6 +105,14 @@ class Behaviour:
     reset_midway: float = _share("connection reset (RST) in the middle of the body")
     stall: float = _share("the body stops in the middle, the connection stays open")
     slow_bytes: float = _share("the body comes a byte at a time, 10 ms apart")
+    head_first: bool = _setting(
+        False, _parse_flag, "yes: a stream's head is sent at once, and its first token later",
+        lambda flag: "yes" if flag else "no",
+    )  # fmt: skip
+    late: float = _share("the first token comes `late_by` later")
+    late_by: float = _setting(5.0, parse_duration, "how much later", format_duration)
+    error_first: float = _share("status 200, and then an error instead of an answer")
+    empty: float = _share("status 200, and then nothing")
     down: tuple[tuple[float, float], ...] = _setting(
         (),
         _parse_window,

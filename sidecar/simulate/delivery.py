@@ -96,7 +96,7 @@ async def send(
 
 async def _write(response: web.StreamResponse, piece: bytes, gap: float, sleep: Sleep) -> None:
     if not gap:
-        return await response.write(piece)
+        return await response.write(piece) if piece else None
     for at in range(len(piece)):
         await response.write(piece[at : at + 1])
         await sleep(gap)

@@ -12,11 +12,13 @@ from sidecar.simulate.answer import BadRequestError, Stream, Whole
 from sidecar.simulate.behaviour import Behaviour
 from sidecar.simulate.counters import Counters
 from sidecar.simulate.delivery import Pace, Sleep, generate, hang, reset, send
-from sidecar.simulate.errors import error_body, error_headers
+from sidecar.simulate.errors import error_body, error_headers, error_stream
 from sidecar.simulate.plan import Plan, draw_plan
 
 Build = Callable[[bytes, int], Whole | Stream]
 
+_BEFORE = frozenset({"late", "error_first", "empty"})
+"""Faults that strike before the answer, not within it."""
 _STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 
 
@@ -102,18 +104,23 @@ class Endpoint:
         plan: Plan,
         regime: Regime,
     ) -> web.StreamResponse:
+        response = None
+        if regime.behaviour.head_first and isinstance(answer, Stream) and not plan.fault.isdigit():
+            response = web.StreamResponse(headers=_STREAM_HEADERS)
+            await response.prepare(request)
         async with self.working(regime, plan):
             if plan.fault.isdigit():
                 status = int(plan.fault)
                 headers = error_headers(status, regime.behaviour.retry_after)
                 return error_response(dialect, status, f"Simulated failure {status}.", headers)
             self.counters.prompt_tokens += answer.prompt_tokens
+            answer = _spoilt(answer, plan.fault, dialect)
             if isinstance(answer, Whole):
                 await self._think(answer.tokens, regime.behaviour.tokens_per_second)
-                if not plan.fault:
+                if not plan.fault or plan.fault in _BEFORE:
                     self.counters.completed += 1
                     return web.Response(body=answer.body, content_type="application/json")
-            return await self._send(request, answer, plan, regime)
+            return await self._send(request, response, answer, plan, regime)
 
     @asynccontextmanager
     async def working(self, regime: Regime, plan: Plan) -> AsyncIterator[None]:
@@ -125,7 +132,8 @@ class Endpoint:
             self.counters.waiting -= 1
         self.counters.running += 1
         try:
-            await self._sleep(plan.latency)
+            late = regime.behaviour.late_by if plan.fault == "late" else 0.0
+            await self._sleep(plan.latency + late)
             yield
         finally:
             self.counters.running -= 1
@@ -142,12 +150,18 @@ class Endpoint:
             self.counters.tokens += done or min(tokens, int((clock() - began) * per_second))
 
     async def _send(
-        self, request: web.Request, answer: Whole | Stream, plan: Plan, regime: Regime
+        self,
+        request: web.Request,
+        response: web.StreamResponse | None,
+        answer: Whole | Stream,
+        plan: Plan,
+        regime: Regime,
     ) -> web.StreamResponse:
+        """Send *answer*. *response*: its head, if that was sent already."""
         if isinstance(answer, Whole):
             response = web.StreamResponse(headers={"content-type": "application/json"})
             response.content_length = len(answer.body)
-        else:
+        elif response is None:
             response = web.StreamResponse(headers=_STREAM_HEADERS)
         pieces = generate(answer, plan, self.pace(plan, regime), self.count_token)
         # The only middle of a whole body is after its first piece.
@@ -165,6 +179,20 @@ class Endpoint:
     def count_token(self) -> None:
         """One more token was generated and sent."""
         self.counters.tokens += 1
+
+
+def _spoilt(answer: Whole | Stream, fault: str, dialect: str) -> Whole | Stream:
+    """What a server with *fault* says instead of *answer*."""
+    if fault not in ("error_first", "empty"):
+        return answer
+    stream = isinstance(answer, Stream)
+    body = b""
+    if fault == "error_first":
+        error = error_stream if stream else error_body
+        body = error(dialect, 529, "Simulated overload.")
+    if stream:
+        return Stream(body, (), b"", answer.prompt_tokens, 0)
+    return Whole(body, answer.prompt_tokens, 0)
 
 
 def error_response(

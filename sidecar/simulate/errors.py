@@ -38,6 +38,12 @@ def error_body(dialect: str, status: int, message: str) -> bytes:
     return encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
+def error_stream(dialect: str, status: int, message: str) -> bytes:
+    """The same as an event of a stream."""
+    name = b"event: error\n" if dialect == "anthropic" else b""
+    return name + b"data: " + error_body(dialect, status, message) + b"\n\n"
+
+
 def error_headers(status: int, retry_after: float) -> dict[str, str]:
     """Retry-After (whole seconds, RFC 9110 10.2.3) and the exact retry-after-ms the SDKs prefer."""
     if status not in _WAITED_FOR:

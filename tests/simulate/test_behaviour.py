@@ -31,6 +31,11 @@ behaviours = st.builds(
     reset_midway=share,
     stall=share,
     slow_bytes=share,
+    head_first=st.booleans(),
+    late=share,
+    late_by=seconds,
+    error_first=share,
+    empty=share,
     down=windows,
     model=st.from_regex(r"[a-z][a-z0-9./=-]{0,20}", fullmatch=True),
     seed=st.integers(0, 2**64),
@@ -45,11 +50,14 @@ def test_the_text_form_says_it_all(behaviour: Behaviour) -> None:
 def test_reads_every_kind_of_setting() -> None:
     assert Behaviour.parse(
         "latency=lognormal:250ms:0.6, tokens_per_second=50,error=500:5%,error=429:0.02,"
-        "reset=0.01,retry_after=1500ms,down=10s:15s,down=1m:2m,slots=4,model=glm-4=x,seed=7"
+        "head_first=yes,late=3%,late_by=2s,reset=0.01,retry_after=1500ms,down=10s:15s,down=1m:2m,slots=4,model=glm-4=x,seed=7"
     ) == Behaviour(
         latency=Latency("lognormal", 0.25, 0.6),
         tokens_per_second=50.0,
         error=((500, 0.05), (429, 0.02)),
+        head_first=True,
+        late=0.03,
+        late_by=2.0,
         reset=0.01,
         retry_after=1.5,
         down=((10.0, 15.0), (60.0, 120.0)),

@@ -226,6 +226,48 @@ async def test_slow_bytes_come_one_by_one_and_complete(body: dict[str, Any]) -> 
             assert gate.asked.count(SLOW_GAP) == len(slow.body)
 
 
+async def test_a_head_comes_before_its_first_token() -> None:
+    gate = Gate(0)
+    async with serving("head_first=yes,latency=9s", sleep=gate.sleep) as (fleet, url):
+        caller = await call(url, STREAM)
+        head = await caller.reader.readuntil(b"\r\n\r\n")
+        assert b"text/event-stream" in head
+        await until(lambda: gate.asked == [9.0])
+        caller.writer.close()
+        await until(lambda: fleet.counters[0].concurrency == 0)
+
+
+async def test_a_late_token_is_late() -> None:
+    gate = Gate(10**9)
+    async with serving("late=1,latency=1s", sleep=gate.sleep) as (fleet, url):
+        caller = await call(url, STREAM)
+        assert await caller.read() == "closed"
+        assert gate.asked[0] == 6.0
+        assert (fleet.counters[0].failures["late"], fleet.counters[0].completed) == (1, 1)
+
+
+@pytest.mark.parametrize("head_first", ["yes", "no"])
+@pytest.mark.parametrize("body", [HI, STREAM])
+async def test_an_error_with_status_200(body: dict[str, Any], head_first: str) -> None:
+    async with serving(f"error_first=1,head_first={head_first}") as (fleet, url):
+        caller = await call(url, body)
+        assert await caller.read() == "closed"
+        assert caller.received.startswith(b"HTTP/1.1 200 ")
+        assert b'"code":"overloaded"' in caller.received
+        assert b"choices" not in caller.received
+        assert fleet.counters[0].failures["error_first"] == 1
+
+
+@pytest.mark.parametrize("head_first", ["yes", "no"])
+@pytest.mark.parametrize("body", [HI, STREAM])
+async def test_nothing_with_status_200(body: dict[str, Any], head_first: str) -> None:
+    async with serving(f"empty=1,head_first={head_first}") as (_, url):
+        caller = await call(url, body)
+        assert await caller.read() == "closed"
+        assert caller.received.startswith(b"HTTP/1.1 200 ")
+        assert b"".join(chunks(caller.body)) == b"" if "stream" in body else not caller.body
+
+
 async def test_a_caller_that_leaves_stops_its_stream() -> None:
     # The latency, then three tokens; the fourth never comes.
     gate = Gate(4)
