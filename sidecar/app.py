@@ -84,6 +84,7 @@ class App:
             await asyncio.gather(self._watching, return_exceptions=True)
         if self._admin is not None:
             self._admin.stop()
+        await self._serving.close_tracing()
         self._serving.close_log()
         _log.info("stopped")
 

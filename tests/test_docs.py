@@ -181,6 +181,7 @@ def busy_stats() -> Stats:
     """Something of everything, so that every label shows."""
     stats = Stats(0.0)
     stats.body_memory = BodyMemory(1, 1.0)
+    stats.spans.dropped["x"] = stats.spans.failed["x"] = 1
     stats.source = SourceStats("s")
     route = stats.routes["r", "u"] = RouteStats()
     route.statuses[200] = route.errors["x"] = 1

@@ -18,7 +18,7 @@ from sidecar.config import overlay
 from sidecar.config.check.parts import broken_rules, children
 from sidecar.config.check.relations import Parts, broken_relations
 from sidecar.config.check.warnings import Whole, doubtful
-from sidecar.config.model import Config, Policy, Route, Upstream
+from sidecar.config.model import Config, Policy, Route, Tracing, Upstream
 from sidecar.config.overlay import DEFAULT, Effective, Overlay
 from sidecar.config.problems import MAX_SHOWN, ConfigErrors, Located, Problem, locate
 from sidecar.config.read import references, tree
@@ -95,7 +95,7 @@ def _parts(root: Any, problems: list[Problem]) -> Parts:
     """Decode the parts without a problem: what follows from an error is not reported."""
     bad = {problem.path[:2] for problem in problems}
     if len(problems) > MAX_SHOWN or {(), ("upstreams",), ("routes",), ("policies",)} & bad:
-        return Parts({}, {}, {}, {}, None)
+        return Parts({}, {}, {}, {}, None, None)
 
     def good(group: str, kind: type[T]) -> Iterator[tuple[Any, T]]:
         for key, item in children(root, group):
@@ -108,8 +108,13 @@ def _parts(root: Any, problems: list[Problem]) -> Parts:
         routes=dict(good("routes", Route)),
         policies=dict(good("policies", Policy)),
         trees=dict(trees),
+        tracing=None if "tracing" in {path[0] for path in bad if path} else _tracing(root),
         overlay=None if ("policies", DEFAULT) in bad else Overlay(root),
     )
+
+
+def _tracing(root: Any) -> Tracing:
+    return convert(root.get("tracing", {}), Tracing)
 
 
 def _hash(text: str, expanded: Expanded) -> str:

@@ -554,6 +554,23 @@ METRICS: Final = (
         lambda stats: stats.log_dropped,
     ),
     _PROCESS.counter(
+        "spans_exported",
+        "Spans that the collector took.",
+        lambda stats: stats.spans.exported,
+    ),
+    _PROCESS.counts(
+        "spans_dropped",
+        "reason",
+        "Spans that were dropped, by reason.",
+        lambda stats: stats.spans.dropped.copy(),
+    ),
+    _PROCESS.counts(
+        "span_exports_failed",
+        "reason",
+        "Requests to the collector that failed, by its status or our error code.",
+        lambda stats: stats.spans.failed.copy(),
+    ),
+    _PROCESS.counter(
         "log_dropped",
         "Lines of the sidecar's own log that were dropped.",
         lambda _: logs.dropped(),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sidecar.ca.folder import default_folder
 from sidecar.config.model import Calls as CallsConfig
 from sidecar.control.memory import available_memory
+from sidecar.control.tracing import Tracing
 from sidecar.listen.listener import Listener, name_of
 from sidecar.observe.access_log import AccessLog
 from sidecar.observe.calls import Calls, CallsSettings
@@ -63,6 +64,7 @@ class Serving:
         self._told_of = 0
         """How few connections the limit of open files leaves, if that was said."""
         self._log_config: AccessLogConfig | None = None
+        self._tracing = Tracing(self.recorder, stats.spans)
 
     async def apply(self, loaded: Loaded) -> None:
         """Serve *loaded* from the next call on. Raise OSError and change nothing if it can't be.
@@ -75,6 +77,7 @@ class Serving:
             tls = await off_loop(partial(self.registry.secure, config.upstreams))
             binding = self.registry.bind(config.upstreams, tls)
             snapshot = compile_snapshot(loaded, binding.upstreams, self.stats, transaction)
+            tracing = await self._tracing.prepare(config.tracing)
             log = await off_loop(partial(self._new_log, config))
             await _publish(config.intercept)
             if not self.listeners:
@@ -92,6 +95,7 @@ class Serving:
         self._shared.commit(transaction)
         self._swap_log(config, log)
         self._keep_calls(config.calls)
+        self._tracing.swap(tracing)
         self._swap_listeners(config, started)
         self._forget_routes(snapshot)
 
@@ -156,6 +160,10 @@ class Serving:
         """Write what the access log still holds."""
         if self.access_log is not None:
             self.access_log.close()
+
+    async def close_tracing(self) -> None:
+        """Send the spans that wait, as far as the collector takes them at once."""
+        await self._tracing.close()
 
     def _all_listeners(self) -> tuple[Listener, ...]:
         return (*self.listeners.values(), *self._retired)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sidecar.kube.environment import BUNDLE, CA_FOLDER, TRUST_STORE
+from sidecar.kube.environment import BUNDLE, CA_FOLDER, TRUST_STORE, identity
 from sidecar.kube.names import (
     CA_VOLUME,
     CAPTURE_PORT,
@@ -59,6 +59,7 @@ def sidecar(settings: Settings, *, meshed: bool) -> Tree:
         "ports": [{"name": "llm-sidecar", "containerPort": HEALTH_PORT, "protocol": "TCP"}],
         **_probes(meshed=meshed),
     }
+    made["env"] = [*made.get("env", ()), *identity()]
     if settings.lifecycle == "native":
         made["restartPolicy"] = "Always"
     else:

@@ -33,6 +33,29 @@ _PROXY: Final = {
 plain HTTP are its neighbours."""
 
 
+_FIELDS: Final = {
+    "POD_NAME": "metadata.name",
+    "POD_UID": "metadata.uid",
+    "POD_NAMESPACE": "metadata.namespace",
+    "NODE_NAME": "spec.nodeName",
+    # An empty one, where there is no such label, counts as none.
+    "OTEL_SERVICE_NAME": "metadata.labels['app.kubernetes.io/name']",
+}
+_RESOURCE: Final = (
+    "k8s.pod.name=$(POD_NAME),k8s.pod.uid=$(POD_UID),k8s.namespace.name=$(POD_NAMESPACE),"
+    "k8s.node.name=$(NODE_NAME)"
+)
+
+
+def identity() -> list[dict[str, Any]]:
+    """What tells our container, for its spans, which pod it is in (the downward API)."""
+    fields = [
+        {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+        for name, path in _FIELDS.items()
+    ]
+    return [*fields, {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": _RESOURCE}]
+
+
 def variables(settings: Settings) -> dict[str, str]:
     """What an application's container needs in this mode."""
     if settings.mode == "base-url":

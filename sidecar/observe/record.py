@@ -6,6 +6,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from sidecar.llm.dialects import Parameters
+
 
 class Try(msgspec.Struct, omit_defaults=True, gc=False):
     """One attempt of a call. Milliseconds count from the call's arrival."""
@@ -129,12 +131,21 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """The span of the caller that the call belongs to; empty where the trace begins here."""
     sampled: bool = False
     """Whether the trace is sampled."""
+    span_id: str = ""
+    """The call's own span, to which those of its attempts belong; empty unless it is exported."""
     tries: tuple[Try, ...] = ()
     """Its attempts, in the order in which they began."""
     layers: tuple[str, ...] = ()
     """What its route has around an attempt, outermost first."""
     notes: tuple[Note, ...] = ()
     """What was unusual, in order."""
+
+
+class SpanSink(Protocol):
+    """Exports calls as spans."""
+
+    def export(self, record: CallRecord, parameters: Parameters | None) -> None:
+        """Take *record*, and what its body asked for. It must not block, and drops what it must."""
 
 
 class RecordSink(Protocol):

@@ -82,6 +82,8 @@ class Names(NamedTuple):
     """Histograms of the tokens of one operation, by our kind."""
     cache_write: str
     """Attribute of a span: input tokens that were written to the provider's cache."""
+    top_k_is_double: bool
+    """Whether `gen_ai.request.top_k` is a double."""
     fetches: str | None
     """Operation of a request for a stored response; None where there is none."""
 
@@ -97,6 +99,7 @@ VERSIONS: Final[Mapping[Version, Names]] = {
         usage={},
         tokens={},
         cache_write="gen_ai.usage.cache_creation.input_tokens",
+        top_k_is_double=True,
         fetches=None,
     ),
     "latest": Names(
@@ -118,6 +121,7 @@ VERSIONS: Final[Mapping[Version, Names]] = {
             "output": "gen_ai.client.inference.operation.output_tokens",
         },
         cache_write="gen_ai.usage.cache_write.input_tokens",
+        top_k_is_double=False,
         fetches="fetch_response",
     ),
 }

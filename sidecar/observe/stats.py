@@ -299,6 +299,19 @@ class ReloadStats:
         self.config_hash = ""
 
 
+class SpanStats:
+    """What became of spans that were to be exported."""
+
+    __slots__ = ("dropped", "exported", "failed")
+
+    def __init__(self) -> None:
+        self.exported = 0
+        self.dropped: defaultdict[str, int] = defaultdict(int)
+        """By reason: queue_full, refused, rejected, given_up, shutdown, internal."""
+        self.failed: defaultdict[str, int] = defaultdict(int)
+        """Requests that failed, by the collector's status or our error code."""
+
+
 class Stats:
     """Everything that is counted, by the names that label it."""
 
@@ -312,6 +325,7 @@ class Stats:
         "reloads",
         "routes",
         "source",
+        "spans",
         "started",
         "upstreams",
     )
@@ -330,6 +344,7 @@ class Stats:
         self.reloads = ReloadStats()
         self.source: SourceStats | None = None
         self.log_dropped = 0
+        self.spans = SpanStats()
         self.body_memory: Memory | None = None
         self.cache: Kept | None = None
         self.conventions: Conventions | None = None

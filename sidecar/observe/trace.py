@@ -16,6 +16,8 @@ SAMPLED: Final = 0x01
 RANDOM: Final = 0x02
 """At least the right-most 7 bytes of the trace id are random (level 2)."""
 _KNOWN: Final = SAMPLED | RANDOM
+NONE: Final = 2**56
+"""A threshold that no trace reaches: nothing is sampled."""
 _FLAGS: Final = (b"-00", b"-01", b"-02", b"-03")
 
 GetRandBits = Callable[[int], int]
@@ -79,13 +81,22 @@ def new_span_id(getrandbits: GetRandBits) -> bytes:
     return hexlify((getrandbits(64) or 1).to_bytes(8, "big"))
 
 
+def threshold(ratio: float) -> int:
+    """Return what the last 7 bytes of a trace id must reach, so that *ratio* of traces do.
+
+    All who go by the same ratio choose the same traces (OpenTelemetry, TraceState: probability
+    sampling).
+    """
+    return round((1 - ratio) * NONE)
+
+
 def traceparent(trace_id: bytes, span_id: bytes, flags: int) -> bytes:
     """Write a `traceparent` of version 00; *flags* are those that this version knows."""
     return b"00-" + trace_id + b"-" + span_id + _FLAGS[flags]
 
 
 class TraceContext:
-    """The trace that a call belongs to. Each attempt is a `child` span of the caller's."""
+    """The trace that a call belongs to. The call and each attempt have spans in it."""
 
     __slots__ = ("_getrandbits", "flags", "parent_id", "trace_id", "tracestate")
 
@@ -118,16 +129,21 @@ def receive(
     tracestates: Sequence[bytes],
     getrandbits: GetRandBits,
     wanted: bytes = b"",
+    reject: int = NONE,
 ) -> TraceContext:
     """Continue the trace of a request's headers, or begin one, with the id *wanted* if it is one.
 
     A repeated `traceparent` is as good as none. Without a valid one, `tracestate` means nothing
-    (level 1, 3.3). A trace that begins here is random and leaves sampling to others.
+    (level 1, 3.3). A trace that begins here is random, and sampled if its id reaches the threshold
+    *reject*.
     """
     parent = parse_traceparent(traceparents[0]) if len(traceparents) == 1 else None
-    if parent is None and _TRACE_ID(wanted):
-        return TraceContext(getrandbits, wanted, None, 0, None)
     if parent is None:
-        return TraceContext(getrandbits, new_trace_id(getrandbits), None, RANDOM, None)
+        known = bool(_TRACE_ID(wanted))
+        trace_id = wanted if known else new_trace_id(getrandbits)
+        flags = 0 if known else RANDOM
+        if reject < NONE and int(trace_id[-14:], 16) >= reject:
+            flags |= SAMPLED
+        return TraceContext(getrandbits, trace_id, None, flags, None)
     state = clean_tracestate(tracestates) if tracestates else None
     return TraceContext(getrandbits, *parent, state)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from sidecar.llm.conversation import conversation_of
 from sidecar.observe.outcome import outcome_of
-from sidecar.observe.record import CallRecord, Note, RecordSink, Try
+from sidecar.observe.record import CallRecord, Note, RecordSink, SpanSink, Try
 from sidecar.observe.stats import RouteStats, Stats
-from sidecar.observe.trace import SAMPLED
+from sidecar.observe.trace import NONE, SAMPLED
 from sidecar.proxy import conventions
+from sidecar.proxy.parameters import parameters_of
 from sidecar.proxy.routing.router import LONGEST_SHOWN
 
 if TYPE_CHECKING:
@@ -25,10 +26,16 @@ NO_ROUTE = ("none", "none")
 
 
 class Recorder:
-    """Counts calls in *stats*, and passes each call's record to all `sinks`."""
+    """Counts calls in *stats*, and passes each call's record to all `sinks`.
+
+    Those whose trace is sampled go to `spans` too.
+    """
 
     def __init__(self, stats: Stats) -> None:
         self.sinks: list[RecordSink] = []
+        self.spans: SpanSink | None = None
+        self.reject = NONE
+        """The threshold of traces that begin here, see `sidecar.observe.trace`."""
         self._stats = stats
 
     def record(self, call: Call, now: float) -> None:
@@ -56,11 +63,15 @@ class Recorder:
         if said is not None:
             _count(call, said, stats, team)
         self._measure(call, said, stats, outcome, now)
-        if self.sinks:
+        spans = self.spans if call.trace.flags & SAMPLED else None
+        if self.sinks or spans is not None:
             record = self._record(call, now)
             record.team = team
             if said is not None:
                 _tell(record, call, said)
+            if spans is not None:
+                record.span_id = call.trace.child().decode()
+                spans.export(record, parameters_of(call))
             for sink in self.sinks:
                 sink.append(record)
 

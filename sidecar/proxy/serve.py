@@ -12,7 +12,7 @@ from sidecar.errors import CallerLeft, CallError, CutOff, DeadlineExceeded, forg
 from sidecar.http.message import ResponseHead
 from sidecar.http.semantics import hops_left
 from sidecar.observe import debug
-from sidecar.observe.trace import receive
+from sidecar.observe.trace import NONE, receive
 from sidecar.proxy.call import NOWHERE
 from sidecar.proxy.layers.patience import bounded
 from sidecar.proxy.local import error_reply, last_stop
@@ -39,7 +39,7 @@ _CONTINUE.status, _CONTINUE.reason = 100, b"Continue"
 async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
     """Carry *call* to its end under *snapshot*. Never raises: a reply or an error is sent."""
     call.begun = True
-    identify(call)
+    identify(call, recorder.reject)
     try:
         hops = hops_left(call.head) if b"max-forwards" in call.head.fields.known else None
         if hops == 0:
@@ -69,15 +69,16 @@ async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
         _end(call, recorder)
 
 
-def identify(call: Call) -> None:
+def identify(call: Call, reject: int = NONE) -> None:
     """Set the trace and the request id of *call*: the caller's, if they are valid.
 
-    A caller without `traceparent` may name its trace with `x-trace-id`.
+    A caller without `traceparent` may name its trace with `x-trace-id`. A trace that begins here
+    is sampled if it reaches the threshold *reject*.
     """
     fields = call.head.fields.known
     parent, state = fields.get(b"traceparent"), fields.get(b"tracestate")
     parents, states = (parent,) if parent else (), (state,) if state else ()
-    call.trace = receive(parents, states, _getrandbits, fields.get(b"x-trace-id", b""))
+    call.trace = receive(parents, states, _getrandbits, fields.get(b"x-trace-id", b""), reject)
     request_id = fields.get(b"x-request-id", b"")
     valid = 0 < len(request_id) <= _MAX_REQUEST_ID and request_id.isascii()
     call.request_id = request_id if valid else call.trace.trace_id
@@ -156,18 +157,18 @@ def _end(call: Call, recorder: Recorder) -> None:
         error_reply(call, error).write_into(call.sink)
     # Both refer to the call, which would otherwise wait for the garbage collector.
     call.reply, call.sink = None, NOWHERE
-    call.body.free()
     forget_frames(error)
     now = time.monotonic()
     if debug.on:
         debug.tell(call.request_id, "%r is over after %.3f s", call, now - call.arrived)
-    recorder.record(call, now)
+    recorder.record(call, now)  # which may read the body
+    call.body.free()
     call.downstream.finished(call, now)
 
 
 def drop(call: Call, recorder: Recorder) -> None:
     """Record a call whose caller left before `serve` began."""
-    identify(call)
+    identify(call, recorder.reject)
     call.error = _left()
     call.sink = NOWHERE
     call.body.free()

@@ -53,6 +53,9 @@ def stats() -> Stats:
     reloads.accepted, reloads.rejected, reloads.unchanged = 21, 22, 23
     reloads.last_accepted, reloads.config_hash = 1732388001.0, "c0ffee"
     stats.log_dropped = 25
+    stats.spans.exported = 26
+    stats.spans.dropped["queue_full"] = 27
+    stats.spans.failed["503"] = 28
     return stats
 
 
@@ -112,6 +115,9 @@ EXPECTED: dict[tuple[str, tuple[str, ...]], float] = {
     ("start_time_seconds", ()): 1732388000.5,
     ("tunnels", AT): 24,
     ("access_log_dropped_total", ()): 25,
+    ("spans_exported_total", ()): 26,
+    ("spans_dropped_total", ("queue_full",)): 27,
+    ("span_exports_failed_total", ("503",)): 28,
 }
 
 

@@ -158,6 +158,30 @@ def test_ours_come_last_so_that_references_keep_their_meaning() -> None:
     assert made[0] == {"name": "URL", "value": "$(OPENAI_BASE_URL)/x"}
 
 
+@pytest.mark.parametrize("mode", ["base-url", "proxy", "capture"])
+def test_the_sidecar_knows_its_pod(mode: Any) -> None:
+    made = injected(PODS["plain"], Settings(mode=mode, config_map="c"))
+    variables = container(made, CONTAINER)["env"]
+    [resource] = [v["value"] for v in variables if v["name"] == "OTEL_RESOURCE_ATTRIBUTES"]
+    fields = {
+        v["name"]: v["valueFrom"]["fieldRef"]["fieldPath"] for v in variables if "valueFrom" in v
+    }
+    attributes = dict(pair.split("=") for pair in resource.split(","))
+    # A reference is resolved only if its variable comes before it (Kubernetes, EnvVar).
+    before = [v["name"] for v in variables[: len(variables) - 1]]
+    assert variables[-1]["name"] == "OTEL_RESOURCE_ATTRIBUTES"
+    assert {
+        key: fields[name] for key, text in attributes.items() if (name := text[2:-1]) in before
+    } == {
+        "k8s.pod.name": "metadata.name",
+        "k8s.pod.uid": "metadata.uid",
+        "k8s.namespace.name": "metadata.namespace",
+        "k8s.node.name": "spec.nodeName",
+    }
+    assert fields["OTEL_SERVICE_NAME"] == "metadata.labels['app.kubernetes.io/name']"
+    assert not [name for name in env(made) if name.startswith("OTEL")]  # the application's
+
+
 def test_apis_port_and_azure() -> None:
     settings = Settings(apis="anthropic", port=15001, azure_resource="acme")
     assert env(injected(PODS["plain"], settings)) == {

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.observe.trace import (
+    NONE,
     RANDOM,
     SAMPLED,
     clean_tracestate,
@@ -18,6 +19,7 @@ from sidecar.observe.trace import (
     new_trace_id,
     parse_traceparent,
     receive,
+    threshold,
     traceparent,
 )
 
@@ -132,6 +134,33 @@ def test_a_trace_begins_anew_and_drops_tracestate(headers: list[bytes]) -> None:
     assert context.trace_id != TRACE
     assert (context.parent_id, context.flags, context.tracestate) == (None, RANDOM, None)
     assert HEADER(context.traceparent(context.child()))
+
+
+@pytest.mark.parametrize(("ratio", "least", "most"), [(0, 0, 0), (0.25, 200, 300), (1, 1000, 1000)])
+def test_traces_that_begin_here_are_sampled_by_their_ids(
+    ratio: float, least: int, most: int
+) -> None:
+    draw, reject = bits(), threshold(ratio)
+    contexts = [receive([], [], draw, b"", reject) for _ in range(1000)]
+    sampled = [context for context in contexts if context.flags & SAMPLED]
+    assert least <= len(sampled) <= most
+    assert all(context.flags & RANDOM for context in contexts)
+    for context in contexts[:50]:  # any sidecar decides as this one did, also by x-trace-id
+        again = receive([], [], bits(2), context.trace_id, reject)
+        assert again.trace_id == context.trace_id
+        assert again.flags == context.flags & SAMPLED
+
+
+@pytest.mark.parametrize("reject", [0, NONE])
+@pytest.mark.parametrize("flags", [b"00", b"01"])
+def test_a_callers_decision_is_followed(reject: int, flags: bytes) -> None:
+    context = receive([VALID[:-2] + flags], [], bits(), b"", reject)
+    assert context.flags == int(flags)
+
+
+def test_thresholds() -> None:
+    """The bounds of OpenTelemetry's `th`: 0 takes all, half of the ids are at least 8 in hex."""
+    assert (threshold(1.0), threshold(0.5), threshold(0.0)) == (0, 0x8 << 52, NONE)
 
 
 def test_a_bad_tracestate_does_not_harm_the_traceparent() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,12 +15,14 @@ from sidecar.errors import AttemptError, CallerLeft, CallError, Limited
 from sidecar.http.fields import Fields
 from sidecar.http.headers import REPLY_FIELDS, REQUEST_FIELDS
 from sidecar.http.message import RequestHead
+from sidecar.llm.dialects import Parameters
 from sidecar.llm.failures import Failure
 from sidecar.llm.usage import Usage
 from sidecar.observe.conventions import Conventions
 from sidecar.observe.record import CallRecord
 from sidecar.observe.semconv import Version
 from sidecar.observe.stats import EndpointStats, RouteStats, Stats
+from sidecar.observe.trace import SAMPLED
 from sidecar.proxy.body.body import RequestBody
 from sidecar.proxy.body.memory import BodyMemory
 from sidecar.proxy.call import Call
@@ -38,6 +41,14 @@ class Log:
 
     def append(self, record: CallRecord) -> None:
         self.records.append(record)
+
+
+class Spans:
+    def __init__(self) -> None:
+        self.exported: list[tuple[CallRecord, Parameters | None]] = []
+
+    def export(self, record: CallRecord, parameters: Parameters | None) -> None:
+        self.exported.append((record, parameters))
 
 
 def call() -> Call:
@@ -78,6 +89,71 @@ def test_a_call_is_told_with_its_conversation_and_its_providers_id() -> None:
     assert (record.conversation, record.provider_request_id) == ("s-1", "req_1")
     assert record.queue_ms == 250.0
     assert [each.endpoint for each in record.tries] == ["e"]
+
+
+# -- spans --
+
+BODY = b'{"model": "m", "temperature": 0.5}'
+ASKED = Parameters(temperature=0.5)
+
+
+def asking(body: bytes, **changes: Any) -> Call:
+    """A sampled call with *body*. *changes*: of its attributes, or of its body's if those have."""
+    one = call()
+    one.trace.flags |= SAMPLED
+    reader = cast("Any", one.downstream)
+    one.body = RequestBody(reader, BodyMemory(2**30, 1.0), body)
+    one.operation = "chat"
+    upstream = SimpleNamespace(name="u", dialect="openai")
+    route = SimpleNamespace(name="r", upstream=upstream, stats=RouteStats(), layers=())
+    one.route = cast("Any", route)
+    for name, value in changes.items():
+        setattr(one.body if hasattr(one.body, name) else one, name, value)
+    return one
+
+
+@pytest.mark.parametrize(
+    ("one", "parameters"),
+    [
+        (lambda: asking(BODY), ASKED),
+        (lambda: asking(b"packed", unpacked=BODY), ASKED),
+        (lambda: asking(b"no JSON"), Parameters()),
+        (lambda: asking(b""), Parameters()),
+        (lambda: asking(BODY, streamed=True), None),
+        (lambda: asking(BODY, complete=False), None),
+        (lambda: asking(BODY, operation="files"), None),
+        (lambda: asking(BODY + b" " * 2**20), None),
+        (lambda: asking(b"packed", unpacked=BODY + b" " * 2**20), None),
+    ],
+)
+def test_a_sampled_call_is_exported_with_what_it_asked(
+    one: Callable[[], Call], parameters: Parameters | None
+) -> None:
+    recorder, log, spans = Recorder(Stats(0.0)), Log(), Spans()
+    recorder.sinks, recorder.spans = [log], spans
+    recorder.record(one(), time.monotonic())
+    [(record, asked)] = spans.exported
+    assert asked == parameters
+    assert log.records == [record]
+    assert len(record.span_id) == 16
+    assert record.span_id != record.parent_id
+
+
+def test_a_body_with_a_coding_that_nobody_undid_is_not_read() -> None:
+    recorder, spans = Recorder(Stats(0.0)), Spans()
+    recorder.spans = spans
+    one = asking(BODY)
+    one.head.fields = Fields(b"\r\nContent-Encoding: br", REQUEST_FIELDS)
+    recorder.record(one, time.monotonic())
+    assert spans.exported[0][1] is None
+
+
+def test_a_call_that_is_not_sampled_is_not_exported() -> None:
+    recorder, log, spans = Recorder(Stats(0.0)), Log(), Spans()
+    recorder.sinks, recorder.spans = [log], spans
+    recorder.record(call(), time.monotonic())
+    assert not spans.exported
+    assert log.records[0].span_id == ""
 
 
 # -- what service level objectives are made of --

@@ -298,6 +298,15 @@ def dns_url(text: str) -> str | None:
     return "captures are for `url`, not for `dns`" if "{" in text else url(text)
 
 
+def collector_url(text: str) -> str | None:
+    """The URL of a collector of spans."""
+    if "{" in text:
+        return "a collector's URL has no placeholders"
+    if "@" in text:
+        return "the URL must not have a user and password; use `headers`"
+    return url(text)
+
+
 def exporter_url(text: str) -> str | None:
     """A URL in which `{host}` may stand for an endpoint's host."""
     plain = text.replace("{host}", "x")

@@ -14,6 +14,7 @@ from sidecar.config.model import Route, Upstream
 from sidecar.config.model.policy import Policy
 from sidecar.config.model.retries import RETRY_ON
 from sidecar.config.model.route import Target
+from sidecar.config.model.tracing import Tracing
 from sidecar.config.overlay import DEFAULT, Layer, Overlay, Tree, targets
 from sidecar.config.problems import Path, Problem, dotted
 
@@ -26,6 +27,7 @@ class Parts(Struct):
     policies: dict[str, Policy]
     trees: Mapping[int, Tree]
     """The routes as they are written."""
+    tracing: Tracing | None
     overlay: Overlay | None
     """None where `policies.default`, on which all others rest, is not valid."""
 
@@ -38,6 +40,9 @@ def broken_relations(parts: Parts, lines: Mapping[Path, int]) -> Iterator[Proble
         yield from _route(("routes", index), route)
         yield from _captured(("routes", index, "match"), route, parts.upstreams)
         yield from _targets(("routes", index), route, parts.upstreams)
+    if parts.tracing is not None:
+        for where, wrong in consistency.tracing_violations(parts.tracing):
+            yield Problem(("tracing", *where), wrong)
     yield from _dead_routes(parts.routes, lines)
     if parts.overlay is not None:
         yield from _policies(parts, parts.overlay)

@@ -12,12 +12,14 @@ from sidecar.config.model.balance import Balance
 from sidecar.config.model.limits import ClientLimits, Clients
 from sidecar.config.model.policy import Breaker, Policy
 from sidecar.config.model.shape import Shape, Temperature, TopP
+from sidecar.config.model.tracing import Tracing
 from sidecar.config.model.upstream import Health, LoadReport, Upstream
 from sidecar.config.problems import Path
 
 Violation = tuple[Path, str]
 
 _NEEDS_NAME: Final = "`name` is missing: the name of the header or cookie"
+_OF_EXPORTS: Final = ("content-type", "content-encoding", "user-agent")
 _IDLE_NAME: Final = "only valid with a header or cookie"
 
 
@@ -36,6 +38,20 @@ def policy_violations(policy: Policy) -> Iterator[Violation]:
     if policy.limits.client is not None:
         for path, wrong in _client(policy.limits.client):
             yield ("limits", "client", *path), wrong
+
+
+def tracing_violations(tracing: Tracing) -> Iterator[Violation]:
+    """Check the settings of spans."""
+    if tracing.batch > tracing.max_queued:
+        yield ("batch",), "more than `max_queued`: it could never be full"
+    if tracing.tls.key is not None and tracing.tls.cert is None:
+        yield ("tls", "key"), "`cert` is missing: the certificate that the key belongs to"
+    lowered = [name.lower() for name in tracing.headers]
+    if len(set(lowered)) < len(lowered):
+        yield ("headers",), "duplicate header"
+    for name in tracing.headers:
+        if name.lower() in _OF_EXPORTS:
+            yield ("headers", name), "the sidecar sets this header itself"
 
 
 def upstream_violations(upstream: Upstream) -> Iterator[Violation]:

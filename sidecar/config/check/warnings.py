@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from msgspec import UNSET
 
 from sidecar.config.check.parts import select
-from sidecar.config.model import Config, Route, Upstream
+from sidecar.config.model import Config, Route, Tracing, Upstream
 from sidecar.config.model.route import Target
 from sidecar.config.overlay import Effective, targets
 from sidecar.config.problems import Path, Problem
@@ -19,6 +19,8 @@ _VARIABLE: Final = re.compile(r"(?<!\$)\$(?:[A-Za-z_]|\()")
 """A shell's `$NAME` or `$(NAME)`; references of ours begin with `${`."""
 _REGULAR: Final = re.compile(r"\A\^|\$\Z|[\[\]()|\\]|\.\+")
 """What regular expressions have and names have not. `.*` may be meant: `gpt-4.*`."""
+_GRPC: Final = 4317
+"""OTLP's other port."""
 
 
 class Whole(NamedTuple):
@@ -41,6 +43,7 @@ def doubtful(whole: Whole) -> Iterator[Problem]:
         yield from _never_due(path, index, whole)
     for name, upstream in config.upstreams.items():
         yield from _idle_tls(("upstreams", name), upstream)
+    yield from _collector(config.tracing)
     yield from _not_a_reference(whole.written)
     yield from _unused(config)
 
@@ -108,14 +111,30 @@ def _idle_tls(path: Path, upstream: Upstream) -> Iterator[Problem]:
         yield Problem((*path, "tls"), "has no effect: no endpoint is https")
 
 
+def _collector(tracing: Tracing) -> Iterator[Problem]:
+    tls, url = tracing.tls, tracing.endpoint
+    if url is None:
+        if tracing != Tracing():
+            yield Problem(("tracing",), "has no effect: there is no `endpoint`")
+        return
+    if urlsplit(url).port == _GRPC:
+        wrong = "4317 is the port of OTLP over gRPC; over HTTP it is 4318"
+        yield Problem(("tracing", "endpoint"), wrong)
+    given = (tls.ca, tls.cert, tls.server_name) != (None, None, None)
+    if given and not url.startswith("https:"):
+        yield Problem(("tracing", "tls"), "has no effect: `endpoint` is not https")
+
+
 def _not_a_reference(written: object) -> Iterator[Problem]:
     """Find `$NAME` in credentials, which only a shell would replace."""
-    for path, value in select(written, "upstreams.*.credentials.value"):
-        if isinstance(value, str) and _VARIABLE.search(value):
-            wrong = (
-                "`$` is an ordinary character here; write ${env:NAME} for an environment variable"
-            )
-            yield Problem(path, wrong)
+    for steps in ("upstreams.*.credentials.value", "tracing.headers.*"):
+        for path, value in select(written, steps):
+            if isinstance(value, str) and _VARIABLE.search(value):
+                yield Problem(
+                    path,
+                    "`$` is an ordinary character here; write ${env:NAME} for an environment "
+                    "variable",
+                )
 
 
 def _unused(config: Config) -> Iterator[Problem]:

@@ -20,6 +20,7 @@ from sidecar.config.model.limits import Admission, CallLimits, ClientLimits, Cli
 from sidecar.config.model.policy import Breaker, Ejection, Policy, Timeouts
 from sidecar.config.model.retries import Backoff, Budget, Hedge, Retry
 from sidecar.config.model.route import Fallback, Match, Mirror, Route, Split, Sticky, Target
+from sidecar.config.model.tracing import Tracing
 from sidecar.config.model.units import Duration, Size
 from sidecar.config.model.upstream import (
     Credentials,
@@ -74,6 +75,7 @@ __all__ = [
     "Target",
     "Timeouts",
     "Tls",
+    "Tracing",
     "Trust",
     "Upstream",
 ]
@@ -266,6 +268,7 @@ class Config(Section, frozen=True):
     buffers: Annotated[Buffers, Meta(description="Memory for request bodies.")] = Buffers()
     access_log: Annotated[AccessLog, Meta(description="One line a call.")] = AccessLog()
     metrics: Annotated[Metrics, Meta(description="Names of the metrics.")] = Metrics()
+    tracing: Annotated[Tracing, Meta(description="Where spans of calls go.")] = Tracing()
     admin: Annotated[Admin, Meta(description="Admin and health servers.")] = Admin()
     calls: Annotated[Calls, Meta(description="Calls that are kept to be looked at.")] = Calls()
     log_level: Annotated[

@@ -66,6 +66,8 @@ def expand(root: object, *, folder: str, resolve: Resolve) -> Expanded:
     done = expander.value(root, ())
     for path, section in _sections(done, "upstreams", "tls"):
         expander.tls(section, path)
+    if isinstance(collector := _inner(done, "tracing", "tls"), dict):
+        expander.tls(collector, ("tracing", "tls"))
     files = frozenset(name for kind, name in expander.asked if kind == "file")
     return Expanded(done, expander.read, files, expander.problems)
 
@@ -145,6 +147,13 @@ def _sections(root: object, group: str, key: str) -> Iterator[tuple[Path, dict[s
             yield (group, name, key), section
 
 
+def _inner(root: object, *keys: str) -> object:
+    """Return what the *keys* lead to; None if there is nothing."""
+    for key in keys:
+        root = root.get(key) if isinstance(root, dict) else None
+    return root
+
+
 def masked(root: object) -> object:
     """Return *root* as written, with literal credentials replaced by `***`.
 
@@ -153,6 +162,9 @@ def masked(root: object) -> object:
     for _, section in _sections(root, "upstreams", "credentials"):
         if "value" in section:
             section["value"] = _masked(str(section["value"]))
+    if isinstance(headers := _inner(root, "tracing", "headers"), dict):
+        for name, value in headers.items():
+            headers[name] = _masked(str(value))
     return root
 
 

@@ -82,7 +82,7 @@ def secured(config: UpstreamConfig, known: dict[str, ssl.SSLContext]) -> Secured
     """
     if not _is_secure(config):
         return Secured(PLAIN, None)
-    digest = _digest(config.tls)
+    digest = digest_of(config.tls)
     return Secured(digest, known.get(digest) or client_context(config.tls))
 
 
@@ -90,7 +90,8 @@ def _is_secure(config: UpstreamConfig) -> bool:
     return any((e.url or e.dns or "").startswith("https:") for e in config.endpoints)
 
 
-def _digest(tls: Tls) -> str:
+def digest_of(tls: Tls) -> str:
+    """Return a digest of *tls* and of all files behind it. Raise OSError if one can't be read."""
     digest = hashlib.sha256(repr(tls).encode())
     for path in (tls.ca, tls.cert, tls.key):
         if path is not None:

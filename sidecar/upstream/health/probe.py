@@ -1,4 +1,4 @@
-"""Small requests of our own to an endpoint, for its health or load.
+"""Requests of our own: to an endpoint, for its health or load; and to a collector of spans.
 
 Probes have a pool of their own, so that they neither wait behind calls nor count as calls. They are
 rare: `asyncio.timeout` is affordable here, and it bounds connecting too.
@@ -7,6 +7,7 @@ rare: `asyncio.timeout` is affordable here, and it bounds connecting too.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from sidecar.config.model import Pool as PoolConfig
@@ -14,6 +15,7 @@ from sidecar.config.model.units import Duration
 from sidecar.errors import CallError, Reset
 from sidecar.http.headers import CLOSE_LINE
 from sidecar.observe.stats import EndpointStats
+from sidecar.policy.retry import retry_after
 from sidecar.policy.timeouts import Patience
 from sidecar.upstream.connect.pool import Pool
 
@@ -44,6 +46,8 @@ class Answer(NamedTuple):
 
     status: int
     body: bytes
+    retry_after: float | None = None
+    """Seconds that the server asks to wait, if it does."""
 
 
 class Server(Protocol):
@@ -81,15 +85,12 @@ class Probe:
         which shows that calls could connect too, and closes it. Raise CallError when there is no
         whole answer within *seconds*.
         """
-        origin = self.server.origin
-        target = origin.base + path.encode() or b"/"
-        lines = _LINES + lines + (b"" if keep else CLOSE_LINE)
-        request = b"GET %b HTTP/1.1\r\nHost: %b%b\r\n\r\n" % (target, origin.authority, lines)
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._get(request, seconds, keep)
-        except TimeoutError:
-            raise self._timed_out(seconds) from None
+        return await self._request(b"GET", path, seconds, _LINES + lines, b"", keep)
+
+    async def post(self, path: str, seconds: float, lines: bytes, body: bytes) -> Answer:
+        """POST *body*, with *lines* only, on a connection that is kept; see `get`."""
+        lines += b"\r\nContent-Length: %d" % len(body)
+        return await self._request(b"POST", path, seconds, lines, body, True)
 
     async def connect(self, seconds: float) -> None:
         """Connect (with TLS, where the endpoint has it) and close. Raise CallError if it fails."""
@@ -111,24 +112,39 @@ class Probe:
         """Count connections that are open, or still connecting."""
         return self._pool.open
 
-    async def _get(self, request: bytes, seconds: float, keep: bool) -> Answer:
+    async def _request(
+        self, method: bytes, path: str, seconds: float, lines: bytes, body: bytes, keep: bool
+    ) -> Answer:
+        origin = self.server.origin
+        target = origin.base + path.encode() or b"/"
+        lines += b"" if keep else CLOSE_LINE
+        head = b"%b %b HTTP/1.1\r\nHost: %b%b\r\n\r\n" % (method, target, origin.authority, lines)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._send(method, head + body, seconds, keep)
+        except TimeoutError:
+            raise self._timed_out(seconds) from None
+
+    async def _send(self, method: bytes, request: bytes, seconds: float, keep: bool) -> Answer:
         connection = await self._acquire(seconds, reuse=keep)
         reused = connection.uses > 0
         try:
-            return await self._ask(connection, request, keep)
+            return await self._ask(connection, method, request, keep)
         except Reset:
             if not reused:
                 raise
         # The server had closed it in the meantime: that says nothing about the server.
-        return await self._ask(await self._acquire(seconds, reuse=False), request, keep)
+        return await self._ask(await self._acquire(seconds, reuse=False), method, request, keep)
 
     async def _acquire(self, seconds: float, *, reuse: bool) -> UpstreamConnection:
         return await self._pool.acquire(Patience(seconds, seconds), reuse=reuse)
 
-    async def _ask(self, connection: UpstreamConnection, request: bytes, keep: bool) -> Answer:
+    async def _ask(
+        self, connection: UpstreamConnection, method: bytes, request: bytes, keep: bool
+    ) -> Answer:
         self._exchange = exchange = _Exchange(connection, keep)
         try:
-            connection.begin(exchange, b"GET", False)
+            connection.begin(exchange, method, False)
             connection.transport.write(request)
             await exchange.over
         finally:
@@ -136,7 +152,7 @@ class Probe:
             exchange.abandon()
         if exchange.error is not None:
             raise exchange.error
-        return Answer(exchange.status, bytes(exchange.body))
+        return Answer(exchange.status, bytes(exchange.body), exchange.retry_after)
 
     def _timed_out(self, seconds: float) -> CallError:
         if not self.server.resolved.found:
@@ -154,6 +170,7 @@ class _Exchange:
         self.ended = False
         self.status = 0
         self.body = bytearray()
+        self.retry_after: float | None = None
         self._keep = keep
         self._connection = connection
 
@@ -168,6 +185,8 @@ class _Exchange:
     def on_response(self, head: ResponseHead) -> None:
         """Take the head."""
         self.status = head.status
+        if b"retry-after" in head.fields.known:
+            self.retry_after = retry_after(head.fields.known, time.time())
         self._keep &= head.keep_alive
 
     def on_body(self, data: bytes) -> None:
@@ -200,7 +219,7 @@ class _Exchange:
         return False
 
     def on_writable(self, writable: bool) -> None:
-        """Ignore it: a request this small fits into the buffer."""
+        """Ignore it: a request has a timeout, and all of it is in the buffer."""
 
     def on_time(self) -> None:
         """Never called: `Probe` has a timeout of its own."""

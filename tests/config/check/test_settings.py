@@ -303,3 +303,54 @@ def test_a_broken_default_is_not_blamed_on_what_inherits_from_it() -> None:
         "strict: {}", "strict: {breaker: {open: 2m}}"
     )
     assert [error.partition(":")[0] for error in errors(text)] == ["policies.default.retry.max"]
+
+
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        ("{endpoint: collector:4318}",
+         ".endpoint: expected a URL, as https://api.openai.com or http://glm-0:8000"),
+        ("{endpoint: 'http://{x}'}", ".endpoint: a collector's URL has no placeholders"),
+        ("{endpoint: 'http://c/?a=b'}",
+         ".endpoint: a URL of an endpoint has no query and no fragment"),
+        ("{endpoint: 'http://u:p@c'}",
+         ".endpoint: the URL must not have a user and password; use `headers`"),
+        ("{endpont: x}", ".endpont: unknown key (endpoint)"),
+        ("{sample: 150%}", ".sample: expected at most 100%"),
+        ("{headers: {'a b': c}}", '.headers."a b": expected a header name, as x-api-key'),
+        ("{headers: {host: c}}",
+         ".headers.host: this header controls framing or routing and can't carry credentials"),
+        ("{headers: {A: b, a: c}}", ".headers: duplicate header"),
+        ("{headers: {Content-Type: x}}",
+         ".headers.Content-Type: the sidecar sets this header itself"),
+        ("{interval: 0s}", ".interval: must be more than zero"),
+        ("{batch: 0}", ".batch: expected a whole number from 1 to 2048"),
+        ("{max_queued: 10}", ".batch: more than `max_queued`: it could never be full"),
+        ("{semconv: '1.40'}", ".semconv: unknown value (1.41)"),
+        ("{tls: {key: pyproject.toml}}",
+         ".tls.key: `cert` is missing: the certificate that the key belongs to"),
+        ("{tls: {ca: no-such.pem}}",
+         ".tls.ca: cannot read the file: No such file or directory"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_tracing(added: str, told: str) -> None:
+    (error,) = errors(f"{BASE}tracing: {added}\n")
+    assert error.removesuffix(" (None)") == f"tracing{told}"
+
+
+def test_a_header_that_can_inject_lines_is_refused() -> None:
+    (error,) = errors(BASE + 'tracing: {headers: {a: "b\\r\\nc: d"}}\n')
+    assert error.startswith("tracing.headers.a: ")
+    assert "c: d" not in error
+
+
+def test_headers_of_tracing_are_not_shown() -> None:
+    headers = "{authorization: Bearer sk-x, a: '${env:KEY}', b: plain}"
+    text = f"{BASE}tracing: {{endpoint: 'http://c', headers: {headers}}}\n"
+    found = load(text, file="", resolve=lambda kind, name: "from-env")
+    assert isinstance(found.shown, dict)
+    assert found.shown["tracing"]["headers"] == {
+        "authorization": "Bearer ***", "a": "${env:KEY}", "b": "***",
+    }  # fmt: skip
+    assert found.config.tracing.headers["a"] == "from-env"
+    assert "sk-x" not in repr(found.config)

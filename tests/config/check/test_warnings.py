@@ -70,6 +70,13 @@ routes:
          "3: upstreams.a.credentials.value: `$` is an ordinary character here"),
         ("  a:", "  b: {endpoints: [{url: http://b}]}\n  a:", "3: upstreams.b: no route uses"),
         ("routes:", "policies: {p: {}}\nroutes:", "4: policies.p: nothing uses this policy"),
+        ("routes:", "tracing: {sample: 5%}\nroutes:", "4: tracing: has no effect"),
+        ("routes:", "tracing: {endpoint: 'http://c:4317'}\nroutes:",
+         "4: tracing.endpoint: 4317 is the port of OTLP over gRPC; over HTTP it is 4318"),
+        ("routes:", "tracing: {endpoint: 'http://c', tls: {server_name: x}}\nroutes:",
+         "4: tracing.tls: has no effect: `endpoint` is not https"),
+        ("routes:", "tracing: {endpoint: 'http://c', headers: {a: $OPENAI_KEY}}\nroutes:",
+         "4: tracing.headers.a: `$` is an ordinary character here"),
     ],
 )  # fmt: skip
 def test_what_is_hardly_meant(old: str, new: str, expected: str) -> None:
