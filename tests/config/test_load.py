@@ -254,6 +254,13 @@ def test_the_number_of_errors_is_bounded() -> None:
     assert told[-1].endswith("more errors are not shown")
 
 
+@pytest.mark.parametrize(("version", "quotes"), [("1.41", ": put it in quotes"), ("1.42", "")])
+def test_a_number_that_must_be_a_text_is_told_so(version: str, quotes: str) -> None:
+    (error,) = errors(GOOD + f"metrics: {{semconv: {version}}}\n")
+    assert error.endswith(f"metrics.semconv: expected one of 1.41, latest or null{quotes}")
+    assert loaded(GOOD + 'metrics: {semconv: "1.41"}\n').config.metrics.semconv == "1.41"
+
+
 def test_keys_are_shown_on_one_line() -> None:
     (error,) = errors(GOOD + '"a\\nb\\u2028": 1\n')
     assert error == (

@@ -133,8 +133,18 @@ def _but(error: Error) -> str:
     found = error.instance
     if isinstance(found, dict | list) or found is None:
         return f"{expected}, not {_FOUND[type(found)]}"
-    wants_text = "a string" in expected and not isinstance(found, str)
-    return f"{expected}: put it in quotes" if wants_text else expected
+    wants_text = "a string" in expected or str(found) in _choices(error.schema)
+    return (
+        f"{expected}: put it in quotes" if wants_text and not isinstance(found, str) else expected
+    )
+
+
+def _choices(schema: Any) -> list[Any]:
+    """List the values that may be there, if they are listed at all."""
+    if "anyOf" in schema:
+        return [value for each in schema["anyOf"] for value in _choices(_resolved(each))]
+    values: list[Any] = schema.get("enum", [])
+    return values
 
 
 def _expected(schema: Any) -> str:
