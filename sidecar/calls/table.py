@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from sidecar.calls.style import FAINT, GREEN, RED, YELLOW, Style, pad, width
 from sidecar.observe.calls import is_bad
 from sidecar.observe.record import CallRecord
-from sidecar.observe.told import milliseconds, tokens
+from sidecar.observe.told import failing, milliseconds, tokens
 
 _GAP: Final = 2
 _SHORTEST_ID: Final = 8
@@ -39,7 +39,7 @@ def table(calls: Sequence[CallRecord], columns: int, style: Style) -> str:
         _Column("TOKENS", tokens, right=True, dropped=5),
         _Column("COST", lambda call: f"{call.cost:.2g}" if call.cost else "", True, dropped=2),
         _Column("TRIES", _tries, dropped=6, least=8),
-        _Column("ENDED", _ended, dropped=7, least=8),
+        _Column("ENDED", failing, dropped=7, least=8),
         _Column("MODEL", lambda call: call.model, dropped=4, least=8),
         _Column("PATH", lambda call: f"{call.method} {call.path}", dropped=1, least=12),
         _Column("ID", lambda call: short[call.request_id], least=_SHORTEST_ID),
@@ -115,10 +115,6 @@ def _tries(call: CallRecord) -> str:
         return "" if call.tries else "none"
     why = [f"{one.why} {one.after}".strip() for one in call.tries[1:]]
     return f"{len(call.tries)}: {', '.join(why)}"
-
-
-def _ended(call: CallRecord) -> str:
-    return call.error or call.failure or (call.verdict if call.verdict != "complete" else "")
 
 
 def _short_ids(ids: Sequence[str]) -> dict[str, str]:

@@ -133,12 +133,15 @@ def _row(key: str, value: dict[str, Any], required: bool) -> str:
     return f"| `{key}` | {_type(value)} | {default} | {meaning} |"
 
 
+_MOST_WORDS: Final = 12
+
+
 def _default(value: dict[str, Any]) -> str:
     if "default" not in value:
         return ""
     default = value["default"]
-    if default == {}:
-        return "`{}`"
+    if default in ({}, ()):
+        return "`{}`" if default == {} else "`[]`"
     return f"`{'null' if default is None else default}`"
 
 
@@ -147,11 +150,13 @@ def _type(value: dict[str, Any]) -> str:
     if "anyOf" in value:
         return " or ".join(map(_type, value["anyOf"]))
     if "enum" in value:
-        return ", ".join(f"`{word}`" for word in value["enum"])
+        words = [f"`{word}`" for word in value["enum"]]
+        return ", ".join(words if len(words) <= _MOST_WORDS else [*words[:3], "..."])
     if "$ref" in value or "type" not in value:
         return "mapping"
     if value["type"] == "array":
-        return f"list of {_type(value['items'])}s"
+        plural = "" if "enum" in value["items"] else "s"
+        return f"list of {_type(value['items'])}{plural}"
     if value["type"] == "object":
         inner = value.get("additionalProperties")  # absent: any value
         return f"mapping of names to {'value' if inner is None else _type(inner)}s"

@@ -19,6 +19,7 @@ from sidecar.listen.listener import Listener, name_of
 from sidecar.observe.access_log import AccessLog
 from sidecar.observe.calls import Calls, CallsSettings
 from sidecar.observe.conventions import Conventions
+from sidecar.observe.lines import Line, line_of, text_line
 from sidecar.observe.stats import ListenerStats, Stats
 from sidecar.proxy.body.memory import DEFAULT_SHARE, BodyMemory
 from sidecar.proxy.recorder import NO_ROUTE, Recorder
@@ -221,7 +222,7 @@ class Serving:
         wanted = config.access_log
         if wanted == self._log_config or wanted.path is None:
             return None
-        return AccessLog(wanted.path, wanted.max_queued, self._dropped)
+        return AccessLog(wanted.path, wanted.max_queued, self._dropped, partial(_form, wanted))
 
     def _swap_log(self, config: Config, log: AccessLog | None) -> None:
         if config.access_log == self._log_config:
@@ -254,6 +255,13 @@ class Serving:
                 del self.stats.routes[key]
         for gone in self.stats.upstreams.keys() - snapshot.upstreams.keys():
             del self.stats.upstreams[gone]
+
+
+def _form(config: AccessLogConfig, terminal: bool) -> Line:
+    """Tell how lines of the access log are made."""
+    if config.format == "text" or (config.format == "auto" and terminal):
+        return text_line
+    return line_of(config.fields, config.omit)
 
 
 def _kept(config: CallsConfig) -> CallsSettings:

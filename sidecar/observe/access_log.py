@@ -1,4 +1,4 @@
-"""One JSON line a call, written by a thread of its own, so that a slow disk slows no call.
+"""One line a call, written by a thread of its own, so that a slow disk slows no call.
 
 The loop appends records to a bounded queue; the writer wakes when the queue stops being empty,
 lets a batch gather, and writes it. When the queue is full, or the disk is, lines are dropped and
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 from typing import Final
 
-from sidecar.observe.lines import line
+from sidecar.observe.lines import Line, line
 from sidecar.observe.record import CallRecord, size_of
 
 _log: Final = logging.getLogger(__name__)
@@ -39,11 +39,19 @@ class AccessLog:
     """
 
     __slots__ = (
-        "_awake", "_fd", "_max_queued", "_on_drop", "_path", "_queue", "_queued", "_reopen",
-        "_stop", "_thread", "_torn", "_work", "_written",
+        "_awake", "_fd", "_form", "_line", "_max_queued", "_on_drop", "_path", "_queue", "_queued",
+        "_reopen", "_stop", "_thread", "_torn", "_work", "_written",
     )  # fmt: skip
 
-    def __init__(self, path: str, max_queued: int, on_drop: Callable[[int], object]) -> None:
+    def __init__(
+        self,
+        path: str,
+        max_queued: int,
+        on_drop: Callable[[int], object],
+        form: Callable[[bool], Line] = lambda _: line,
+    ) -> None:
+        """*form*: how lines are made, depending on whether they are written to a terminal."""
+        self._form = form
         self._path = path
         self._max_queued = max_queued
         self._on_drop = on_drop
@@ -53,6 +61,7 @@ class AccessLog:
         self._written = 0
         """Bytes of those that left the queue: only the writer adds to it."""
         self._fd = _open(path)
+        self._line = form(os.isatty(self._fd))
         self._torn = False
         self._awake = False
         self._reopen = False
@@ -114,7 +123,7 @@ class AccessLog:
 
     def _write(self, records: list[CallRecord]) -> None:
         try:
-            batch = b"".join(map(line, records))
+            batch = b"".join(map(self._line, records))
             # A batch that was cut short left half a line: end it, so that only that one is lost.
             self._write_all(b"\n" + batch if self._torn else batch)
             self._torn = False
@@ -145,6 +154,7 @@ class AccessLog:
             return
         self._close_file()
         self._fd = new
+        self._line = self._form(os.isatty(new))
 
     def _close_file(self) -> None:
         if self._fd != _STANDARD_OUTPUT:

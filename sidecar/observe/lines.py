@@ -1,16 +1,22 @@
-"""A call's record as JSON: a line of the access log, an entry of the admin API's list."""
+"""A call's record as a line of the access log, in JSON or for people."""
 
 from __future__ import annotations
 
-from time import gmtime, strftime
+from collections.abc import Callable, Collection
+from time import gmtime, localtime, strftime
 from typing import Final
 
 import msgspec
 
-from sidecar.observe.escape import escape_json
+from sidecar.observe.escape import escape_json, escape_text
 from sidecar.observe.record import CallRecord
+from sidecar.observe.told import cost, failing, milliseconds, reason, tokens
 
 _encode: Final = msgspec.json.Encoder().encode
+
+
+Line = Callable[[CallRecord], bytes]
+"""Makes a line of the access log. Raises ValueError when a text is not Unicode."""
 
 
 def line(record: CallRecord) -> bytes:
@@ -19,6 +25,50 @@ def line(record: CallRecord) -> bytes:
         tries = record.tries if len(record.tries) > 1 else ()
         record = msgspec.structs.replace(record, tries=tries, layers=())
     return encode(record) + b"\n"
+
+
+def line_of(fields: Collection[str] | None, omit: Collection[str]) -> Line:
+    """Make lines of JSON with these *fields*, None for the usual ones, and none of *omit*.
+
+    A line has no field with its default: so those that are not wanted get it.
+    """
+    blank = {
+        field.name: field.default
+        for field in msgspec.structs.fields(CallRecord)
+        if field.default is not msgspec.NODEFAULT
+        and (field.name in omit or (fields is not None and field.name not in fields))
+    }
+    if not blank:
+        return line
+    if fields is None:
+        return lambda record: line(msgspec.structs.replace(record, **blank))
+    return lambda record: encode(msgspec.structs.replace(record, **blank)) + b"\n"
+
+
+def text_line(record: CallRecord) -> bytes:
+    """Write *record* as a line for people, in local time, with the usual columns in line."""
+    when = strftime("%H:%M:%S", localtime(record.time))
+    asked = _cut(f"{record.method} {record.path}", 40)
+    parts = [f"{when}  {record.status or 'left':>4} {milliseconds(record.duration_ms):>9}"]
+    parts.append(f"{asked:<25}")
+    if record.model:
+        parts.append(_cut(record.model, 40))
+    if record.stream and record.first_byte_ms and record.status:
+        first = record.first_token_ms or record.first_byte_ms
+        parts.append(f"first {milliseconds(first)}")
+    if told := tokens(record):
+        parts.append(f"{told} tokens")
+    if record.cost:
+        parts.append(cost(record))
+    if len(record.tries) > 1:
+        parts.append(f"{len(record.tries)} attempts ({', '.join(map(reason, record.tries[1:]))})")
+    if why := failing(record):
+        parts.append(why)
+    return escape_text("  ".join(parts).rstrip()).encode(errors="backslashreplace") + b"\n"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def encode(record: CallRecord) -> bytes:

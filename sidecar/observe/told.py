@@ -22,13 +22,19 @@ def cost(call: CallRecord) -> str:
     return f"cost {call.cost:.4f}" if call.cost >= 0.01 else f"cost {call.cost:.3g}"
 
 
+def failing(call: CallRecord) -> str:
+    """Why it did not end well, in a word; empty if it did."""
+    if call.error:
+        return call.error
+    if call.verdict == "error":
+        return call.failure or "error"
+    return "" if call.verdict == "complete" else call.verdict
+
+
 def outcome(call: CallRecord) -> str:
     """The status and, if it did not end well, why."""
     status = str(call.status) if call.status else "no reply"
-    why = call.error or (call.verdict if call.verdict != "complete" else "")
-    if why == "error" and call.failure:
-        why = call.failure
-    return f"{status} {why}" if why else status
+    return f"{status} {failing(call)}".rstrip()
 
 
 def try_outcome(one: Try) -> str:

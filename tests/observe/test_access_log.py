@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import pty
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from sidecar.observe.access_log import (
     AccessLog,
     wait_writable,
 )
+from sidecar.observe.lines import Line
 from sidecar.observe.record import CallRecord
 
 
@@ -175,6 +177,22 @@ def test_a_failed_reopen_keeps_the_old_file(tmp_path: Path) -> None:
     log.append(record(1))
     log.close()
     assert ids((tmp_path / "moved" / "access.log").read_text()) == ["r1"]
+
+
+def test_lines_depend_on_whether_a_terminal_is_written_to(tmp_path: Path) -> None:
+    def form(terminal: bool) -> Line:
+        return lambda record: f"{terminal} {record.request_id}\n".encode()
+
+    ours, theirs = pty.openpty()
+    file = tmp_path / "access.log"
+    for path in (str(file), f"/proc/self/fd/{theirs}"):
+        log = AccessLog(path, 10, Drops(), form)
+        log.append(record(1))
+        log.close()
+    assert file.read_text() == "False r1\n"
+    assert os.read(ours, 100) == b"True r1\r\n"
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_standard_output_is_written_and_left_open(capfd: pytest.CaptureFixture[str]) -> None:

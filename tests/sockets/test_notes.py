@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 from sidecar.observe.record import CallRecord
@@ -83,6 +85,27 @@ async def test_a_wait_for_admission() -> None:
         await until(lambda: len(fleet.serving.calls) == 2)
         second = next(call for call in fleet.serving.calls if call.queue_ms)
         assert told(second) == ["admission"]
+
+
+async def test_the_access_log_in_the_form_that_is_wanted(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    async with Fleet(Scripted("one")) as fleet:
+        for wanted, expected in (
+            (
+                {"fields": ["status", "tries"]},
+                r'\{"time":"[^"]+","request_id":"r1","status":200,"tries":\[',
+            ),
+            ({"format": "text"}, r"\d\d:\d\d:\d\d   200 .* POST /v1/chat/completions  m\n"),
+            ({"omit": ["client"]}, r'\{"time":(?!.*client)'),
+        ):
+            fleet.config["access_log"] = {"path": str(log), **wanted}
+            await fleet.apply()
+            await fleet.gets(chat("m", b"x-request-id: r1"))
+            await until(lambda: log.exists() and log.read_text().endswith("\n"))
+            assert re.match(expected, log.read_text())
+            log.unlink()
+        fleet.config["access_log"] = {"path": None}
+        await fleet.apply()
 
 
 async def test_none_are_kept_if_none_are_wanted() -> None:

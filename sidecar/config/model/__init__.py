@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from sidecar.config.model.access_log import AccessLog
 from sidecar.config.model.balance import Balance
 from sidecar.config.model.base import Name, Secret, Section
 from sidecar.config.model.cache import Store
@@ -161,22 +162,6 @@ class Listener(Section, frozen=True):
     trust: Annotated[Trust, Meta(description="What callers may say of their calls.")] = Trust()
 
 
-class AccessLog(Section, frozen=True):
-    """One JSON line a call."""
-
-    path: Annotated[
-        str | None, Meta(description="A file, or `-` for standard output. `null`: no access log.")
-    ] = "-"
-    max_queued: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=1_000_000,
-            description="Lines that may wait for a slow disk; more are dropped and counted.",
-        ),
-    ] = 10_000
-
-
 class Metrics(Section, frozen=True):
     """What `/metrics` shows besides the sidecar's own metrics."""
 
@@ -270,7 +255,6 @@ class Config(Section, frozen=True):
     metrics: Annotated[Metrics, Meta(description="Names of the metrics.")] = Metrics()
     tracing: Annotated[Tracing, Meta(description="Where spans of calls go.")] = Tracing()
     admin: Annotated[Admin, Meta(description="Admin and health servers.")] = Admin()
-    calls: Annotated[Calls, Meta(description="Calls that are kept to be looked at.")] = Calls()
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="How much the log says.")
     ] = "info"
@@ -279,3 +263,4 @@ class Config(Section, frozen=True):
         Meta(description="After SIGTERM, calls in flight get this long to end. `0s`: none."),
     ] = Duration("30s")
     store: Annotated[Store, Meta(description="Where replies are kept.")] = Store()
+    calls: Annotated[Calls, Meta(description="Calls that are kept to be looked at.")] = Calls()
