@@ -26,9 +26,9 @@ _NONE: Final = Overrides()
 class App:
     """A sidecar in the running loop: `start`, then `run` until it is told to stop."""
 
-    def __init__(self, source: Source, overrides: Overrides = _NONE) -> None:
+    def __init__(self, *sources: Source, overrides: Overrides = _NONE) -> None:
         self._serving = Serving(Stats(time.time()))
-        self._reloader = Reloader(source, self._serving, overrides)
+        self._reloader = Reloader(sources, self._serving, overrides)
         self._stop = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self._admin: AdminServer | None = None

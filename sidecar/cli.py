@@ -6,7 +6,6 @@ import argparse
 import platform
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sidecar import __version__
@@ -71,9 +70,11 @@ def _add_serving(commands: _Commands, named: Sequence[str]) -> None:
     run.add_argument(
         "-c",
         "--config",
-        type=Path,
-        metavar="FILE",
-        help="configuration (default: the built-in providers)",
+        action="append",
+        default=[],
+        metavar="SOURCE",
+        help="a file, or a URL as etcd://HOST/KEY (also consul, nacos, apollo, https, k8s); "
+        "repeated, each is laid over those before it (default: the built-in providers)",
     )
     run.add_argument(
         "--health-port",
@@ -85,7 +86,7 @@ def _add_serving(commands: _Commands, named: Sequence[str]) -> None:
     run.set_defaults(command=_run)
 
     check = commands.add_parser("check", help="list every mistake in a configuration")
-    check.add_argument("file", type=Path, metavar="FILE")
+    check.add_argument("sources", nargs="+", metavar="SOURCE", help="as --config of `sidecar run`")
     check.set_defaults(command=_check)
 
     schema = commands.add_parser("schema", help="print the configuration's JSON schema")
@@ -193,29 +194,9 @@ def _ready(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from sidecar.config.load import ConfigErrors, load
+    from sidecar.check import check
 
-    try:
-        text = arguments.file.read_text(encoding="utf-8", errors="replace")
-        loaded = load(text, file=str(arguments.file))
-    except ConfigErrors as errors:
-        print(errors, file=sys.stderr)
-        count = len(errors.errors)
-        print(f"{count} mistake{'s' if count > 1 else ''} in {arguments.file}", file=sys.stderr)
-        return FAILED
-    except OSError as error:
-        print(f"sidecar check: can't read {arguments.file}: {error.strerror}", file=sys.stderr)
-        return FAILED
-    for warning in loaded.warnings:
-        print(f"{warning} (warning)", file=sys.stderr)
-    print(f"{arguments.file} is valid{_with(len(loaded.warnings))}")
-    return OK
-
-
-def _with(warnings: int) -> str:
-    if not warnings:
-        return ""
-    return f", with {warnings} warning{'s' if warnings > 1 else ''}"
+    return check(arguments.sources)
 
 
 def _schema(_: argparse.Namespace) -> int:

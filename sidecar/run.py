@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
 import uvloop
 
@@ -13,33 +13,37 @@ from sidecar.app import App
 from sidecar.config.load import ConfigErrors
 from sidecar.config.overrides import Overrides
 from sidecar.control import logs
-from sidecar.control.sources.file import FileSource
 from sidecar.control.sources.fixed import FixedSource
+from sidecar.control.sources.opened import BadSource, source_of
 from sidecar.signals import before_end, came
 from sidecar.upstream.connect.descriptors import raise_limit
 
 
-def run(file: Path | None, *, health_port: int | None, level: str | None) -> int:
+def run(places: Sequence[str], *, health_port: int | None, level: str | None) -> int:
     """Serve until told to stop. 0, or 1 when it could not start.
 
+    *places*: files and URLs of sources, each laid over those before it; none: the providers.
     *health_port* and *level* are for whoever starts us and can't change the file: an injector.
     """
     logs.setup("info")
     logs.take_over()
     raise_limit()
     try:
-        uvloop.run(_serve(file, Overrides(health=_everywhere(health_port), log_level=level)))
+        uvloop.run(_serve(places, Overrides(health=_everywhere(health_port), log_level=level)))
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         return 1
+    except BadSource as error:
+        print(f"sidecar run: {error}", file=sys.stderr)
+        return 2
     except OSError as error:
         print(f"sidecar run: {error.strerror or error}{_hint(error)}", file=sys.stderr)
         return 1
     return 0
 
 
-async def _serve(file: Path | None, overrides: Overrides) -> None:
-    app = App(FixedSource() if file is None else FileSource(file), overrides)
+async def _serve(places: Sequence[str], overrides: Overrides) -> None:
+    app = App(*(map(source_of, places) if places else [FixedSource()]), overrides=overrides)
     before_end(app.abandon)
     await app.start()
     if came(signal.SIGHUP):

@@ -182,7 +182,7 @@ def busy_stats() -> Stats:
     stats = Stats(0.0)
     stats.body_memory = BodyMemory(1, 1.0)
     stats.spans.dropped["x"] = stats.spans.failed["x"] = 1
-    stats.source = SourceStats("s")
+    stats.sources = [SourceStats("s")]
     route = stats.routes["r", "u"] = RouteStats()
     route.statuses[200] = route.errors["x"] = 1
     route.retries["x"] = route.fallbacks["x"] = route.mirrored["x"] = route.limited["x"] = 1

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -22,10 +22,12 @@ from sidecar.config.model import Config, Policy, Route, Tracing, Upstream
 from sidecar.config.overlay import DEFAULT, Effective, Overlay
 from sidecar.config.problems import MAX_SHOWN, ConfigErrors, Located, Problem, locate
 from sidecar.config.read import references, tree
+from sidecar.config.read.combine import lay_over
 from sidecar.config.read.decode import convert
 from sidecar.config.read.references import Expanded, Resolve
+from sidecar.config.read.tree import Tree
 
-__all__ = ["ConfigErrors", "Effective", "Loaded", "Located", "load"]
+__all__ = ["ConfigErrors", "Effective", "Loaded", "Located", "Written", "load"]
 
 T = TypeVar("T")
 
@@ -48,37 +50,59 @@ class Loaded(Struct, frozen=True):
     """What is valid, but probably not meant."""
 
 
-def load(text: str, *, file: str, resolve: Resolve = references.from_system) -> Loaded:
-    """Decode *text*. *file* names it in errors; relative paths in it start at that file's folder.
+class Written(NamedTuple):
+    """One text of a configuration."""
 
-    Raises ConfigErrors with every error that was found.
+    text: str
+    file: str
+    """Its name in errors: a path, or a source's URL without secrets."""
+
+
+def load(
+    text: str,
+    *,
+    file: str,
+    over: Sequence[Written] = (),
+    resolve: Resolve = references.from_system,
+) -> Loaded:
+    """Decode *text*, with the documents or tables of *over* laid over it, the last one on top.
+
+    *file* names it in errors; relative paths start at that file's folder, or at the current one
+    if it is a URL. Raises ConfigErrors with every error that was found.
     """
-    try:
-        document = tree.read(text)
-    except tree.Unreadable as error:
-        raise locate([error.problem], {}, file) from None
-    expanded = references.expand(document.root, folder=os.path.dirname(file), resolve=resolve)
+    document = _read(text, file)
+    for each in over:
+        lay_over(document, _read(*each), each.file)
+    folder = "" if "://" in file else os.path.dirname(file)
+    expanded = references.expand(document.root, folder=folder, resolve=resolve)
     config, mistyped = _decode(expanded.root)
     problems = document.problems + expanded.problems + mistyped
     problems += broken_rules(expanded.root)
     parts = _parts(expanded.root, problems)
     problems += broken_relations(parts, document.lines)
     if problems or config is None or parts.overlay is None:
-        refused = locate(problems, document.lines, file)
+        refused = locate(problems, document.lines, file, document.files)
         refused.files = expanded.files
         raise refused
     effective = overlay.effective(parts.overlay, parts.routes, parts.trees)
     doubts = doubtful(Whole(config, effective, document.root))
-    warnings = tuple(locate(doubts, document.lines, file).errors)
+    warnings = tuple(locate(doubts, document.lines, file, document.files).errors)
     return Loaded(
         config=config,
         shown=references.masked(document.root),
         files=expanded.files,
-        hash=_hash(text, expanded),
+        hash=_hash([text, *(each.text for each in over)], expanded),
         effective=effective,
         overlay=parts.overlay,
         warnings=warnings,
     )
+
+
+def _read(text: str, file: str) -> Tree:
+    try:
+        return tree.read(text)
+    except tree.Unreadable as error:
+        raise locate([error.problem], {}, file) from None
 
 
 def _decode(root: object) -> tuple[Config | None, list[Problem]]:
@@ -117,13 +141,13 @@ def _tracing(root: Any) -> Tracing:
     return convert(root.get("tracing", {}), Tracing)
 
 
-def _hash(text: str, expanded: Expanded) -> str:
+def _hash(texts: list[str], expanded: Expanded) -> str:
     """Sixteen hex digits; lengths keep `ab` + `c` and `a` + `bc` apart."""
     digest = hashlib.sha256()
     read = [
         text for (_, name), content in sorted(expanded.read.items()) for text in (name, content)
     ]
-    for part in (text, *read):
+    for part in (*texts, *read):
         data = part.encode("utf-8", "surrogatepass")
         digest.update(b"%d:%b" % (len(data), data))
     return digest.hexdigest()[:16]

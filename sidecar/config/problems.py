@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -32,6 +33,8 @@ class Problem(Struct, frozen=True):
     """The misspelt word, if `known` says which words there are."""
     known: tuple[str, ...] = ()
     line: int | None = None
+    file: str = ""
+    """The source, if the path does not tell it."""
 
 
 class Located(Struct, frozen=True):
@@ -64,24 +67,36 @@ class ConfigErrors(Exception):
         return "\n".join(map(str, self.errors))
 
 
-def locate(problems: Iterable[Problem], lines: Mapping[Path, int], file: str) -> ConfigErrors:
-    """Give each of *problems* its line. The first problem of a path is reported, no others."""
-    placed: dict[tuple[int, Path], Problem] = {}
+def locate(
+    problems: Iterable[Problem],
+    lines: Mapping[Path, int],
+    file: str,
+    files: Mapping[Path, str] = MappingProxyType({}),
+) -> ConfigErrors:
+    """Give each of *problems* its line. The first problem of a path is reported, no others.
+
+    *files*: which other source than *file* has a path.
+    """
+    placed: dict[tuple[str, int, Path], Problem] = {}
     for problem in problems:
-        placed.setdefault((problem.line or _line(lines, problem.path), problem.path), problem)
-    ordered = sorted(placed.items(), key=lambda item: item[0][0])
-    errors = [_located(problem, line, file) for (line, _), problem in ordered[:MAX_SHOWN]]
+        nearest = _nearest(lines, problem.path)
+        where = problem.file or files.get(nearest, file)
+        line = problem.line or lines.get(nearest, 1)
+        placed.setdefault((where, line, problem.path), problem)
+    ordered = sorted(placed.items(), key=lambda item: (item[0][0] != file, *item[0][:2]))
+    errors = [_located(problem, line, where) for (where, line, _), problem in ordered[:MAX_SHOWN]]
     if len(ordered) > MAX_SHOWN:
+        where, line, _ = ordered[MAX_SHOWN][0]
         rest = f"{len(ordered) - MAX_SHOWN} more errors are not shown"
-        errors.append(Located(file, ordered[MAX_SHOWN][0][0], "", rest))
+        errors.append(Located(where, line, "", rest))
     return ConfigErrors(errors)
 
 
-def _line(lines: Mapping[Path, int], path: Path) -> int:
-    """Return the line of *path*, or of the nearest mapping or list that would contain it."""
+def _nearest(lines: Mapping[Path, int], path: Path) -> Path:
+    """Return *path*, or the nearest mapping or list that would contain it."""
     while path and path not in lines:
         path = path[:-1]
-    return lines.get(path, 1)
+    return path
 
 
 def _located(problem: Problem, line: int, file: str) -> Located:

@@ -65,14 +65,17 @@ class Inspection:
 
     def config(self) -> dict[str, Any]:
         """Show the configuration in use, secrets redacted."""
-        reloads, source = self.stats.reloads, self._reloader.source.stats
+        reloads = self.stats.reloads
         return {
-            "source": {
-                "name": source.name,
-                "revision": source.revision,
-                "age_s": round(time.time() - source.last_heard, 1),
-                "last_error": source.last_error or None,
-            },
+            "sources": [
+                {
+                    "name": source.name,
+                    "revision": source.revision,
+                    "age_s": round(time.time() - source.last_heard, 1),
+                    "last_error": source.last_error or None,
+                }
+                for source in self.stats.sources
+            ],
             "hash": reloads.config_hash,
             "loaded_at": reloads.last_accepted,
             "last_error": reloads.last_error or None,

@@ -155,7 +155,7 @@ _LISTENERS: Final = _Of[ListenerStats](
     ("listener",), lambda stats: [((name,), of) for name, of in dict(stats.listeners).items()]
 )
 _SOURCE: Final = _Of[SourceStats](
-    (), lambda stats: [] if stats.source is None else [((), stats.source)]
+    ("source",), lambda stats: [((source.name,), source) for source in stats.sources]
 )
 _MEMORY: Final = _Of[Memory](
     (), lambda stats: [] if stats.body_memory is None else [((), stats.body_memory)]
@@ -523,7 +523,6 @@ METRICS: Final = (
     _SOURCE.info(
         "config_source_info",
         "The source of the configuration, and the revision that was read last.",
-        source=lambda source: source.name,
         revision=lambda source: source.revision,
     ),
     _SOURCE.gauge(

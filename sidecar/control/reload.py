@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sidecar.ca.folder import KEY_FILE, default_folder
-from sidecar.config.load import ConfigErrors, Loaded, load
+from sidecar.config.load import ConfigErrors, Loaded, Written, load
 from sidecar.config.overrides import Overrides
 from sidecar.control import logs
 from sidecar.control.watcher import FileWatch
@@ -26,10 +27,12 @@ _NONE: Final = Overrides()
 
 
 class Reloader:
-    """Keeps `serving` at what *source* holds."""
+    """Keeps `serving` at what *sources* hold, each laid over those before it."""
 
-    def __init__(self, source: Source, serving: Serving, overrides: Overrides = _NONE) -> None:
-        self.source = source
+    def __init__(
+        self, sources: Sequence[Source], serving: Serving, overrides: Overrides = _NONE
+    ) -> None:
+        self.sources = sources
         self._overrides = overrides
         self.loaded: Loaded
         self._referred: FileWatch | None = None
@@ -42,7 +45,7 @@ class Reloader:
         """A stamp of the local CA as it was published."""
         self.admin: AdminServer | None = None
         self._serving = serving
-        serving.stats.source = source.stats
+        serving.stats.sources = [source.stats for source in sources]
         self._turn = asyncio.Lock()
         """The watcher, a signal and the admin API may all ask at once."""
 
@@ -52,9 +55,10 @@ class Reloader:
         logs.set_level(loaded.config.log_level)
         await self._serving.apply(loaded)
         self._accept(loaded)
+        self._tell_sources()
 
     async def reload(self) -> None:
-        """Serve what the file says now; if it is bad, go on with what serves, and say so."""
+        """Serve what the sources say now; if it is bad, go on with what serves, and say so."""
         async with self._turn:
             await self._reload()
 
@@ -76,10 +80,14 @@ class Reloader:
             logs.set_level(loaded.config.log_level)
         self._accept(loaded)
         self._look_again()
-        source = self.source.stats
+        await off_loop(self._tell_sources)
         _log.info(
             "configuration reloaded",
-            extra={"source": source.name, "revision": source.revision, "hash": loaded.hash[:12]},
+            extra={
+                "source": ", ".join(source.stats.name for source in self.sources),
+                "revision": ", ".join(source.stats.revision for source in self.sources),
+                "hash": loaded.hash[:12],
+            },
         )
 
     async def _apply(self, loaded: Loaded) -> None:
@@ -96,7 +104,7 @@ class Reloader:
             raise
 
     async def watch(self) -> None:
-        """Reload whenever the source changes, or a file that the text refers to. Never returns.
+        """Reload whenever a source changes, or a file that the text refers to. Never returns.
 
         Files of a refused text count too: a Secret may come later than the text that names it.
         """
@@ -107,7 +115,8 @@ class Reloader:
             beside=lambda: self._changed_beside(stamp(_roots(self.loaded))),
         )
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.source.watch(self.reload))
+            for source in self.sources:
+                tasks.create_task(source.watch(self.reload))
             tasks.create_task(self._referred.run())
 
     def _look_again(self) -> None:
@@ -120,13 +129,17 @@ class Reloader:
         return roots != self._roots or stamp(_authority(self.loaded)) != self._published
 
     def _read(self) -> tuple[Loaded, str]:
-        """What the source says, and a stamp of the roots that go with it.
+        """What the sources say, and a stamp of the roots that go with it.
 
         Raise ConfigErrors or OSError.
         """
-        text = self.source.read().text
-        loaded = self._overrides.over(load(text, file=self.source.stats.name))
+        first, *others = [Written(each.read().text, each.stats.name) for each in self.sources]
+        loaded = self._overrides.over(load(first.text, file=first.file, over=others))
         return loaded, stamp(_roots(loaded))
+
+    def _tell_sources(self) -> None:
+        for source in self.sources:
+            source.accepted()
 
     def _accept(self, loaded: Loaded) -> None:
         self.loaded = loaded

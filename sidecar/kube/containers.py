@@ -96,7 +96,7 @@ def _common(name: str, settings: Settings) -> Tree:
     if settings.image_pull_policy:
         made["imagePullPolicy"] = settings.image_pull_policy
     made |= {"resources": _resources(settings), "securityContext": _LOCKED}
-    if settings.mode != "base-url":
+    if _has_state(settings):
         made["env"] = [{"name": "XDG_STATE_HOME", "value": _STATE}]
         made["volumeMounts"] = [{"name": STATE_VOLUME, "mountPath": _STATE}]
     return made
@@ -109,16 +109,25 @@ def volumes(settings: Settings) -> list[Tree]:
         made.append({"name": CONFIG_VOLUME, "configMap": {"name": settings.config_map}})
     if settings.secret:
         made.append({"name": SECRET_VOLUME, "secret": {"secretName": settings.secret}})
+    small = {"sizeLimit": "16Mi"}
+    if _has_state(settings):
+        made.append({"name": STATE_VOLUME, "emptyDir": small})
     if settings.mode != "base-url":
-        small = {"sizeLimit": "16Mi"}
-        made += [{"name": name, "emptyDir": small} for name in (STATE_VOLUME, CA_VOLUME)]
+        made.append({"name": CA_VOLUME, "emptyDir": small})
     return made
+
+
+def _has_state(settings: Settings) -> bool:
+    """Whether the sidecar has files of its own: a CA, or the last text of a source."""
+    return settings.mode != "base-url" or bool(settings.config_source)
 
 
 def _arguments(settings: Settings) -> Iterator[str]:
     yield from ("run", "--health-port", str(HEALTH_PORT))
     if settings.config_map:
         yield from ("-c", CONFIG_FILE)
+    if settings.config_source:
+        yield from ("-c", settings.config_source)
     if settings.log_level:
         yield from ("--log-level", settings.log_level)
 

@@ -56,6 +56,14 @@ class Settings(Struct, frozen=True, kw_only=True, rename="kebab"):
             "configuration. Empty: the built-in providers."
         ),
     ] = ""
+    config_source: Annotated[
+        str,
+        Meta(
+            pattern=r"^([a-z0-9]+://[!-~]+)?$",
+            description="URL of a source of the configuration, as `etcd://HOST/KEY`, in place of "
+            "the ConfigMap, or laid over it. Empty: none.",
+        ),
+    ] = ""
     secret: Annotated[
         Name,
         Meta(

@@ -324,7 +324,7 @@ class Stats:
         "log_dropped",
         "reloads",
         "routes",
-        "source",
+        "sources",
         "spans",
         "started",
         "upstreams",
@@ -342,7 +342,7 @@ class Stats:
         self.listeners: dict[str, ListenerStats] = {}
         """By address."""
         self.reloads = ReloadStats()
-        self.source: SourceStats | None = None
+        self.sources: list[SourceStats] = []
         self.log_dropped = 0
         self.spans = SpanStats()
         self.body_memory: Memory | None = None

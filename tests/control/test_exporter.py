@@ -46,9 +46,10 @@ def stats() -> Stats:
     listener = stats.listeners["127.0.0.1:14001"] = ListenerStats()
     listener.accepted, listener.open = 18, 19
     listener.refused[431] = 20
-    stats.source = SourceStats("etc/sidecar.yaml")
-    stats.source.failed("no such file")
-    stats.source.revision, stats.source.last_heard = "1a2b", 1732388002.5
+    source = SourceStats("etc/sidecar.yaml")
+    stats.sources = [source]
+    source.failed("no such file")
+    source.revision, source.last_heard = "1a2b", 1732388002.5
     reloads = stats.reloads
     reloads.accepted, reloads.rejected, reloads.unchanged = 21, 22, 23
     reloads.last_accepted, reloads.config_hash = 1732388001.0, "c0ffee"
@@ -110,8 +111,8 @@ EXPECTED: dict[tuple[str, tuple[str, ...]], float] = {
     ("config_last_reload_successful", ()): 1,
     ("config_info", ("c0ffee",)): 1,
     ("config_source_info", ("1a2b", "etc/sidecar.yaml")): 1,
-    ("config_source_last_heard_timestamp_seconds", ()): 1732388002.5,
-    ("config_source_errors_total", ()): 1,
+    ("config_source_last_heard_timestamp_seconds", ("etc/sidecar.yaml",)): 1732388002.5,
+    ("config_source_errors_total", ("etc/sidecar.yaml",)): 1,
     ("start_time_seconds", ()): 1732388000.5,
     ("tunnels", AT): 24,
     ("access_log_dropped_total", ()): 25,

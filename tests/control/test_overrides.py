@@ -25,7 +25,7 @@ class Operated(Fleet):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        inspection = Inspection(self.serving, Reloader(FixedSource(), self.serving), lambda: None)
+        inspection = Inspection(self.serving, Reloader([FixedSource()], self.serving), lambda: None)
         self.admin = AdminServer(inspection, "127.0.0.1:0", None)
         self.admin.start()
         return self

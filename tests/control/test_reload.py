@@ -55,7 +55,7 @@ class Scene:
         self.heads: list[bytes] = []
         self.stats = Stats(0.0)
         self.serving = Serving(self.stats)
-        self.reloader = Reloader(FileSource(self.file), self.serving)
+        self.reloader = Reloader([FileSource(self.file)], self.serving)
         self.urls: dict[str, str] = {}
         self.servers: list[asyncio.Server] = []
         self.config: dict[str, Any] = {}
@@ -210,7 +210,7 @@ async def test_a_bad_file_at_the_start(tmp_path: Path) -> None:
     file = tmp_path / "sidecar.yaml"
     file.write_text("routes: []")
     with pytest.raises(ConfigErrors, match=r"sidecar\.yaml"):
-        await Reloader(FileSource(file), Serving(Stats(0.0))).start()
+        await Reloader([FileSource(file)], Serving(Stats(0.0))).start()
 
 
 # -- with the real watcher --
@@ -377,13 +377,13 @@ async def test_the_source_is_named_with_its_revision(
     caplog.set_level("INFO")
     async with scene(tmp_path) as it:
         inspection = Inspection(it.serving, it.reloader, lambda: None)
-        first = inspection.config()["source"]
+        first = inspection.config()["sources"][0]
         assert (first["name"], first["last_error"]) == (str(it.file), None)
         assert first["age_s"] < 3600
         it.goes_to("bb")
         it.write()
         await it.reloader.reload()
-        second = inspection.config()["source"]
+        second = inspection.config()["sources"][0]
         assert second["revision"] not in (first["revision"], "")
         (line,) = [each for each in caplog.records if "reloaded" in each.getMessage()]
         assert (line.__dict__["source"], line.__dict__["revision"]) == (
@@ -392,6 +392,6 @@ async def test_the_source_is_named_with_its_revision(
         )
         it.file.unlink()
         await it.reloader.reload()
-        gone = inspection.config()["source"]
+        gone = inspection.config()["sources"][0]
         assert gone["revision"] == second["revision"]  # which serves on
         assert "No such file" in gone["last_error"]

@@ -386,3 +386,20 @@ def test_nonsense_in_the_status_harms_nobody(text: str) -> None:
     broken["metadata"]["annotations"][STATUS] = text
     again = injected(broken)
     assert names(again, "initContainers") == [CONTAINER]
+
+
+def test_a_source_takes_the_config_maps_place_or_lies_over_it() -> None:
+    url = "etcd://etcd.infra:2379/llm/sidecar.yaml"
+    for settings, files in (
+        (Settings(config_source=url), []),
+        (Settings(config_source=url, config_map="c"), ["-c", "/etc/llm-sidecar/sidecar.yaml"]),
+    ):
+        made = injected(PODS["plain"], settings)
+        ours = next(
+            each for each in made["spec"]["initContainers"] if each["name"] == "llm-sidecar"
+        )
+        assert ours["args"][-2 - len(files) :] == [*files, "-c", url]
+        # What it keeps for a start without its source.
+        assert {"name": "XDG_STATE_HOME", "value": "/var/lib/llm-sidecar"} in ours["env"]
+        assert "/var/lib/llm-sidecar" in [each["mountPath"] for each in ours["volumeMounts"]]
+        assert "llm-sidecar-state" in [each["name"] for each in made["spec"]["volumes"]]

@@ -71,6 +71,8 @@ class Tree(Struct):
     lines: dict[Path, int]
     """The first line is 1. Entries of a mapping have the line of their key."""
     problems: list[Problem]
+    files: dict[Path, str] = {}
+    """Of the paths that another source than the first has said: its name."""
 
 
 class Unreadable(Exception):

@@ -37,6 +37,9 @@ class Source(Protocol):
         Raise OSError when the source cannot be reached, or does not have the text.
         """
 
+    def accepted(self) -> None:
+        """Note that what was read last is served now. It may block for a write to disk."""
+
     async def watch(self, changed: Callable[[], Awaitable[None]]) -> NoReturn:
         """Await *changed* whenever the text may be another than the one that was read last.
 

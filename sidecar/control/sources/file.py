@@ -35,6 +35,9 @@ class FileSource:
         self.stats.heard(digest.hexdigest()[:12])
         return Text(data.decode("utf-8", errors="replace"), self.stats.revision)
 
+    def accepted(self) -> None:
+        """Do nothing: the file is there."""
+
     async def watch(self, changed: Callable[[], Awaitable[None]]) -> NoReturn:
         """Await *changed* when the file's contents are others, however they were changed."""
         paths, known = [self._path], self._known

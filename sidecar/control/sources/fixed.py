@@ -24,6 +24,9 @@ class FixedSource:
         self.stats.heard(__version__)
         return Text(default_text() if self._text is None else self._text, self.stats.revision)
 
+    def accepted(self) -> None:
+        """Do nothing: it is always there."""
+
     async def watch(self, changed: Callable[[], Awaitable[None]]) -> NoReturn:
         """Wait for ever."""
         while True:
