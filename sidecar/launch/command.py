@@ -165,6 +165,7 @@ def _captured(sidecar: Running) -> Iterator[None]:
 
 def _tell(sidecar: Running, before: Mapping[tuple[str, str], float]) -> None:
     try:
-        print(f"sidecar: {summary(before, read(sidecar.metrics()))}", file=sys.stderr)
+        told = summary(before, read(sidecar.metrics()))
+        print(f"sidecar: {told}".replace("\n", "\n         "), file=sys.stderr)
     except OSError as error:
         print(f"sidecar: no summary, the sidecar does not answer: {error}", file=sys.stderr)

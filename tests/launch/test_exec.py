@@ -92,7 +92,7 @@ def execute(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]
 def test_a_program_s_calls_are_carried_and_summed_up(config: Path) -> None:
     done = execute("-c", str(config), "--", sys.executable, "-c", CALL)
     assert (done.stdout, done.returncode) == ("fine\nfine\n", 3), done.stderr
-    assert done.stderr.startswith("sidecar: 2 calls (2 x 200), 2 retries, mean ")
+    assert done.stderr.startswith("sidecar: 2 calls (2 x 200), 2 retries (2 after 503), mean ")
 
 
 def test_without_a_file_it_has_ports_of_its_own() -> None:
