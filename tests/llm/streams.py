@@ -266,6 +266,17 @@ STREAMS: Final[dict[str, Stream]] = {
         ),
         "complete", None, ("stop",), 6, 2, MODEL, "chatcmpl-1",
     ),
+    "mistral": Stream(
+        "mistral",
+        (
+            data(chunk({"role": "assistant", "content": ""})),
+            data(chunk({"content": "a"})),
+            data(chunk({"content": "b"})),
+            data(chunk({"content": ""}, "stop", usage=PLAIN_USAGE)),
+            DONE,
+        ),
+        "complete", PLAIN_USED, ("stop",), 2, 1, MODEL, "chatcmpl-1",
+    ),
     "chat of Groq": Stream(
         "openai",
         (
