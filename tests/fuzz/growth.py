@@ -15,6 +15,8 @@ FACTOR: Final = 8
 """How much larger the large input is. Linear work takes 8 times as long, quadratic 64 times."""
 _MOST: Final = 28.0
 """Times as long as it may take: between the two, on a scale of factors, and nearer to quadratic."""
+_PLAINLY: Final = 12.0
+"""Times as long as what is plainly linear takes: no second look. Noise does not make 64 look so."""
 _SHORTEST: Final = 0.002
 """Seconds. What takes less for the large input is left alone: no stranger gains by it."""
 _LONGEST: Final = 0.2
@@ -52,7 +54,7 @@ def _looks_so(small: Work, large: Work) -> str | None:
     if short > _LONGEST:
         return f"{short:.2f} s for the smaller input"
     long = seconds(large, 1)
-    if long < _SHORTEST:
+    if long < _SHORTEST or long <= _PLAINLY * short:
         return None
     long = min(long, seconds(large, _TIMES - 1))
     short = min(short, seconds(small, _TIMES * 2))
