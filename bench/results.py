@@ -88,13 +88,13 @@ def raw(measure: Measure, name: str, rounds: Rounds) -> float | None:
     return median(values) * measure.scale if values else None
 
 
-def ratio(measure: Measure, name: str, rounds: Rounds) -> Ratio | None:
-    """*name* against the reference, round by round; None without a round that has both."""
+def ratio(measure: Measure, name: str, rounds: Rounds, reference: str = REFERENCE) -> Ratio | None:
+    """*name* against *reference*, round by round; None without a round that has both."""
     ratios = []
     for samples in rounds:
-        own, reference = measure.value(name, samples), measure.value(REFERENCE, samples)
-        if own is not None and reference is not None and reference > 0:
-            ratios.append(own / reference)
+        own, other = measure.value(name, samples), measure.value(reference, samples)
+        if own is not None and other is not None and other > 0:
+            ratios.append(own / other)
     return Ratio(median(ratios), min(ratios), max(ratios)) if ratios else None
 
 

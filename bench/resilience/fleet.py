@@ -54,9 +54,8 @@ class Fleet:
         shown = (_fetch(f"{url}/_simulate") for url in self.urls)
         return sum(json.loads(each)["counters"]["requests"] for each in shown)
 
-    def reply(self) -> bytes:
-        """The body that a faultless endpoint answers the benchmark's call with."""
-        body = messages.body()
+    def reply(self, body: bytes) -> bytes:
+        """What a faultless endpoint answers a call with *body*."""
         return _fetch(f"{self.urls[0]}{messages.PATH}", body, provider.SDK)
 
     def _started(self, count: int) -> list[str]:

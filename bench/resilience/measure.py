@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench import messages
 from bench.contenders import (
     ALL,
     DIRECT,
@@ -41,7 +42,7 @@ def measure(contender: Contender, folder: Path, load: Load) -> Run:
     """Start a fleet and *contender* in front of it; make the calls of *load*."""
     folder.mkdir()
     with Fleet(len(load.behaviours), folder) as fleet, _started(contender, fleet, folder) as urls:
-        expected = fleet.reply()
+        expected = fleet.reply(messages.body())
         before = fleet.requests()
         fleet.behave(load.behaviours)
         outcomes = asyncio.run(_drive(urls, expected, load, contender.name))
