@@ -14,6 +14,7 @@ from sidecar.errors import BadReply, ErrorReply, NoAnswer
 from sidecar.http.message import NO_BODY
 from sidecar.llm.coding import is_identity
 from sidecar.llm.dialects.base import is_json
+from sidecar.llm.dialects.bedrock import usage_in_fields
 from sidecar.llm.failures import Failure, read_failure
 
 if TYPE_CHECKING:
@@ -231,11 +232,12 @@ class Reading:
         reply = self._reply
         if reply is None and body and not self.lost:
             reply = self._api.reply(body)
+        usage = usage_in_fields(head.fields) if reply is None or not reply.usage else reply.usage
         if reply is None:
-            return Said("complete")
+            return Said("complete", usage)
         return Said(
             "error" if reply.error is not None else "complete",
-            reply.usage,
+            usage,
             reply.model,
             reply.id,
             reply.finish_reasons,

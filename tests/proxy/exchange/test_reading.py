@@ -142,10 +142,10 @@ REPLIES: Final[dict[str, Whole]] = {
 """From the providers' references and their SDKs' types, for each operation whose reply is read."""
 
 
-def head(kind: bytes, coding: bytes | None = None) -> ResponseHead:
+def head(kind: bytes, coding: bytes | None = None, more: bytes = b"") -> ResponseHead:
     made = ResponseHead()
     made.status, made.body = 200, -1
-    lines = b"\r\nContent-Type: " + kind
+    lines = b"\r\nContent-Type: " + kind + more
     if coding is not None:
         lines += b"\r\nContent-Encoding: " + coding
     made.fields = Fields(lines, REPLY_FIELDS)
@@ -189,3 +189,16 @@ def test_a_stream_that_is_packed(name: str) -> None:
         found = said(stream.dialect, b"text/event-stream", b"gzip", *pieces)
         assert (found.verdict, found.usage) == (stream.verdict, stream.usage)
         assert (found.finish_reasons, found.chunks) == (stream.finish_reasons, stream.chunks)
+
+
+@pytest.mark.parametrize("body", [b'{"results":[{"outputText":"x"}]}', b'["x"]', b"x" * 300_000])
+def test_the_counts_of_bedrock_are_in_fields_where_the_body_has_none(body: bytes) -> None:
+    counts = b"".join(
+        b"\r\nX-Amzn-Bedrock-%b-Token-Count: %d" % (name, count)
+        for name, count in ((b"Input", 4), (b"Output", 12), (b"Cache-Read-Input", 6))
+    )
+    reader = ReplyReader(APIS["anthropic"], None, streams=False)
+    reading = reader.begin(head(b"application/json", None, counts))
+    assert reading is not None
+    reading.feed(body)
+    assert reading.end("ended", 0.0).usage == Usage(10, cached=6, output=12)
