@@ -40,6 +40,12 @@ def _rate(metric: str, by: str, more: str = "") -> str:
     return f"sum by ({by}) (rate({metric}{{{{}}{more}}}[$__rate_interval]))"
 
 
+def _rate_by_route(metric: str, by: str) -> str:
+    """For metrics that have not all labels of their dashboard."""
+    of_route = '{namespace=~"$namespace", route=~"$route"}'
+    return f"sum by ({by}) (rate({metric}{of_route}[$__rate_interval]))"
+
+
 def _quantiles(metric: str, by: str = "", more: str = "") -> tuple[tuple[str, str], ...]:
     """Median, p95 and p99; or one line of p95 for each value of *by*."""
     buckets = f"rate({metric}_bucket{{{{}}{more}}}[$__rate_interval])"
@@ -332,6 +338,32 @@ TOKENS: Final = Board(
                             "{{route}} {{kind}}",
                         ),
                     ),
+                ),
+            ),
+        ),
+        Row(
+            "Calls that needed none of their own",
+            (
+                Panel(
+                    "Calls a second, by what answered them",
+                    "reqps",
+                    ((_rate_by_route("sidecar_saved_calls_total", "by"), "{{by}}"),),
+                    "The same call in flight, or a kept reply.",
+                ),
+                Panel(
+                    "Cost saved an hour, by route",
+                    "short",
+                    (
+                        (
+                            "3600 * " + _rate_by_route("sidecar_saved_cost_total", "route"),
+                            "{{route}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Look-ups in the cache, by result",
+                    "reqps",
+                    ((_rate_by_route("sidecar_cache_lookups_total", "result"), "{{result}}"),),
                 ),
             ),
         ),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shutil
 import signal
 import socket
 import sys
@@ -12,7 +14,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.sockets.peers import CHUNKED_OK, GET, OK, Peer, Server, chunk, until
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.kube.test_chart_files import board_expressions, rule_expressions
+from tests.sockets.peers import CHUNKED_OK, EVENTS, GET, OK, Peer, Server, chunk, until
+from tests.sockets.scripted import chat
 
 ANY = "127.0.0.1:0"
 
@@ -236,3 +242,36 @@ async def test_a_bad_file(tmp_path: Path) -> None:
         assert code == 1
         assert said.count("\n") == 1
         assert f"{it.file}:1: routes[0].upstream" in said
+
+
+async def test_a_scrape_has_all_that_dashboards_and_alerts_ask_for(tmp_path: Path) -> None:
+    async with running(tmp_path, metrics={"semconv": "1.41"}) as it:
+        client = await it.client()
+        await client.sends(chat("m", stream=True))
+        server = await it.server.accepts()
+        await server.head()
+        await server.sends(EVENTS)
+        for piece in (b'{"choices":[{"index":0,"delta":{"content":"hi"}}]}', b"[DONE]"):
+            await server.sends(chunk(b"data: " + piece + b"\n\n"))
+        await server.sends(b"0\r\n\r\n")
+        await client.reply("POST")
+        admin, page = await it.client(it.admin), b""
+        while b'_count{outcome="ok",route="0-u",upstream="u"} 1.0' not in page:
+            await admin.sends(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            page = (await admin.reply()).body
+        families = {family.name for family in text_string_to_metric_families(page.decode())}
+        asked = {
+            re.sub(r"_(bucket|count|sum|total)$", "", name)
+            for text in (*board_expressions(), *rule_expressions())
+            for name in re.findall(r"\bsidecar_\w+", text)
+        }
+        assert {name for name in asked - families if "_injector_" not in name} == set()
+        assert len(asked) >= 40
+        assert b'sidecar_first_token_seconds_count{model="m",route="0-u",upstream="u"} 1.0' in page
+        assert b"gen_ai_client_operation_time_to_first_chunk_seconds_count" in page
+        if shutil.which("promtool") is not None:
+            done = await asyncio.create_subprocess_exec(
+                "promtool", "check", "metrics", stdin=asyncio.subprocess.PIPE
+            )
+            await done.communicate(page)
+            assert done.returncode == 0
