@@ -8,6 +8,10 @@ import msgspec
 
 from sidecar.llm.dialects import Parameters
 
+ZERO: Final = 0.0
+"""No time, no cost. Fields are left out of a line if they hold this very object: msgspec compares
+defaults by identity, not by value."""
+
 
 class Try(msgspec.Struct, omit_defaults=True, gc=False):
     """One attempt of a call. Milliseconds count from the call's arrival."""
@@ -19,13 +23,13 @@ class Try(msgspec.Struct, omit_defaults=True, gc=False):
     """The endpoint was picked."""
     after: str = ""
     """What made it necessary: the status or the error code of the one before."""
-    sent_ms: float = 0.0
+    sent_ms: float = ZERO
     """The request began to go out, on a connection that was kept or made."""
-    head_ms: float = 0.0
+    head_ms: float = ZERO
     """The endpoint's reply began to be passed on, or to be tried again."""
-    content_ms: float = 0.0
+    content_ms: float = ZERO
     """The first content of a stream arrived."""
-    ended_ms: float = 0.0
+    ended_ms: float = ZERO
     status: int = 0
     error: str = ""
     verdict: str = ""
@@ -80,8 +84,8 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """Request body bytes received."""
     bytes_out: int = 0
     """Reply body bytes sent downstream."""
-    duration_ms: float = 0.0
-    first_byte_ms: float = 0.0
+    duration_ms: float = ZERO
+    first_byte_ms: float = ZERO
     stream: bool = False
     client: str = ""
     user_agent: str = ""
@@ -103,7 +107,7 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """Of these, thoughts."""
     estimated: bool = False
     """The sidecar estimated the tokens, since the reply told none."""
-    cost: float = 0.0
+    cost: float = ZERO
     """In the currency of `prices`."""
     team: str = ""
     """The team that the call is for, as a trusted caller says (`trust.team`)."""
@@ -113,9 +117,9 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """How the reply ended: complete, error, truncated, stalled, aborted or empty."""
     failure: str = ""
     """What kind of failure a reply that is one tells: rate_limit, overload, money and so on."""
-    first_token_ms: float = 0.0
+    first_token_ms: float = ZERO
     """From the head's arrival to the first content of a stream."""
-    longest_gap_ms: float = 0.0
+    longest_gap_ms: float = ZERO
     """Between two pieces of a stream, from the first content on."""
     conversation: str = ""
     """Conversation or session, as the caller names it: for correlation, never to trust."""
@@ -123,9 +127,9 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """The provider's own id of the request, for its support."""
     cache: str = ""
     """What the cache had for it: hit, miss, stale or bypass."""
-    queue_ms: float = 0.0
+    queue_ms: float = ZERO
     """Wait in admission queues."""
-    connect_ms: float = 0.0
+    connect_ms: float = ZERO
     """Wait of the attempt that answered for its connection: kept, queued for or made."""
     parent_id: str = ""
     """The span of the caller that the call belongs to; empty where the trace begins here."""

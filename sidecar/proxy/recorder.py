@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.llm.conversation import conversation_of
 from sidecar.observe.outcome import outcome_of
-from sidecar.observe.record import CallRecord, Note, RecordSink, SpanSink, Try
+from sidecar.observe.record import ZERO, CallRecord, Note, RecordSink, SpanSink, Try
 from sidecar.observe.stats import RouteStats, Stats
 from sidecar.observe.trace import NONE, SAMPLED
 from sidecar.proxy import conventions
@@ -224,7 +224,7 @@ def _cost(call: Call, model: str, usage: Usage) -> float | None:
 
 def _tries(call: Call) -> tuple[Try, ...]:
     def since(when: float | None) -> float:
-        return 0.0 if when is None else _milliseconds(when - call.arrived)
+        return ZERO if when is None else _milliseconds(when - call.arrived)
 
     return tuple(
         Try(
@@ -260,7 +260,7 @@ def _notes(call: Call, now: float) -> tuple[Note, ...]:
 
 def _connect(attempt: AttemptRecord | None) -> float:
     if attempt is None or attempt.sent is None:
-        return 0.0
+        return ZERO
     return _milliseconds(attempt.sent - attempt.began)
 
 
@@ -284,4 +284,4 @@ def _provider_id(attempt: AttemptRecord | None) -> str:
 
 def _milliseconds(seconds: float) -> float:
     """Rounded to the microsecond. `round` with digits is ten times as slow."""
-    return round(seconds * 1e6) / 1e3
+    return round(seconds * 1e6) / 1e3 or ZERO

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+from sidecar.observe.lines import encode
 from sidecar.observe.record import CallRecord
 from tests.sockets.peers import GET, until
 from tests.sockets.scripted import Fleet, Scripted, chat, status
@@ -27,6 +29,7 @@ async def test_a_usual_call_has_no_notes() -> None:
         assert call.notes == ()
         assert call.layers == ("reads", "retry", "attempt")
         assert call.tries[0].sent_ms >= call.tries[0].began_ms
+        assert all(value for value in json.loads(encode(call)).values())
         waited = call.tries[0].sent_ms - call.tries[0].began_ms
         assert abs(call.connect_ms - waited) < 0.01
 
