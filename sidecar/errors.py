@@ -110,6 +110,13 @@ class BadOverride(CallError):
     status = 400
 
 
+class EmptyInput(CallError):
+    """An item of a call for embeddings is empty, and the policy refuses these."""
+
+    code = "empty_input"
+    status = 400
+
+
 class CallerLeft(CallError):
     """The application closed its connection before its reply was complete."""
 

@@ -195,6 +195,7 @@ def busy_stats() -> Stats:
     route.models.asked_for("m", answered=True).outcomes["ok"] = 1
     route.models.spent_by("m", "").input = 1
     route.saved.add("joined", Usage(input=1, output=1), 1.0)
+    route.batched.ended["answered"] = 1
     endpoint = stats.endpoints["u", "e"] = EndpointStats()
     endpoint.verdicts["complete"] = 1
     endpoint.attempts[200] = endpoint.errors["x"] = 1

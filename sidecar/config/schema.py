@@ -10,6 +10,7 @@ import msgspec
 from msgspec import NODEFAULT, Struct, structs
 
 from sidecar.config.model import Config, Secret
+from sidecar.config.model.batch import WINDOW_PATTERN, Window
 from sidecar.config.model.units import (
     DURATION_PATTERN,
     SHARE_PATTERN,
@@ -37,6 +38,12 @@ _WRITTEN: Final[dict[type, dict[str, Any]]] = {
         "title": "share",
         "pattern": SHARE_PATTERN,
         "examples": ["50%", "0.5%", "100%"],
+    },
+    Window: {
+        "type": "string",
+        "title": "duration or auto",
+        "pattern": WINDOW_PATTERN,
+        "examples": ["auto", "5ms", "20ms"],
     },
     Secret: {"type": "string"},
 }

@@ -325,6 +325,17 @@ METRICS: Final = (
         "Tokens that `shape` has taken out of prompts, estimated from their bytes.",
         lambda route: route.tokens_trimmed,
     ),
+    _ROUTES.counts(
+        "batches",
+        "result",
+        "Joint calls for embeddings, by what became of them.",
+        lambda route: route.batched.ended,
+    ),
+    _ROUTES.histogram(
+        "batch_items",
+        "Items in each joint call for embeddings.",
+        lambda route: route.batched.items,
+    ),
     _ENDPOINTS.counts(
         "upstream_replies",
         "verdict",

@@ -34,6 +34,18 @@ class Usage(msgspec.Struct, frozen=True):
     """Whether the sidecar estimated the numbers, since the API reported none."""
 
 
+def added(one: Usage, other: Usage) -> Usage:
+    """Return the tokens of both."""
+    return Usage(
+        input=one.input + other.input,
+        cached=one.cached + other.cached,
+        cache_write=one.cache_write + other.cache_write,
+        output=one.output + other.output,
+        reasoning=one.reasoning + other.reasoning,
+        estimated=one.estimated or other.estimated,
+    )
+
+
 def of_openai(told: object) -> Usage | None:
     """Read `usage` of chat, completions, embeddings, images and Responses; None if it is empty."""
     if not isinstance(told, dict) or not told:

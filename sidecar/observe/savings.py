@@ -16,7 +16,7 @@ class Savings:
 
     def __init__(self) -> None:
         self.calls: defaultdict[str, int] = defaultdict(int)
-        """By what answered instead: `joined`, `hit`, `stale`."""
+        """By what answered instead: `joined`, `batched`, `hit`, `stale`."""
         self.tokens: defaultdict[str, int] = defaultdict(int)
         """By kind: input, output."""
         self.cost = 0.0

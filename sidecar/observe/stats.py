@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from typing import Protocol
 
+from sidecar.observe.batched import Batched
 from sidecar.observe.conventions import Conventions
 from sidecar.observe.histogram import Histogram
 from sidecar.observe.models import Models
@@ -20,6 +21,7 @@ class RouteStats:
     """Calls of one route, as the application saw them."""
 
     __slots__ = (
+        "batched",
         "budget_exhausted",
         "bytes_in",
         "bytes_out",
@@ -81,6 +83,7 @@ class RouteStats:
         self.cache: defaultdict[str, int] = defaultdict(int)
         """Calls by what the cache had for them: hit, miss, stale or bypass."""
         self.saved = Savings()
+        self.batched = Batched()
         self.shaped: defaultdict[str, int] = defaultdict(int)
         """Changes to what calls ask, by what was changed."""
         self.tokens_trimmed = 0

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
 
+from sidecar.errors import CallerLeft, CallError
 from sidecar.proxy.body.body import RequestBody
 from sidecar.proxy.call import Call
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sidecar.config.model import Trust
+    from sidecar.proxy.layers.layer import Layer
+    from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
+    from sidecar.proxy.sink import Sink
+
+_log: Final = logging.getLogger("sidecar.proxy")
 
 
 class Nobody:
@@ -46,3 +56,39 @@ def detach(call: Call, request: Request) -> tuple[Call, Request]:
     copy.route, copy.model, copy.stream = call.route, call.model, call.stream
     copy.asked, copy.unreadable = call.asked, call.unreadable
     return copy, request.replace(body=body, since=0)
+
+
+async def carry(
+    inner: Layer, call: Call, request: Request, sink: Sink, begun: Callable[[Reply], None]
+) -> CallError | None:
+    """Carry the detached *call* to its end, in a task of its own; return why it failed.
+
+    *begun* gets the reply before it is written into *sink*. To cancel the task means that nobody
+    waits any more.
+    """
+    reply: Reply | None = None
+    error: CallError | None = None
+    try:
+        reply = await inner(call, request)
+        begun(reply)
+        reply.write_into(sink)
+        if not reply.ended:
+            await reply.finish()
+    except CallError as failed:
+        error = failed
+    except asyncio.CancelledError:  # kept by the task, its frames would keep the call
+        error = CallerLeft("every caller has left")
+    except Exception:
+        _log.exception("internal error, request id %s", call.request_id.decode("latin-1"))
+        error = CallError("internal error")
+    finally:
+        if reply is not None:
+            reply.abandon()
+        call.body.free()
+    return error
+
+
+def charge(call: Call, carried: Call) -> None:
+    """Have the attempts of the detached call *carried* in the record of *call*, which it served."""
+    call.attempts, call.fallback = carried.attempts, carried.fallback
+    call.queued = carried.queued

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sidecar.errors import CallError
+    from sidecar.llm.failures import Failure
     from sidecar.proxy.call import Call
+    from sidecar.proxy.record import AttemptRecord
     from sidecar.proxy.sink import Sink
 
 _REASONS: Final = {
@@ -47,9 +49,9 @@ class LocalReply:
     """A reply that is complete from the start. It implements Reply (`reply.py`)."""
 
     ended = settled = True
-    failure = None
-    attempt = None
-    """No endpoint was asked."""
+    failure: Failure | None = None
+    attempt: AttemptRecord | None = None
+    """None unless it was made from an endpoint's reply to another call."""
     tunnel: asyncio.Transport | None = None
 
     def __init__(self, call: Call, status: int, lines: bytes, body: bytes) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.llm.dialects import APIS, Dialect
 from sidecar.llm.dialects.bedrock import usage_in_fields
-from sidecar.llm.usage import Usage
+from sidecar.llm.usage import Usage, added
 from tests.llm.streams import (
     GEMINI_CHUNKS,
     GEMINI_USED,
@@ -164,3 +164,11 @@ def test_an_error_whose_status_says_otherwise(
     assert reply is not None
     assert reply.error is not None
     assert (reply.error.kind, reply.error.status) == (kind, status)
+
+
+def test_sums() -> None:
+    one = Usage(input=1, cached=2, cache_write=3, output=4, reasoning=5)
+    other = Usage(input=10, cached=20, cache_write=30, output=40, reasoning=50, estimated=True)
+    both = Usage(input=11, cached=22, cache_write=33, output=44, reasoning=55, estimated=True)
+    assert added(one, other) == added(other, one) == both
+    assert not added(one, one).estimated

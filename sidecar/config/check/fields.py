@@ -7,7 +7,7 @@ from typing import Final
 
 from sidecar.config.check import grammar
 from sidecar.config.check.regex import slow
-from sidecar.config.model.units import Share, Size
+from sidecar.config.model.units import Duration, Share, Size
 
 Rule = Callable[[str], str | None]
 
@@ -16,9 +16,10 @@ MAX_HEADERS: Final = "16MiB"
 MAX_HOLD: Final = "1GiB"
 MAX_REPLY: Final = "64MiB"
 MAX_PREFIX: Final = "1MiB"
+MAX_WINDOW: Final = "50ms"
 
 
-def _at_most(largest: str, unit: type[Size | Share] = Size) -> Rule:
+def _at_most(largest: str, unit: type[Size | Share | Duration] = Size) -> Rule:
     def rule(text: str) -> str | None:
         try:
             return f"expected at most {largest}" if unit(text) > unit(largest) else None
@@ -137,6 +138,13 @@ _IN_POLICIES: Final[tuple[tuple[str, Rule], ...]] = (
     ("cache.max_reply", _at_most(MAX_REPLY)),
     ("single_flight.buffer", grammar.positive),
     ("single_flight.buffer", _at_most(MAX_HOLD)),
+    ("batch.window", grammar.positive),
+    ("batch.window", _at_most(MAX_WINDOW, Duration)),
+    ("batch.bytes", grammar.positive),
+    ("batch.bytes", _at_most(MAX_HOLD)),
+    ("batch.reply", grammar.positive),
+    ("batch.reply", _at_most(MAX_HOLD)),
+    ("batch.headers.*", grammar.header_name),
     ("shape.strip.*", grammar.member),
     ("shape.add.(keys)", grammar.member),
 )

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.config.model.balance import Balance, Method
 from sidecar.config.model.base import Section
+from sidecar.config.model.batch import Batch
 from sidecar.config.model.cache import Cache, CacheKey, SingleFlight
 from sidecar.config.model.limits import CallLimits
 from sidecar.config.model.retries import Hedge, Retry
@@ -225,6 +226,13 @@ class Policy(Section, frozen=True):
         Meta(
             description="The same calls at the same time become one upstream call. `null`: none "
             "is shared."
+        ),
+    ] = None
+    batch: Annotated[
+        Batch | None,
+        Meta(
+            description="Calls for embeddings at nearly the same time become one upstream call. "
+            "`null`: each is made by itself."
         ),
     ] = None
     shape: Annotated[

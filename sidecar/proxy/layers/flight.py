@@ -8,24 +8,17 @@ needed for it, and it ends when the last one has left.
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from typing import TYPE_CHECKING, Final
 
-from sidecar.errors import (
-    CallerLeft,
-    CallError,
-    CallerStalled,
-    DeadlineExceeded,
-    Truncated,
-    forget_frames,
-    told_again,
-)
+from sidecar.errors import CallerStalled, DeadlineExceeded, Truncated, forget_frames, told_again
+from sidecar.proxy.detached import carry, charge
+from sidecar.proxy.layers.patience import in_time
 from sidecar.proxy.sink import NullSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sidecar.errors import CallError
     from sidecar.http.message import Header, ResponseHead
     from sidecar.llm.failures import Failure
     from sidecar.proxy.call import Call
@@ -35,7 +28,6 @@ if TYPE_CHECKING:
     from sidecar.proxy.request import Request
     from sidecar.proxy.sink import Feeder, Sink
 
-_log: Final = logging.getLogger("sidecar.proxy")
 _AHEAD: Final = 64 * 1024
 """Bytes that every member is behind when reading upstream pauses."""
 
@@ -82,27 +74,12 @@ class Flight(NullSink):
         self._task = asyncio.create_task(self._carry(inner, call, request))
 
     async def _carry(self, inner: Layer, call: Call, request: Request) -> None:
-        reply: Reply | None = None
-        error: CallError | None = None
-        try:
-            reply = await inner(call, request)
-            self.failure, self.attempt = reply.failure, reply.attempt
-            reply.write_into(self)
-            if not reply.ended:
-                await reply.finish()
-        except CallError as failed:
-            error = failed
-        except asyncio.CancelledError:  # kept by the task, its frames would keep the call
-            error = CallerLeft("every caller has left")
-        except Exception:
-            _log.exception("internal error, request id %s", call.request_id.decode("latin-1"))
-            error = CallError("internal error")
-        finally:
-            if reply is not None:
-                reply.abandon()
-            call.body.free()
-            self.close()
-            self._end(error)
+        error = await carry(inner, call, request, self, self._answered)
+        self.close()
+        self._end(error)
+
+    def _answered(self, reply: Reply) -> None:
+        self.failure, self.attempt = reply.failure, reply.attempt
 
     def _end(self, error: CallError | None) -> None:
         """Tell the members that nothing follows. The reply may have told them already."""
@@ -248,24 +225,13 @@ class Member:
         try:
             if self._flight.head is None and self.error is None:
                 self._begun = asyncio.get_running_loop().create_future()
-                await self._wait(self._begun)
+                await in_time(self._call, self._begun)
         except BaseException:
             self.abandon()
             raise
         if self._flight.head is None and self.error is not None:
             self.abandon()
             raise self.error
-
-    async def _wait(self, turn: asyncio.Future[None]) -> None:
-        deadline = self._call.deadline
-        if deadline is None:
-            await turn
-            return
-        try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                await turn
-        except TimeoutError:
-            raise DeadlineExceeded("the call's `total` timeout has expired") from None
 
     # -- what the flight calls --
 
@@ -276,6 +242,7 @@ class Member:
         self.head, self.failure = flight.head, flight.failure
         call, carried = self._call, flight.call
         call.final, call.operation = carried.final, carried.operation
+        call.told += carried.told
         if self.pays:
             self.pay()
         _wake(self._begun)
@@ -284,8 +251,7 @@ class Member:
         """Have the attempts in the record of this call from now on."""
         self.pays = True
         call, carried = self._call, self._flight.call
-        call.attempts, call.fallback = carried.attempts, carried.fallback
-        call.queued = carried.queued
+        charge(call, carried)
         self.attempt = self._flight.attempt or carried.attempt
         if call.reply is not None or self._flight.head is None:
             call.attempt = self.attempt
@@ -359,7 +325,7 @@ class Member:
         if not self.ended and self.error is None:
             self._done = asyncio.get_running_loop().create_future()
             try:
-                await self._wait(self._done)
+                await in_time(self._call, self._done)
             except DeadlineExceeded as error:
                 self.break_off(error)
         if self.error is not None:

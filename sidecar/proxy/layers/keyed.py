@@ -20,16 +20,45 @@ if TYPE_CHECKING:
 
 _ALWAYS: Final = (b"accept", b"anthropic-beta", b"anthropic-version", b"openai-beta", b"origin")
 """Headers on which answers depend: versions of the API, and what CORS replies repeat."""
-_PLAIN: Final = {b"accept-encoding": b"\r\nAccept-Encoding: identity"}
+PLAIN: Final = {b"accept-encoding": b"\r\nAccept-Encoding: identity"}
 """One reply is for callers that take different codings, so it has none."""
 _REMEMBERED: Final = 1024
 _LONGEST: Final = 256
 
 
+def content_of(call: Call, request: Request) -> bytes | None:
+    """Return the body that is sent, without a coding; None if there is none that can be compared.
+
+    It can't if it streams, and if what is asked for depends on more than the body says.
+    """
+    body, fields = call.body, call.head.fields
+    if not body.complete or body.streamed or not body.size or call.head.upgrade:
+        return None
+    if body.trailers or b"range" in fields:
+        return None
+    if request.content is not None:
+        return request.content
+    if b"content-encoding" in fields.known and body.unpacked is None:
+        return None
+    return body.plain()
+
+
 class CallKey:
     """Digests calls of one route. *scope*: calls of different scopes are never the same."""
 
-    def __init__(self, scope: str, dialect: Dialect, api: Api, settings: KeySettings) -> None:
+    def __init__(
+        self,
+        scope: str,
+        dialect: Dialect,
+        api: Api,
+        settings: KeySettings,
+        hidden: Callable[[bytes], bool] | None = None,
+    ) -> None:
+        """*hidden*: whether no upstream sees the caller's key in a header of that name.
+
+        Callers who differ in hidden keys alone are one to the upstream. None: it sees all keys.
+        """
+        self._hidden = hidden
         self._scope = (scope.encode(), dialect.encode())
         self._api = api
         self._settings = settings
@@ -43,33 +72,27 @@ class CallKey:
 
     def __call__(self, call: Call, request: Request) -> bytes | None:
         """Return the digest of a call; None if it is like no other."""
-        body, fields = call.body, call.head.fields
-        if not body.complete or body.streamed or not body.size or call.head.upgrade:
-            return None
-        if body.trailers or b"range" in fields:
-            return None
-        content = request.content
+        content = content_of(call, request)
         if content is None:
-            if b"content-encoding" in fields.known and body.unpacked is None:
-                return None
-            content = body.plain()
-        operation = self._operation(request)
+            return None
+        operation = self.operation(request)
         if operation not in ANSWERS:
             return None
         said = comparable(content, operation, self._settings)
         if said is None:
             return None
-        return digest(
-            (
-                *self._scope,
-                request.method,
-                without_keys(request.target) if self._settings.shared else request.target,
-                of_mapping(request.captured) if request.captured else b"",
-                of_mapping(request.labels) if request.labels else b"",
-                said,
-                *self._identity(call),
-                *(fields.get(name, b"") for name in self._headers),
-            )
+        return digest((*self.circumstances(call, request), said))
+
+    def circumstances(self, call: Call, request: Request) -> tuple[bytes, ...]:
+        """Return all that must be equal besides the body."""
+        return (
+            *self._scope,
+            request.method,
+            without_keys(request.target) if self._settings.shared else request.target,
+            of_mapping(request.captured) if request.captured else b"",
+            of_mapping(request.labels) if request.labels else b"",
+            *self._identity(call),
+            *(call.head.fields.get(name, b"") for name in self._headers),
         )
 
     def _identity(self, call: Call) -> list[bytes]:
@@ -78,11 +101,13 @@ class CallKey:
             return []
         fields = call.head.fields
         keys = sorted(keys_among(fields))
-        if not keys:
+        if self._hidden is not None:
+            keys = [name for name in keys if not self._hidden(name)]
+        elif not keys:
             return [client_of(call).encode("latin-1")]
         return [part for name in keys for part in (name, fields[name])]
 
-    def _operation(self, request: Request) -> str:
+    def operation(self, request: Request) -> str:
         """What is asked for. Callers ask for the same few: remembered."""
         path = request.target.partition(b"?")[0]
         key = (request.method, path)
@@ -123,4 +148,4 @@ class Keyed:
             if self._passed is not None:
                 self._passed(call)
             return await self._plain(call, request)
-        return await self._inner(call, request.edited(_PLAIN).replace(key=key))
+        return await self._inner(call, request.edited(PLAIN).replace(key=key))

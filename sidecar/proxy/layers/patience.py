@@ -1,9 +1,12 @@
-"""How long a caller waits, according to its SDK's headers."""
+"""How long a caller waits: until its deadline, and as its SDK's headers say."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
+from sidecar.errors import DeadlineExceeded
 from sidecar.policy.retry import seconds_of
 from sidecar.policy.timeouts import first_byte
 
@@ -36,3 +39,15 @@ def patience_of(call: Call) -> float | None:
     """Return the seconds after arrival within which the reply must begin; None: unknown."""
     said = call.head.fields.known.get(_SAID)
     return None if said is None else seconds_of(said)
+
+
+async def in_time(call: Call, turn: asyncio.Future[None]) -> None:
+    """Wait for *turn*, but not after the deadline of *call*. Raise DeadlineExceeded then."""
+    if call.deadline is None:
+        await turn
+        return
+    try:
+        async with asyncio.timeout(call.deadline - time.monotonic()):
+            await turn
+    except TimeoutError:
+        raise DeadlineExceeded("the call's `total` timeout has expired") from None

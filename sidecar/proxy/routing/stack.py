@@ -28,8 +28,10 @@ from sidecar.proxy.layers.reads import Reads
 from sidecar.proxy.layers.retry import Others, Retry
 from sidecar.proxy.layers.rules import Rules
 from sidecar.proxy.layers.shape import Shape
+from sidecar.proxy.routing.batching import batching
 from sidecar.proxy.routing.limiters import client_by, limited
 from sidecar.proxy.routing.saving import saving
+from sidecar.proxy.routing.shown_keys import shows_keys
 from sidecar.upstream.load_balancer import LoadBalancer, Selection
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def build(parts: Parts) -> Layer:
     route = parts.route
     # Each upstream, under the effective policy of the route there.
     stack = _upstream(parts, route.upstream, route.labels, spare=bool(route.fallback))
-    if route.split or route.fallback or route.model is not None or not _shows_keys(parts, route):
+    if route.split or route.fallback or route.model is not None or not shows_keys(parts, route):
         stack = _target(parts, route, stack)
     # Splits come before any attempt, so that all calls of a canary count for it.
     if route.split:
@@ -94,6 +96,10 @@ def build(parts: Parts) -> Layer:
             route.mirror.max_in_flight,
             parts.stats,
         )
+    # Around everything that asks an upstream, since a joint call is one call: it has one retry, one
+    # fallback, one slot of `max_in_flight`. Within what saves calls, so that only calls that differ
+    # and that nobody has an answer for travel together; and within the limits, which count callers.
+    stack = batching(parts, stack)
     # Around everything that asks an upstream: what the calls share is asked once.
     stack = saving(parts, stack)
     policy = parts.effective(route.upstream).policy
@@ -176,13 +182,7 @@ def _authenticated(parts: Parts, upstream: str, stack: Layer) -> Layer:
 
 def _target(parts: Parts, target: RouteConfig | TargetConfig, stack: Layer) -> Target:
     """Wrap *stack* for the upstream of *target*."""
-    return Target(target.upstream, stack, target.model, shows_keys=_shows_keys(parts, target))
-
-
-def _shows_keys(parts: Parts, target: RouteConfig | TargetConfig) -> bool:
-    """Whether the caller's keys go there; they are meant for the route's own upstream."""
-    said = parts.configs[target.upstream].credentials
-    return said == "forward" or (target.upstream == parts.route.upstream and said != "drop")
+    return Target(target.upstream, stack, target.model, shows_keys=shows_keys(parts, target))
 
 
 def _attempt(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: bool) -> Attempt:

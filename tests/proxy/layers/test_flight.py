@@ -94,8 +94,8 @@ class Caller(NullSink):
 def a_call() -> Any:
     body = SimpleNamespace(free=lambda: None)
     return SimpleNamespace(
-        deadline=None, final=False, operation="", attempts=[], fallback=0, attempt=None,
-        reply=None, body=body, request_id=b"r", queued=0.0,
+        deadline=None, final=False, operation="", told=b"", attempts=[], fallback=0,
+        attempt=None, reply=None, body=body, request_id=b"r", queued=0.0,
     )  # fmt: skip
 
 

@@ -1,0 +1,39 @@
+"""Which of a caller's keys the upstreams of a route get to see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sidecar.config.model import Credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sidecar.config.model import Route, Target
+    from sidecar.proxy.routing.stack import Parts
+
+
+def shows_keys(parts: Parts, target: Route | Target) -> bool:
+    """Whether the caller's keys go there; they are meant for the route's own upstream."""
+    said = parts.configs[target.upstream].credentials
+    return said == "forward" or (target.upstream == parts.route.upstream and said != "drop")
+
+
+def hidden_keys(parts: Parts) -> Callable[[bytes], bool] | None:
+    """Return whether no upstream gets the caller's header of a (lower-case) name.
+
+    None: some upstream gets all of the caller's keys, and knows it by them.
+    """
+    route = parts.route
+    every: list[Route | Target] = [route, *route.split, *route.fallback]
+    if route.mirror is not None:
+        every.append(route.mirror)
+    replaced = []
+    for target in every:
+        if not shows_keys(parts, target):
+            continue
+        credentials = parts.configs[target.upstream].credentials
+        if not isinstance(credentials, Credentials):
+            return None
+        replaced.append(credentials.header.lower().encode())
+    return lambda name: all(name == header for header in replaced)
