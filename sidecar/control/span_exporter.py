@@ -23,6 +23,7 @@ from sidecar.control.collector import AGAIN, PATH, wait_before
 from sidecar.errors import CallError
 from sidecar.observe import semconv
 from sidecar.observe.otlp import rejected, request
+from sidecar.observe.record import size_of
 from sidecar.observe.spans import Traced, spans_of
 from sidecar.observe.trace import new_span_id
 from sidecar.upstream.health.probe import Probe
@@ -43,8 +44,6 @@ _LAST: Final = 2.0
 """Seconds in which what is queued is sent when the sidecar stops."""
 MAX_QUEUED_BYTES: Final = 16 * 2**20
 """What all records that wait may take: the caller chooses how long path and user agent are."""
-_RECORD: Final = 1024
-_TRY: Final = 512
 _SLICE: Final = 8
 """Calls that are encoded without a pause: some 0.4 ms, in which the loop may have to wait."""
 _PAUSE: Final = 0.0005
@@ -87,7 +86,7 @@ class SpanExporter:
     def export(self, record: CallRecord, parameters: Parameters | None) -> None:
         """Queue the spans of *record*, or drop them when the queue is full. Never blocks."""
         traced = Traced(record, parameters)
-        size = _size(traced)
+        size = size_of(record)
         queue = self._queue
         if len(queue) >= self._settings.max_queued or self._bytes + size > MAX_QUEUED_BYTES:
             self._counts.dropped["queue_full"] += _count(traced)
@@ -136,7 +135,7 @@ class SpanExporter:
     def _take(self) -> list[Traced]:
         queue = self._queue
         batch = [queue.popleft() for _ in range(min(len(queue), self._settings.batch))]
-        self._bytes -= sum(map(_size, batch))
+        self._bytes -= sum(size_of(traced.record) for traced in batch)
         return batch
 
     async def _deliver(self, batch: Sequence[Traced]) -> None:
@@ -213,12 +212,6 @@ class SpanExporter:
 def _count(traced: Traced) -> int:
     """Spans of a call."""
     return 1 + len(traced.record.tries)
-
-
-def _size(traced: Traced) -> int:
-    """Bytes that a call takes, about."""
-    record = traced.record
-    return _RECORD + len(record.path) + len(record.user_agent) + _TRY * len(record.tries)
 
 
 async def _either(event: asyncio.Event, seconds: float) -> None:

@@ -70,7 +70,10 @@ def _call(traced: Traced, names: Names) -> bytes:
     parent = unhexlify(record.parent_id)
     flags = _REMOTE if parent else _LOCAL
     ends = (0.0, record.duration_ms)
-    return _span(record, unhexlify(record.span_id), parent, name, ends, values, failure) + flags
+    span = _span(record, unhexlify(record.span_id), parent, name, ends, values, failure)
+    for note in record.notes:
+        span += _event(record, note.at_ms, f"sidecar.{note.what}", {"sidecar.note": note.text})
+    return span + flags
 
 
 def _attempt(record: CallRecord, each: Try, number: int, span_id: bytes, before: bytes) -> bytes:
@@ -102,8 +105,7 @@ def _attempt(record: CallRecord, each: Try, number: int, span_id: bytes, before:
         ("first content", each.content_ms),
     ):
         if when:
-            moment = b"\x09" + _moment(record, when) + field(b"\x12", event.encode())
-            span += field(b"\x5a", moment)
+            span += _event(record, when, event, {})
     if before:
         link = field(b"\x0a", unhexlify(record.trace_id)) + field(b"\x12", before)
         span += field(b"\x6a", link + attributes({"sidecar.link": each.why}, b"\x22"))
@@ -131,6 +133,11 @@ def _span(
         attributes(values, b"\x4a"),
         _FAILED if failure else b"",
     ))  # fmt: skip
+
+
+def _event(record: CallRecord, milliseconds: float, name: str, values: Values) -> bytes:
+    named = field(b"\x12", name.encode()) + attributes(values, b"\x1a")
+    return field(b"\x5a", b"\x09" + _moment(record, milliseconds) + named)
 
 
 def _moment(record: CallRecord, milliseconds: float) -> bytes:
@@ -200,6 +207,7 @@ def _own(record: CallRecord) -> Values:
         ("sidecar.longest_gap", record.longest_gap_ms / 1e3),
         ("sidecar.cost", record.cost),
         ("sidecar.estimated", record.estimated),
+        ("sidecar.cache", record.cache),
         ("sidecar.failure", record.failure),
         ("sidecar.verdict", record.verdict or ("aborted" if record.error in _LEFT else "")),
         ("sidecar.provider_request_id", record.provider_request_id),

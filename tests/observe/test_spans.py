@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.llm.dialects import Parameters
 from sidecar.observe.otlp import request
-from sidecar.observe.record import CallRecord, Try
+from sidecar.observe.record import CallRecord, Note, Try
 from sidecar.observe.semconv import VERSIONS, Version
 from sidecar.observe.spans import Traced, spans_of
 from tests.observe.exported import Export, decoded
@@ -246,6 +246,20 @@ def test_attempts_are_below_the_call_and_linked_in_order() -> None:
             "sidecar.verdict": "complete",
         },
     ]  # fmt: skip
+
+
+def test_what_was_unusual_are_events() -> None:
+    notes = (Note(1.5, "retry", "number 1 in 0.020 s, after 503"), Note(3.0, "gate", "opened"))
+    export = exported(record(notes=notes, cache="miss"))
+    [span] = export.spans
+    assert export.attributes[0]["sidecar.cache"] == "miss"
+    assert [
+        (e.name, e.time_unix_nano - BEGAN, e.attributes[0].key, e.attributes[0].value.string_value)
+        for e in span.events
+    ] == [
+        ("sidecar.retry", 1_500_000, "sidecar.note", "number 1 in 0.020 s, after 503"),
+        ("sidecar.gate", 3 * MS, "sidecar.note", "opened"),
+    ]
 
 
 def test_an_attempt_that_was_slower_has_not_failed() -> None:
