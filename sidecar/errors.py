@@ -16,6 +16,8 @@ class CallError(Exception):
     """Whether the caller's connection can't be used again."""
     endpoint_failed = False
     """Whether it counts against the endpoint, in its breaker and the load balancer."""
+    param: str | None = None
+    """The field of the request that is wrong, for APIs whose errors name one."""
     retry_after: float | None = None
     """Seconds after which the caller may succeed."""
 
@@ -137,6 +139,20 @@ class RuleRefused(CallError):
 
     code = "rule_refused"
     status = 403
+
+
+class BadTask(CallError):
+    """The call for a task, or the header that names one, is not as it must be."""
+
+    code = "bad_task"
+    status = 400
+
+
+class BadOutput(CallError):
+    """The answer of a model is not in the format that the task asks for."""
+
+    code = "bad_output"
+    status = 502
 
 
 class NoBodyMemory(CallError):

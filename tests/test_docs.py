@@ -204,6 +204,7 @@ def busy_stats() -> Stats:
     upstream = stats.upstream("u")
     upstream.queue = Admission(AdmissionSettings(1, 1, 1, 1.0, 1.0))
     upstream.panic["x"], upstream.ejected["x"], upstream.shed["x"] = True, [], 1
+    stats.tasks["t"]["ok"] = 1
     stats.listeners["l"] = ListenerStats()
     stats.listeners["l"].refused[400] = stats.listeners["l"].decisions["x"] = 1
     return stats

@@ -161,6 +161,9 @@ _MEMORY: Final = _Of[Memory](
     (), lambda stats: [] if stats.body_memory is None else [((), stats.body_memory)]
 )
 _CACHE: Final = _Of[Kept]((), lambda stats: [] if stats.cache is None else [((), stats.cache)])
+_TASKS: Final = _Of[Mapping[str, int]](
+    ("task",), lambda stats: [((name,), of) for name, of in dict(stats.tasks).items()]
+)
 _PROCESS: Final = _Of[Stats]((), lambda stats: [((), stats)])
 
 METRICS: Final = (
@@ -514,6 +517,13 @@ METRICS: Final = (
         "passed_through_response_bytes",
         "Bytes passed through from servers to clients.",
         lambda listener: listener.passed_in,
+    ),
+    _TASKS.counts(
+        "tasks",
+        "result",
+        "Calls that named a task: ok, repaired (at the second try), streamed, named (by a header), "
+        "invalid, failed.",
+        lambda results: results,
     ),
     _PROCESS.counts("reloads", "result", "Reloads of the configuration, by result.", _results),
     _PROCESS.gauge(

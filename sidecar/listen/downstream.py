@@ -222,6 +222,11 @@ class DownstreamConnection(asyncio.Protocol):
         return due and self.state is IDLE
 
     @property
+    def direct(self) -> bool:
+        """Whether the caller addresses the sidecar itself, and not another host through it."""
+        return self.listener.config.mode == "reverse"
+
+    @property
     def trust(self) -> Trust:
         """Which of the caller's words about itself are taken."""
         return self.listener.config.trust

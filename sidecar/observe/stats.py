@@ -330,6 +330,7 @@ class Stats:
         "sources",
         "spans",
         "started",
+        "tasks",
         "upstreams",
     )
 
@@ -344,6 +345,8 @@ class Stats:
         """By name."""
         self.listeners: dict[str, ListenerStats] = {}
         """By address."""
+        self.tasks: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+        """By name of a task: calls that named it, by what became of them."""
         self.reloads = ReloadStats()
         self.sources: list[SourceStats] = []
         self.log_dropped = 0

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sidecar.config.model import Trust
     from sidecar.errors import CallError, ModelUnknown
     from sidecar.http.message import RequestHead
+    from sidecar.llm.dialects import Dialect
     from sidecar.llm.request import Asked
     from sidecar.observe.trace import TraceContext
     from sidecar.policy.load import Load
@@ -30,6 +31,10 @@ class Downstream(Protocol):
     """The application, as the life of a call sees it."""
 
     peer: str
+
+    @property
+    def direct(self) -> bool:
+        """Whether the caller addresses the sidecar itself, and not another host through it."""
 
     @property
     def trust(self) -> Trust:
@@ -54,6 +59,8 @@ class Call:
     begun = False
     """Whether its life has begun: a task that is cancelled before its first step never runs."""
     route: Route | None = None
+    dialect: Dialect | None = None
+    """The API whose errors its caller reads, where that is not its route's."""
     model: str | None = None
     """The model that the caller asked for."""
     stream = False

@@ -25,6 +25,8 @@ _log: Final = logging.getLogger("sidecar.proxy")
 class Nobody:
     """Stands in for the application. It accepts everything at once."""
 
+    direct = False
+
     def __init__(self, peer: str, trust: Trust) -> None:
         self.peer = peer
         """The address of the original call's caller."""

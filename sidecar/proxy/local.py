@@ -51,7 +51,7 @@ class LocalReply:
     ended = settled = True
     failure: Failure | None = None
     attempt: AttemptRecord | None = None
-    """None unless it was made from an endpoint's reply to another call."""
+    """None unless it was made from an endpoint's reply."""
     tunnel: asyncio.Transport | None = None
 
     def __init__(self, call: Call, status: int, lines: bytes, body: bytes) -> None:
@@ -110,6 +110,8 @@ def last_stop(call: Call) -> LocalReply:
 
 def dialect_of(call: Call) -> Dialect:
     """Return the API whose errors the caller understands."""
+    if call.dialect is not None:
+        return call.dialect
     if call.route is not None:
         return call.route.upstream.dialect
     return of_request(call.head.target, call.head.fields)
@@ -118,7 +120,7 @@ def dialect_of(call: Call) -> Dialect:
 def error_body_of(dialect: Dialect, error: CallError, request_id: bytes) -> bytes:
     """Return *error* as JSON, in the form that *dialect*'s SDKs read."""
     text = request_id.decode("latin-1")
-    return error_body(dialect, error.status, error.code, error.message, text)
+    return error_body(dialect, error.status, error.code, error.message, text, error.param)
 
 
 def error_lines(error: CallError) -> bytes:

@@ -14,6 +14,7 @@ RETRY: Final = "retry"
 HEDGE: Final = "hedge"
 FALLBACK: Final = "fallback"
 MIRROR: Final = "mirror"
+REPAIR: Final = "repair"
 
 
 class AttemptRecord:
@@ -27,7 +28,7 @@ class AttemptRecord:
     def __init__(self, endpoint: Endpoint, why: str, reason: str, began: float) -> None:
         self.endpoint = endpoint
         self.why = why
-        """FIRST, RETRY, HEDGE, FALLBACK or MIRROR."""
+        """FIRST, RETRY, HEDGE, FALLBACK, MIRROR or REPAIR."""
         self.reason = reason
         """Status or error code of the attempt that made it necessary; "" if none."""
         self.began = began

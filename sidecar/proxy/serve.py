@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sidecar.proxy.recorder import Recorder
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.routing.snapshot import Snapshot
+    from sidecar.proxy.tasks.tasks import Tasks
 
 _log: Final = logging.getLogger("sidecar.proxy")
 _getrandbits: Final = random.Random().getrandbits
@@ -45,6 +46,9 @@ async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
         if hops == 0:
             call.close = call.close or not call.body.complete
             await _answer(call, last_stop(call))
+            return
+        if snapshot.tasks is not None and snapshot.tasks.take(call):
+            await _answer(call, await _task(call, snapshot.tasks))
             return
         candidates = snapshot.router.candidates(call.head.host, call.head.path, call.head.method)
         if not call.body.complete:
@@ -106,8 +110,7 @@ def _route(call: Call, candidates: tuple[Candidate, ...]) -> tuple[Route, Reques
     chosen = choose(candidates, head.fields, call.model, call.unknown)
     if chosen.route.renames_first and call.unreadable is not None:
         raise call.unreadable
-    call.route = route = chosen.route
-    route.stats.in_flight += 1
+    route = chosen.route
     target = head.target
     if chosen.path is not None:
         target = chosen.path + target[len(head.path) :]
@@ -120,6 +123,13 @@ def _route(call: Call, candidates: tuple[Candidate, ...]) -> tuple[Route, Reques
         captured=chosen.captured,
         priority=route.priority,
     )
+    return _enter(call, route, request)
+
+
+def _enter(call: Call, route: Route, request: Request) -> tuple[Route, Request]:
+    """Let *route* take the call: return it, and *request*, with what the caller may override."""
+    call.route = route
+    route.stats.in_flight += 1
     if call.downstream.trust.headers:
         route, request = apply_overrides(call, route, request)
     if route.heeds_sdk:
@@ -130,6 +140,20 @@ def _route(call: Call, candidates: tuple[Candidate, ...]) -> tuple[Route, Reques
     if total is not None:
         call.deadline = call.arrived + total
     return route, request
+
+
+async def _task(call: Call, tasks: Tasks) -> Reply:
+    """Return the reply to a call that names a task instead of a model, or asks about tasks."""
+    page = tasks.page(call)
+    if page is not None:
+        return page
+    if not call.body.complete:
+        await _receive(call, tasks.candidates)
+    if b"content-encoding" in call.head.fields.known:
+        await unpack(call, max(c.route.hold for c in tasks.candidates))
+    job = tasks.job(call)
+    route, request = _enter(call, job.route, job.request)
+    return await job.done(call, request, route.stack)
 
 
 async def _answer(call: Call, reply: Reply) -> None:

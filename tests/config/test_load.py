@@ -265,7 +265,7 @@ def test_keys_are_shown_on_one_line() -> None:
     (error,) = errors(GOOD + '"a\\nb\\u2028": 1\n')
     assert error == (
         '9: "a\\nb\\u2028": unknown key; expected one of listeners, upstreams, routes, policies, '
-        "prices, intercept, buffers, access_log, metrics, tracing, ..."
+        "tasks, prices, intercept, buffers, access_log, metrics, ..."
     )
 
 

@@ -48,6 +48,7 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
     named["llama-all"] = _upstream(upstreams["llama"])
     routes.append({**_route("llama-all", "llama-all"), "policy": "everything"})
     named["openai-all"]["include_usage"] = True
+    routes.append({**_route("only-tasks", "llama"), "name": "tasks"})
     config = {
         "listeners": [{"address": f"127.0.0.1:{sidecar.port}"}, {"path": str(sidecar.socket)}],
         "upstreams": named,
@@ -64,6 +65,13 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
             "spent": {"retry": {"budget": {"ratio": "0%", "min_per_second": 0}}},
         },
         "access_log": {"path": str(sidecar.log)},
+        "tasks": {
+            "continue": {
+                "route": "tasks",
+                "models": [{"model": "tiny"}],
+                "chat_field": "max_tokens",
+            }
+        },
         "admin": {"address": f"127.0.0.1:{sidecar.admin}"},
     }
     path.write_text(json.dumps(config, indent=2))  # JSON is YAML.

@@ -56,6 +56,7 @@ class Downstream:
 
     writable = True
     trust = Trust()
+    direct = True
 
     def __init__(self, peer: str) -> None:
         self.peer = peer

@@ -159,4 +159,3 @@ async def test_a_route_without_rules_has_no_layer_for_them() -> None:
     async with Stage() as plain:
         [rule] = plain.serving.snapshot.router.rules
         assert "Rules" not in repr(rule.route.stack)
-        assert not rule.route.reads_body

@@ -149,6 +149,10 @@ _IN_POLICIES: Final[tuple[tuple[str, Rule], ...]] = (
     ("shape.add.(keys)", grammar.member),
 )
 _ELSEWHERE: Final[tuple[tuple[str, Rule], ...]] = (
+    ("tasks.*.models.*.model", grammar.model),
+    ("tasks.*.models.*.up_to", grammar.positive),
+    ("tasks.*.models.*.path", grammar.upstream_path),
+    ("tasks.*.models.*.labels.*", grammar.label_value),
     ("intercept.ca", grammar.file_path),
     ("intercept.publish", grammar.file_path),
     ("intercept.clients.*", grammar.network),

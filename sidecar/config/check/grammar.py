@@ -275,6 +275,11 @@ def rewrite(text: str) -> str | None:
     return "captures are for `url`, not for `rewrite`" if "{" in text else _plain_path(text)
 
 
+def upstream_path(text: str) -> str | None:
+    """The path of a request of our own, in which braces stand for something."""
+    return _plain_path(text)
+
+
 def _plain_path(text: str) -> str | None:
     if not text.startswith("/"):
         return "must start with /"

@@ -10,7 +10,8 @@ from msgspec import Struct
 from sidecar.config.check import sections as consistency
 from sidecar.config.check.grammar import captures
 from sidecar.config.check.shadowing import covers
-from sidecar.config.model import Route, Upstream
+from sidecar.config.check.tasks import task_problems
+from sidecar.config.model import Route, Task, Upstream
 from sidecar.config.model.policy import Policy
 from sidecar.config.model.retries import RETRY_ON
 from sidecar.config.model.route import Target
@@ -25,6 +26,7 @@ class Parts(Struct):
     upstreams: dict[str, Upstream]
     routes: dict[int, Route]
     policies: dict[str, Policy]
+    tasks: dict[str, Task]
     trees: Mapping[int, Tree]
     """The routes as they are written."""
     tracing: Tracing | None
@@ -44,6 +46,8 @@ def broken_relations(parts: Parts, lines: Mapping[Path, int]) -> Iterator[Proble
         for where, wrong in consistency.tracing_violations(parts.tracing):
             yield Problem(("tracing", *where), wrong)
     yield from _dead_routes(parts.routes, lines)
+    for name, task in parts.tasks.items():
+        yield from task_problems(("tasks", name), task, parts.routes, parts.upstreams)
     if parts.overlay is not None:
         yield from _policies(parts, parts.overlay)
 

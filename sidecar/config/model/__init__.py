@@ -21,6 +21,7 @@ from sidecar.config.model.limits import Admission, CallLimits, ClientLimits, Cli
 from sidecar.config.model.policy import Breaker, Ejection, Policy, Timeouts
 from sidecar.config.model.retries import Backoff, Budget, Hedge, Retry
 from sidecar.config.model.route import Fallback, Match, Mirror, Route, Split, Sticky, Target
+from sidecar.config.model.tasks import Task, TaskModel
 from sidecar.config.model.tracing import Tracing
 from sidecar.config.model.units import Duration, Size
 from sidecar.config.model.upstream import (
@@ -74,6 +75,8 @@ __all__ = [
     "Sticky",
     "Store",
     "Target",
+    "Task",
+    "TaskModel",
     "Timeouts",
     "Tls",
     "Tracing",
@@ -238,6 +241,14 @@ class Config(Section, frozen=True):
     policies: Annotated[
         dict[Name, Policy],
         Meta(max_length=1000, description="Named policies; `default` is used where none is named."),
+    ] = {}
+    tasks: Annotated[
+        dict[Name, Task],
+        Meta(
+            max_length=100,
+            description="What applications want done, by name: `POST /v1/tasks` and the header "
+            "`x-llm-task`. Without any, both are as any other path and header.",
+        ),
     ] = {}
     prices: Annotated[
         dict[str, Price],

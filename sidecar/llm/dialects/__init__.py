@@ -59,9 +59,20 @@ def of_request(target: bytes, fields: Mapping[bytes, bytes]) -> Dialect:
     return "openai"
 
 
-def error_body(dialect: Dialect, status: int, code: str, message: str, request_id: str) -> bytes:
-    """Return the JSON body of an error reply."""
-    return msgspec.json.encode(APIS[dialect].error(status, code, message, request_id))
+def error_body(
+    dialect: Dialect,
+    status: int,
+    code: str,
+    message: str,
+    request_id: str,
+    param: str | None = None,
+) -> bytes:
+    """Return the JSON body of an error reply. *param*: the field of the request that is wrong."""
+    told = APIS[dialect].error(status, code, message, request_id)
+    for holder in (told, told.get("error")):
+        if param is not None and isinstance(holder, dict) and "param" in holder:
+            holder["param"] = param
+    return msgspec.json.encode(told)
 
 
 def error_event(dialect: Dialect, status: int, code: str, message: str, request_id: str) -> bytes:

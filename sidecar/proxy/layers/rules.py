@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sidecar.errors import RuleRefused
+from sidecar.errors import ModelUnknown, RuleRefused, forget_frames
 from sidecar.llm.answers import Answer, writer_for
 from sidecar.llm.dialects import APIS
 from sidecar.llm.last_message import last_message
+from sidecar.proxy.layers.readable import plain_body, tell
 from sidecar.proxy.local import LocalReply
 
 if TYPE_CHECKING:
@@ -35,8 +36,12 @@ class _Known(NamedTuple):
 class Rules:
     """Outside everything that reaches an upstream, and inside the limits on calls."""
 
-    def __init__(self, inner: Layer, policy: Policy, dialect: Dialect, stats: RouteStats) -> None:
+    def __init__(
+        self, inner: Layer, policy: Policy, dialect: Dialect, hold: int, stats: RouteStats
+    ) -> None:
+        """*hold*: bytes that a decompressed body may have."""
         self._inner = inner
+        self._hold = hold
         self._policy = policy
         self._dialect: Dialect = dialect
         self._stats = stats
@@ -47,15 +52,25 @@ class Rules:
 
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Return the answer of the first rule that matches. Raise RuleRefused if it refuses."""
-        if request.method == b"POST" and (body := _read(call, request)):
-            known = self._operation(request.target)
-            if known.writer is not None and (message := last_message(body)) is not None:
+        known = self._operation(request.target)
+        if known.writer is not None and request.method == b"POST":
+            body = await self._read(call, request)
+            message = last_message(body)
+            if message is not None:
                 verdict = self._policy.judge(message.text, message.only_text)
                 if verdict is not None:
                     self._stats.rules[verdict.rule] += 1
                     call.operation = known.target.operation
                     return self._reply(call, request, body, verdict, known)
         return await self._inner(call, request)
+
+    async def _read(self, call: Call, request: Request) -> bytes:
+        """Return the body that would be sent; empty if it streams, or can't be decompressed."""
+        try:
+            return await plain_body(call, request, self._hold) or b""
+        except ModelUnknown as error:
+            forget_frames(error)
+            return b""
 
     def _operation(self, target: bytes) -> _Known:
         known = self._operations.get(target)
@@ -72,7 +87,7 @@ class Rules:
     def _reply(
         self, call: Call, request: Request, body: bytes, verdict: Verdict, known: _Known
     ) -> Reply:
-        call.told += b"\r\nx-sidecar-rule: " + verdict.rule.encode()
+        tell(call, b"x-sidecar-rule", verdict.rule.encode())
         if verdict.refusal is not None:
             error = RuleRefused(verdict.refusal.message)
             error.status = verdict.refusal.status
@@ -90,15 +105,3 @@ class Rules:
         kind = writer.stream_type if stream else b"application/json"
         sent = b"".join(writer.stream(answer)) if stream else writer.whole(answer)
         return LocalReply(call, 200, b"\r\nContent-Type: " + kind, sent)
-
-
-def _read(call: Call, request: Request) -> bytes | None:
-    """Return the body that would be sent, if it is here and has no coding."""
-    if request.content is not None:
-        return request.content
-    body = call.body
-    if not body.complete or body.streamed or not body.size:
-        return None
-    if body.unpacked is None and b"content-encoding" in call.head.fields.known:
-        return None
-    return body.plain()

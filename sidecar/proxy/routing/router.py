@@ -59,9 +59,6 @@ class Route(NamedTuple):
     under: Callable[[str], Route | None] = lambda _: None
     """Returns the same route under the named policy; None if there is no such policy."""
 
-    reads_body: bool = False
-    """Whether a layer of it reads the body, which is decompressed then."""
-
     def __repr__(self) -> str:
         return f"<Route {self.name} to {self.upstream.name}>"
 
@@ -76,7 +73,7 @@ class Candidate(NamedTuple):
     path: bytes | None
     """The rewritten path; None if the route does not rewrite."""
     depends: bool
-    """Whether its match, an alias or a layer depends on what the body asks for."""
+    """Whether its match or an alias depends on the model."""
 
 
 class Rule:
@@ -116,7 +113,7 @@ class Rule:
         sent = None
         if self._rewrite is not None:
             sent = self._rewrite + path[end:].encode("latin-1") or b"/"
-        depends = self._model is not None or self.route.renames or self.route.reads_body
+        depends = self._model is not None or self.route.renames
         return Candidate(self.route, self._headers, self._model, captured, sent, depends)
 
     def takes_as_read(self, host: str, path: str, method: bytes) -> bool:

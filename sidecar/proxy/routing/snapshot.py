@@ -10,6 +10,8 @@ from sidecar.observe.stats import RouteStats, Stats
 from sidecar.proxy.routing.pricing import Pricing
 from sidecar.proxy.routing.router import Route, Router, Rule
 from sidecar.proxy.routing.stack import Parts, build, layers_of
+from sidecar.proxy.tasks.compiled import compile_tasks
+from sidecar.proxy.tasks.tasks import Tasks
 
 if TYPE_CHECKING:
     from sidecar.config.load import Loaded
@@ -29,6 +31,9 @@ class Snapshot(NamedTuple):
     scopes: dict[str, set[str]]
     """The breaker scopes of each upstream."""
 
+    tasks: Tasks | None = None
+    """None: no task is configured."""
+
     def __repr__(self) -> str:
         return f"<Snapshot {len(self.router.rules)} routes, {len(self.upstreams)} upstreams>"
 
@@ -45,7 +50,11 @@ def compile_snapshot(
     scopes: dict[str, set[str]] = {name: set() for name in upstreams}
     for (_, upstream), effective in loaded.effective.items():
         scopes[upstream].add(effective.breaker_scope)
-    return Snapshot(loaded.config, Router(rules), upstreams, scopes)
+    tasks = None
+    if loaded.config.tasks:
+        by_name = {rule.route.name: rule.route for rule in rules}
+        tasks = Tasks(compile_tasks(loaded.config), by_name, stats)
+    return Snapshot(loaded.config, Router(rules), upstreams, scopes, tasks)
 
 
 class _Compiler:
@@ -100,7 +109,6 @@ class _Compiler:
             policy.timeouts.sdk,
             layers_of(stack),
             partial(self._under, index),
-            bool(policy.rules),
         )
 
     def _under(self, index: int, policy_name: str) -> Route | None:

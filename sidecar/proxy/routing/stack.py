@@ -109,7 +109,8 @@ def build(parts: Parts) -> Layer:
     # What a rule answers needs no upstream, nor a place in a cache.
     if policy.rules:
         rules = RulesPolicy([rule.settings() for rule in policy.rules])
-        stack = Rules(stack, rules, parts.configs[route.upstream].dialect, parts.stats)
+        dialect = parts.configs[route.upstream].dialect
+        stack = Rules(stack, rules, dialect, int(policy.hold), parts.stats)
     # Outermost: a call over the limit costs nothing but its refusal.
     return limited(stack, policy.limits, parts.name, parts.transaction, parts.stats.count_limited)
 

@@ -1,0 +1,1 @@
+"""Tasks: what an application wants done, by name, instead of which model to ask for it."""
