@@ -54,8 +54,9 @@ Look at it:
 
   curl 'http://127.0.0.1:{admin}/upstreams?pretty'   endpoints, what they did, their connections
   curl http://127.0.0.1:{admin}/metrics              Prometheus metrics
+  {program} calls --admin 127.0.0.1:{admin}   the last calls, and each with its attempts
 
-Each call writes one JSON line here. Ctrl-C stops.
+Each call writes one line here. Ctrl-C stops.
 """
 
 
@@ -82,7 +83,7 @@ async def _demo(port: int, admin: int, once: bool) -> None:
         print(f"2. a sidecar in front of them: http://127.0.0.1:{port}")
         print(f"3. a call: POST /v1/chat/completions, {_BODY['messages']}\n")
         await _carry_a_call(f"http://127.0.0.1:{port}/v1/chat/completions")
-        print(_HINTS.format(port=port, admin=admin), flush=True)
+        print(_HINTS.format(port=port, admin=admin, program=sys.argv[0]), flush=True)
         if once:
             app.stop()
         await app.run()

@@ -1,4 +1,8 @@
-"""Calls as Mermaid diagrams. That Mermaid reads them as they are meant is tested with Mermaid."""
+"""Calls as Mermaid diagrams.
+
+That Mermaid reads them as they are meant was checked by hand, with its own parser (version 11):
+thousands of hostile records have as many messages and participants there as lines here.
+"""
 
 from __future__ import annotations
 
