@@ -22,7 +22,12 @@ class Histogram:
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
-    def observe(self, value: float, times: int = 1) -> None:
-        """Count *value* in the bucket whose upper bound it does not pass, so many *times*."""
+    def observe(self, value: float) -> None:
+        """Count *value* in the bucket whose upper bound it does not pass."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def observe_each(self, value: float, times: int) -> None:
+        """Count *value* so many times."""
         self.counts[bisect_left(self.bounds, value)] += times
         self.total += value * times

@@ -44,7 +44,7 @@ def count(
     operations.first_chunk.observe(max(0.0, attempt.content - call.arrived))
     if said.chunks > 1 and attempt.ended is not None:
         seconds = max(0.0, attempt.ended - attempt.content)
-        operations.chunk.observe(seconds / (said.chunks - 1), said.chunks - 1)
+        operations.chunk.observe_each(seconds / (said.chunks - 1), said.chunks - 1)
 
 
 def _attributes(

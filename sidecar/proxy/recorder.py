@@ -54,7 +54,10 @@ class Recorder:
         stats.bytes_in += call.body.size
         stats.bytes_out += call.bytes_out
         said = None if call.attempt is None else call.attempt.said
-        outcome = outcome_of(call.status, code, said.verdict if said else "", _failure(said))
+        outcome: Outcome = "ok"
+        if code or said is None or said.verdict != "complete":  # most are complete
+            verdict = "" if said is None else said.verdict
+            outcome = outcome_of(call.status, code, verdict, _failure(said))
         arrived = call.arrived
         stats.durations[outcome].observe(now - arrived)
         if outcome == "ok" and call.first_byte is not None:
@@ -166,7 +169,7 @@ def _count_model(call: Call, said: Said | None, stats: RouteStats, outcome: Outc
     if seconds <= 0:
         return
     if said.chunks > 1:
-        model.output_chunk.observe(seconds / (said.chunks - 1), said.chunks - 1)
+        model.output_chunk.observe_each(seconds / (said.chunks - 1), said.chunks - 1)
     usage = said.usage
     if usage is not None and usage.output > 1 and not usage.estimated:
         model.output_rate.observe(usage.output / seconds)

@@ -28,7 +28,7 @@ def counted(version: Version) -> Stats:
     chat.durations[""].observe(2.0)
     chat.durations["rate_limit"].observe(0.5)
     chat.first_chunk.observe(0.25)
-    chat.chunk.observe(0.125, 10)
+    chat.chunk.observe_each(0.125, 10)
     chat.spend(Usage(100, 40, 3, 20, 5))
     embeddings = conventions.of(EMBEDDINGS)
     embeddings.durations[""].observe(1.0)
