@@ -36,6 +36,18 @@ async def test_money_is_counted_for_the_team_of_a_caller_that_is_trusted(
         assert f"sidecar_cost_total{{{labels}}}" in page
 
 
+async def test_a_model_that_the_path_names_is_the_one_that_was_asked_for() -> None:
+    async with Stage(upstream={"dialect": "gemini"}) as stage:
+        body = b'{"contents": []}'
+        path = b"POST /v1beta/models/gemini-x:generateContent HTTP/1.1\r\nHost: a\r\n"
+        kind = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        client, server = await stage.call(path + kind + body)
+        await server.sends(reply(b'{"candidates": [{"finishReason": "STOP"}]}'))
+        await client.reply()
+        await until(lambda: stage.route.models.asked)
+        assert [*stage.route.models.asked] == ["gemini-x"]
+
+
 async def test_the_conventions_names_come_and_go_with_the_configuration() -> None:
     stage = Stage()
     async with stage:

@@ -29,6 +29,8 @@ _ASKED: Final = frozenset({"chat", "completions"})
 class _Known(NamedTuple):
     reader: ReplyReader | None
     operation: str
+    model: str | None
+    """The model, if the path names it: Gemini's and Azure's do."""
 
 
 class Reads:
@@ -62,6 +64,8 @@ class Reads:
         """Have the reply read, if the call asks a model."""
         known = self._operation(request)
         call.operation = known.operation
+        if call.model is None:
+            call.model = known.model
         if known.reader is None or call.head.upgrade:
             return await self._inner(call, request)
         hides = False
@@ -99,7 +103,7 @@ class Reads:
                     streams=found.stream,
                     verifies=self._verifies and found.operation in JSON_VALUES,
                 )
-            known = _Known(reader, found.operation)
+            known = _Known(reader, found.operation, found.model)
             if len(path) <= _LONGEST:
                 if len(self._operations) >= _REMEMBERED:
                     self._operations.clear()

@@ -45,7 +45,7 @@ async def asked(
     )
     fields = Fields(lines, REQUEST_FIELDS)
     head = SimpleNamespace(fields=fields, upgrade=more.pop("upgrade", False))
-    call = SimpleNamespace(body=held, head=head, operation="")
+    call = SimpleNamespace(body=held, head=head, operation="", model=None)
     request = Request(b"POST", path, cast("Any", held), **more)
     await reads(cast("Any", call), request)
     return inner.request
