@@ -112,7 +112,7 @@ def _first(call: CallRecord) -> str:
 
 def _tries(call: CallRecord) -> str:
     if len(call.tries) < 2:
-        return "" if call.tries else "none"
+        return "" if call.tries else f"none, cache {call.cache}" if call.cache == "hit" else "none"
     why = [f"{one.why} {one.after}".strip() for one in call.tries[1:]]
     return f"{len(call.tries)}: {', '.join(why)}"
 

@@ -40,7 +40,7 @@ def waterfall(call: CallRecord, columns: int, style: Style) -> str:
 def _facts(call: CallRecord) -> Iterator[tuple[str, str]]:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(call.time))
     yield "when", f"{when}.{int(call.time * 1000) % 1000:03d}"
-    yield "caller", _listed(call.client, call.user_agent)
+    yield "caller", _listed(call.client, call.user_agent, call.team and f"team {call.team}")
     yield "route", _listed(call.route or "none", " > ".join(call.layers))
     answered = call.model_answered and f"answered by {call.model_answered}"
     told = _listed(
@@ -59,6 +59,8 @@ def _facts(call: CallRecord) -> Iterator[tuple[str, str]]:
         finish = call.finish and f"finish {call.finish}"
         if told := _listed(call.verdict, finish, first or "", gap or ""):
             yield "reply", told
+    if call.cache:
+        yield "cache", call.cache
     queue = call.queue_ms and f"{milliseconds(call.queue_ms)} in admission"
     connect = call.connect_ms >= 1 and f"{milliseconds(call.connect_ms)} for a connection"
     if told := _listed(queue or "", connect or ""):

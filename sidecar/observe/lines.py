@@ -62,6 +62,8 @@ def text_line(record: CallRecord) -> bytes:
         parts.append(cost(record))
     if len(record.tries) > 1:
         parts.append(f"{len(record.tries)} attempts ({', '.join(map(reason, record.tries[1:]))})")
+    if record.cache == "hit":
+        parts.append("cache hit")
     if why := failing(record):
         parts.append(why)
     return escape_text("  ".join(parts).rstrip()).encode(errors="backslashreplace") + b"\n"

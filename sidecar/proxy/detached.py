@@ -94,3 +94,8 @@ def charge(call: Call, carried: Call) -> None:
     """Have the attempts of the detached call *carried* in the record of *call*, which it served."""
     call.attempts, call.fallback = carried.attempts, carried.fallback
     call.queued = carried.queued
+    if carried.notes is None:
+        carried.notes = []
+    if call.notes is not carried.notes:
+        carried.notes[:0] = call.notes or ()
+        call.notes = carried.notes

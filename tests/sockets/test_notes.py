@@ -120,3 +120,20 @@ async def test_none_are_kept_if_none_are_wanted() -> None:
         assert len(fleet.serving.calls) == 0
         await fleet.gets(GET)
         assert fleet.serving.recorder.sinks == []
+
+
+async def test_calls_that_share_a_reply_and_who_had_the_attempts() -> None:
+    one = Scripted("one", "wait", always=status(500))
+    one.answer = status(500)
+    policy: dict[str, Any] = {"retry": {"max": 1}, "single_flight": {}}
+    async with Fleet(one, policy=policy) as fleet:
+        clients = []
+        for _ in range(2):
+            clients.append(await fleet.client())
+            await clients[-1].sends(chat(temperature=0))
+        await until(lambda: fleet.serving.in_flight() == 2)
+        one.gate.set()
+        for client in clients:
+            await client.reply()
+        await until(lambda: len(fleet.serving.calls) == 2)
+        assert sorted(map(told, fleet.serving.calls)) == [["joined"], ["retry", "no_retry"]]

@@ -88,6 +88,8 @@ class Rules:
         self, call: Call, request: Request, body: bytes, verdict: Verdict, known: _Known
     ) -> Reply:
         tell(call, b"x-sidecar-rule", verdict.rule.encode())
+        done = "answers" if verdict.refusal is None else "refuses"
+        call.note("rule", f"{verdict.rule} {done} without a model")
         if verdict.refusal is not None:
             error = RuleRefused(verdict.refusal.message)
             error.status = verdict.refusal.status

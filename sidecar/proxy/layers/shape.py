@@ -66,12 +66,14 @@ class Shape:
         if shaped is None:
             self._stats.shaped["unread"] += 1
             tell(call, _HEADER, _UNREAD)
+            call.note("shape", "its body can't be read, and goes on as it is")
         elif shaped.body is not None:
             for name in shaped.changes:
                 self._stats.shaped[name] += 1
             self._stats.tokens_trimmed += shaped.saved
             told = ", ".join(f"{name}={value}" for name, value in shaped.changes.items())
             tell(call, _HEADER, told.encode())
+            call.note("shape", told)
             call.body.count_copies(len(shaped.body))
             request = request.replace(content=shaped.body)
         return await self._inner(call, request)

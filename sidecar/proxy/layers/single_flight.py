@@ -46,6 +46,7 @@ class SingleFlight:
         else:
             member = flight.join(call)
             call.told += _JOINED
+            call.note("joined", "the same was asked just now, and that reply is shared")
         await member.arrival()
         return member
 

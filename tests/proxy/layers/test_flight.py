@@ -95,7 +95,7 @@ def a_call() -> Any:
     body = SimpleNamespace(free=lambda: None)
     return SimpleNamespace(
         deadline=None, final=False, operation="", told=b"", attempts=[], fallback=0,
-        attempt=None, reply=None, body=body, request_id=b"r", queued=0.0,
+        attempt=None, reply=None, body=body, request_id=b"r", queued=0.0, notes=None,
     )  # fmt: skip
 
 
