@@ -170,6 +170,34 @@ class NotCached(CallError):
     status = 504
 
 
+class NotRedacted(CallError):
+    """The body can't be looked at for secrets, so it does not go upstream."""
+
+    code = "not_redacted"
+    status = 400
+
+
+class SensitiveContent(CallError):
+    """The prompt has secrets or personal data, and the policy refuses such calls."""
+
+    code = "sensitive_content"
+    status = 400
+
+
+class GuardRefused(CallError):
+    """The guard of `redact` refuses the call."""
+
+    code = "guard_refused"
+    status = 400
+
+
+class GuardAway(CallError):
+    """The guard of `redact` gave no answer in time, and the policy needs one."""
+
+    code = "guard_away"
+    status = 503
+
+
 class Limited(CallError):
     """The route or its client exceeds a limit on calls."""
 

@@ -70,6 +70,10 @@ class Overlay:
             return None
         return self.effective([*self._below(upstream), *self._given(name, "", ())])
 
+    def alone(self, upstream: str) -> Effective:
+        """Return the policy at *upstream* for what no route sends there."""
+        return self.effective(self._below(upstream))
+
     def effective(self, layers: list[Layer]) -> Effective:
         """Merge *layers*, the last one being the most specific."""
         key = tuple(layer.path for layer in layers)

@@ -318,6 +318,12 @@ METRICS: Final = (
         lambda route: route.saved.cost,
     ),
     _ROUTES.counts(
+        "redacted",
+        "what",
+        "Values that `redact` has masked, by kind; calls that it refused or could not read.",
+        lambda route: route.redacted,
+    ),
+    _ROUTES.counts(
         "shaped",
         "change",
         "Calls that `shape` has changed, refused or could not read, by what was changed.",

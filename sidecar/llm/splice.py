@@ -133,6 +133,12 @@ class Spliced:
             if (inner := self._inner(member)) is not None:
                 inner.put(path[1:], new)
 
+    def replace_at(self, place: Place, new: bytes) -> None:
+        """Set the value at *place*, of one of this object's members."""
+        for member in self._members:
+            if member.start == place.start:
+                member.new = new
+
     def remove(self, path: tuple[str, ...]) -> bool:
         """Remove all members at *path*; return whether there were any."""
         done = False

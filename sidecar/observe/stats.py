@@ -37,6 +37,7 @@ class RouteStats:
         "limited",
         "mirrored",
         "models",
+        "redacted",
         "retries",
         "rules",
         "saved",
@@ -84,6 +85,8 @@ class RouteStats:
         """Calls by what the cache had for them: hit, miss, stale or bypass."""
         self.saved = Savings()
         self.batched = Batched()
+        self.redacted: defaultdict[str, int] = defaultdict(int)
+        """Values that were masked, by kind; and what else became of calls that were looked at."""
         self.shaped: defaultdict[str, int] = defaultdict(int)
         """Changes to what calls ask, by what was changed."""
         self.tokens_trimmed = 0

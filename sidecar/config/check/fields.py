@@ -7,6 +7,7 @@ from typing import Final
 
 from sidecar.config.check import grammar
 from sidecar.config.check.regex import slow
+from sidecar.config.check.search import unfit
 from sidecar.config.model.units import Duration, Share, Size
 
 Rule = Callable[[str], str | None]
@@ -145,6 +146,10 @@ _IN_POLICIES: Final[tuple[tuple[str, Rule], ...]] = (
     ("batch.reply", grammar.positive),
     ("batch.reply", _at_most(MAX_HOLD)),
     ("batch.headers.*", grammar.header_name),
+    ("redact.patterns.(keys)", grammar.kind),
+    ("redact.patterns.*", unfit),
+    ("redact.guard.path", grammar.probe_path),
+    ("redact.guard.deadline", grammar.positive),
     ("shape.strip.*", grammar.member),
     ("shape.add.(keys)", grammar.member),
 )

@@ -253,6 +253,13 @@ def host_pattern(text: str) -> str | None:
     return "expected a host, as api.openai.com, *.openai.azure.com or {name}.openai.azure.com"
 
 
+def kind(text: str) -> str | None:
+    """The kind of a value, which becomes part of a placeholder."""
+    if not re.fullmatch(r"[A-Z](?:[A-Z_]{0,18}[A-Z])?", text):
+        return "expected a name in capitals, as CUSTOMER_ID"
+    return None
+
+
 def member(text: str) -> str | None:
     """The name of a JSON member, with the names of those around it."""
     if not all(text.split(".")) or text.count(".") > 7:

@@ -24,6 +24,10 @@ _NAMES: Final[tuple[tuple[str, str, str, tuple[str, ...]], ...]] = (
     ("routes.*.split.*.upstream", "upstreams", "no such upstream", ()),
     ("routes.*.fallback.*.upstream", "upstreams", "no such upstream", ()),
     ("routes.*.mirror.upstream", "upstreams", "no such upstream", ()),
+    *(
+        (f"{policy}.redact.guard.upstream", "upstreams", "no such upstream", ())
+        for policy in POLICIES
+    ),
     ("routes.*.policy", "policies", "no such policy", ("default",)),
     ("upstreams.*.policy", "policies", "no such policy", ("default",)),
 )

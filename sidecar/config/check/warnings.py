@@ -45,7 +45,7 @@ def doubtful(whole: Whole) -> Iterator[Problem]:
         yield from _idle_tls(("upstreams", name), upstream)
     yield from _collector(config.tracing)
     yield from _not_a_reference(whole.written)
-    yield from _unused(config)
+    yield from _unused(whole)
 
 
 def _without_keys(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Iterator[Problem]:
@@ -137,8 +137,13 @@ def _not_a_reference(written: object) -> Iterator[Problem]:
                 )
 
 
-def _unused(config: Config) -> Iterator[Problem]:
+def _unused(whole: Whole) -> Iterator[Problem]:
+    config = whole.config
     asked = {name for route in config.routes for name in targets(route)}
+    for effective in whole.effective.values():
+        redact = effective.policy.redact
+        if redact is not None and redact.guard is not None:
+            asked.add(redact.guard.upstream)
     for name in config.upstreams:
         if name not in asked:
             yield Problem(("upstreams", name), "no route uses this upstream")

@@ -11,6 +11,7 @@ from sidecar.config.model.base import Section
 from sidecar.config.model.batch import Batch
 from sidecar.config.model.cache import Cache, CacheKey, SingleFlight
 from sidecar.config.model.limits import CallLimits
+from sidecar.config.model.redact import Redact
 from sidecar.config.model.retries import Hedge, Retry
 from sidecar.config.model.rules import Rule
 from sidecar.config.model.shape import Shape
@@ -238,6 +239,10 @@ class Policy(Section, frozen=True):
     shape: Annotated[
         Shape | None,
         Meta(description="Changes what is asked: bounds, fields, context. `null`: nothing is."),
+    ] = None
+    redact: Annotated[
+        Redact | None,
+        Meta(description="Masks secrets and personal data in prompts. `null`: nothing is masked."),
     ] = None
     rules: Annotated[
         tuple[Rule, ...],

@@ -26,8 +26,7 @@ def trim_system(body: Body) -> int:
         for place in list(body.places(name)):
             changes = list(_changes(body, name, place, trimmer))
             if changes:
-                body.replace((name,), replaced(body.text, place, changes))
-                break  # of duplicates, which are not told apart, only the first
+                body.replace_at(place, replaced(body.text, place, changes))
     return trimmer.lost
 
 

@@ -79,7 +79,8 @@ class _Compiler:
 
         def effective(upstream: str) -> Effective:
             named = policy_name and self._loaded.overlay.named(upstream, policy_name)
-            return named or self._loaded.effective[index, upstream]
+            of_route = named or self._loaded.effective.get((index, upstream))
+            return of_route or self._loaded.overlay.alone(upstream)  # a guard's
 
         counts = self._stats.routes.setdefault((name, config.upstream), RouteStats())
         parts = Parts(

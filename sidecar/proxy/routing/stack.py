@@ -22,9 +22,11 @@ from sidecar.proxy.layers.attempt import Attempt
 from sidecar.proxy.layers.comments import Comments
 from sidecar.proxy.layers.credentials import Credentials
 from sidecar.proxy.layers.fallback import Fallback, Split, Target
+from sidecar.proxy.layers.guard import Guard, GuardSettings
 from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
 from sidecar.proxy.layers.mirror import Mirror
 from sidecar.proxy.layers.reads import Reads
+from sidecar.proxy.layers.redact import Redact, RedactSettings
 from sidecar.proxy.layers.retry import Others, Retry
 from sidecar.proxy.layers.rules import Rules
 from sidecar.proxy.layers.shape import Shape
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from sidecar.config.model import Policy, Store, Upstream
     from sidecar.config.model import Route as RouteConfig
     from sidecar.config.model import Target as TargetConfig
+    from sidecar.config.model.redact import Guard as GuardConfig
     from sidecar.config.overlay import Effective
     from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.routing.shared_state import Transaction
@@ -167,9 +170,24 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
 def _edited(parts: Parts, upstream: str, stack: Layer) -> Layer:
     """Wrap *stack* in what changes the body of a request for *upstream*."""
     policy, dialect = parts.effective(upstream).policy, parts.configs[upstream].dialect
+    # Inside the shaping: what is dropped or trimmed need not be looked at.
+    if policy.redact is not None:
+        settings = RedactSettings(policy.redact.finder(), policy.redact.action)
+        guard = _guard(parts, policy.redact.guard)
+        stack = Redact(stack, settings, int(policy.hold), guard, parts.stats)
     if policy.shape is not None:
         stack = Shape(stack, dialect, policy.shape.settings(), int(policy.hold), parts.stats)
     return stack
+
+
+def _guard(parts: Parts, config: GuardConfig | None) -> Guard | None:
+    """Build the way to a guard. It is an upstream like others, and gets no caller's keys."""
+    if config is None:
+        return None
+    name = config.upstream
+    stack = _authenticated(parts, name, _attempt(parts, name, {}, spare=False))
+    settings = GuardSettings(config.path, float(config.deadline), config.when_away)
+    return Guard(Target(name, stack, None, shows_keys=False), settings, parts.stats)
 
 
 def _spare(parts: Parts) -> frozenset[int]:

@@ -1,0 +1,1 @@
+"""Secrets and personal data in prompts: found, masked, and restored in replies."""
