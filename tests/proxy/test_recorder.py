@@ -316,3 +316,16 @@ def test_invented_models_make_no_series_there_either() -> None:
         measured.record(WHOLE._replace(model=f"m-{number}"), model=f"m-{number}")
     assert measured.stats.conventions is not None
     assert len(measured.stats.conventions.series) < 300
+
+
+def test_notes_are_few_and_short_whatever_is_decided() -> None:
+    recorder, log = Recorder(Stats(0.0)), Log()
+    recorder.sinks = [log]
+    one = call()
+    for number in range(1000):
+        one.note("retry", f"{number} " + "x" * 10_000)
+    one.error = CallError("y" * 10_000)
+    recorder.record(one, time.monotonic())
+    notes = log.records[0].notes
+    assert [note.what for note in notes] == ["retry"] * 32 + ["error"]
+    assert max(len(note.text) for note in notes) == 256
