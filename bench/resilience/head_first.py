@@ -27,7 +27,7 @@ from bench.resilience.summary import ROWS, Run, show
 _HERE: Final = Path(__file__).resolve().parent
 _ROOT: Final = _HERE.parents[1]
 _ENDPOINTS: Final = 4
-_RATE: Final = 60.0
+_RATE: Final = 30.0
 _TIMEOUT: Final = 30.0
 _FATES: Final = "latency=lognormal:200ms:0.4,head_first=yes,late=3%,error_first=2%,empty=1%"
 _BODY: Final = (

@@ -231,6 +231,43 @@ def test_done_is_no_event_that_nobody_knows(dialect: Dialect) -> None:
     assert (reader.unknown, verdict) == (False, "empty")
 
 
+def skimmed(stream: Stream, pieces: list[bytes]) -> tuple[tuple[object, ...], Verdict, int]:
+    """What is read where each piece is skimmed if it can be, and how many can."""
+    reader = APIS[stream.dialect].stream()
+    count = 0
+    for piece in pieces:
+        framed = b"a\r\n%b\r\n" % piece
+        if reader.skims(framed, 3, len(framed) - 2):
+            count += 1
+        else:
+            reader.feed(piece)
+    verdict = reader.finish("ended")
+    return told(reader), verdict, count
+
+
+@each
+def test_what_is_skimmed_is_read_as_well(name: str) -> None:
+    stream = STREAMS[name]
+    for events in (stream.events, (*stream.events[:-1], *stream.events[:-1], stream.events[-1])):
+        for step in (1, 2, 3):
+            pieces = [b"".join(events[at : at + step]) for at in range(0, len(events), step)]
+            halves = [half for p in pieces for half in (p[: len(p) // 2], p[len(p) // 2 :])]
+            for cut in (pieces, halves):
+                reader, verdict = read(stream.dialect, cut)
+                assert skimmed(stream, cut)[:2] == (told(reader), verdict)
+
+
+@pytest.mark.parametrize("dialect", ["openai", "anthropic", "mistral"])
+def test_a_plain_event_is_skimmed(dialect: Dialect) -> None:
+    event = PLAIN[dialect]
+    pieces = [event(str(place)) for place in range(20)]
+    stream = Stream(dialect, tuple(pieces), "truncated")
+    assert skimmed(stream, pieces)[2] >= 16
+    broken = [*pieces, event("x")[:-1], b"\n", event("\r"), event('"'), event("y") * 2, b""]
+    reader, verdict = read(dialect, broken)
+    assert skimmed(stream, broken)[:2] == (told(reader), verdict)
+
+
 def test_nothing_counts_behind_the_end() -> None:
     event = data(chunk({"content": "a"}))
     for pieces in ([event, event, event, DONE, event, event], [event * 3 + DONE + event * 2]):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.llm.dialects.openai_stream import OpenAIStream
 from sidecar.llm.stream import StreamReader
 from sidecar.observe.record import CallRecord
 from tests.sockets.peers import EVENTS, Peer, Server, chunk, until
@@ -479,13 +480,19 @@ async def test_chunks_on_the_fast_path_are_seen_without_their_framing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fed: list[bytes] = []
+    skimmed: list[bytes] = []
     feed = StreamReader.feed
 
     def feeds(self: StreamReader, data: bytes) -> None:
         fed.append(data)
         feed(self, data)
 
+    def skims(self: StreamReader, data: bytes, begin: int, end: int) -> bool:
+        skimmed.append(data[begin:end])
+        return False
+
     monkeypatch.setattr(StreamReader, "feed", feeds)
+    monkeypatch.setattr(OpenAIStream, "skims", skims)
     async with called() as (_, client, server):
         await server.sends(EVENTS + chunk(TEXT))
         await client.until(TEXT)
@@ -493,7 +500,7 @@ async def test_chunks_on_the_fast_path_are_seen_without_their_framing(
             piece = delta(content="x" * size)
             await server.sends(chunk(piece))
             await client.until(piece)
-            assert fed[-1] == piece
+            assert fed[-1] == skimmed[-1] == piece
         client.closes()
 
 

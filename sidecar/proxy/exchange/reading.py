@@ -294,6 +294,10 @@ def _told(failure: Failure, error: NoAnswer) -> NoAnswer | None:
     return error
 
 
+def _no(data: bytes, begin: int, end: int) -> bool:
+    return False
+
+
 class ReadingRelay:
     """Lets a stream's reader see the data of each chunk that the relay inside has passed on.
 
@@ -302,7 +306,7 @@ class ReadingRelay:
 
     __slots__ = (
         "_attempt", "_feed", "_gap", "_on_terminal", "_reader", "_reading", "_relay", "_silent",
-        "_take",
+        "_skims", "_take",
     )  # fmt: skip
 
     def __init__(
@@ -319,6 +323,7 @@ class ReadingRelay:
         self._reading = reading
         self._reader = reading.stream
         self._feed = reading.feed if reading.coded else reading.stream.feed
+        self._skims = _no if reading.coded else reading.stream.skims
         self._attempt = attempt
         self._silent = attempt.content is None
         self._gap = 0.0
@@ -340,7 +345,9 @@ class ReadingRelay:
         before = relay.last
         if not self._take(data):
             return False
-        self._feed(data[data.find(b"\n") + 1 : -2])
+        begin = data.find(b"\n") + 1
+        if not self._skims(data, begin, len(data) - 2):
+            self._feed(data[begin:-2])
         gap = relay.last - before
         if gap > self._gap and before:
             self._gap = self._attempt.gap = gap
