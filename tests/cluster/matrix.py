@@ -36,6 +36,8 @@ MATRIX: dict[str, Tree] = {
         "injection": {"image-pull-policy": "Always"},
         "gateway": GATEWAY,
     },
+    "gateway from a source": {"gateway": {"enabled": True, "source": "etcd://e/llm/sidecar.yaml"}},
+    "gateway with a table": {"gateway": GATEWAY | {"source": "consul://c/services"}},
     "cert-manager": {"webhook": {"certificates": {"source": "cert-manager"}}},
     "cert-manager, own issuer": {
         "webhook": {
@@ -106,7 +108,10 @@ REFUSED: dict[str, tuple[Tree, str]] = {
     "no choice": ({"webhook": {"failurePolicy": "Maybe"}}, "failurePolicy"),
     "no replica": ({"injector": {"replicas": 0}}, "replicas"),
     "a number for a text": ({"credentials": {"k": 1}}, "credentials"),
-    "a gateway without a policy": ({"gateway": {"enabled": True}}, "gateway.policy is required"),
+    "a gateway without a policy": (
+        {"gateway": {"enabled": True}},
+        "gateway.policy or gateway.source is required",
+    ),
     "a secret without a name": (
         {"webhook": {"certificates": {"source": "secret", "caBundle": "x"}}},
         "certificates.secret is required",

@@ -123,7 +123,9 @@ class Pod:
                 steps.append(f"mount -o remount,ro,bind {place}")
         steps += [f"mount -o remount,ro,bind {root}", f"mount -t proc proc {root}/proc"]
         environment = self.image.environment | {
-            variable["name"]: variable["value"] for variable in container.get("env", [])
+            # What a kubelet would take from the pod matters to no call.
+            variable["name"]: variable.get("value", "from-the-pod")
+            for variable in container.get("env", [])
         }
         enter = ["chroot", str(root), "setpriv", *rights(container.get("securityContext", {}))]
         enter += ["env", "-i", *(f"{k}={v}" for k, v in environment.items()), "sh", "-c", script]
