@@ -255,6 +255,8 @@ class Serving:
                 del self.stats.routes[key]
         for gone in self.stats.upstreams.keys() - snapshot.upstreams.keys():
             del self.stats.upstreams[gone]
+        for task in self.stats.tasks.keys() - snapshot.config.tasks.keys():
+            del self.stats.tasks[task]
 
 
 def _form(config: AccessLogConfig, terminal: bool) -> Line:

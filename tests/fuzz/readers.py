@@ -27,11 +27,13 @@ from sidecar.llm.failures import read_failure
 from sidecar.llm.hide_usage import UsageHider
 from sidecar.llm.include_usage import insert_include_usage, is_usage_only
 from sidecar.llm.json_stream import JsonSplitter
+from sidecar.llm.last_message import last_message
 from sidecar.llm.models import lists
 from sidecar.llm.prompt import Prompt
 from sidecar.llm.report import parse_metrics, parse_orca
 from sidecar.llm.request import glance, read
 from sidecar.llm.sse import EventSplitter
+from sidecar.llm.texts import delta_of, text_of
 from sidecar.observe.trace import clean_tracestate, parse_traceparent
 from tests.fuzz.mutate import bytewise
 from tests.http.events import Log, feed, feed_all
@@ -138,6 +140,12 @@ def _reply(data: bytes) -> None:
         api.target(b"POST", data.decode("latin-1"))
 
 
+def _texts(data: bytes) -> None:
+    for dialect in APIS:
+        text_of(dialect, data)
+        delta_of(dialect, data)
+
+
 _HEAD: Final = 64 * 1024
 _BODY: Final = 256 * 1024
 
@@ -163,6 +171,8 @@ READERS: Final[dict[str, Reader]] = {
     "path": Reader(lambda data: plain(data.decode("latin-1")), _HEAD),
     "path, as it may be read": Reader(lambda data: as_read(data.decode("latin-1")), _HEAD),
     "prompt": Reader(lambda data: Prompt(data).start(4096), _BODY),
+    "last message": Reader(last_message, _BODY),
+    "text": Reader(_texts, _BODY),
     "models": Reader(lambda data: lists(data, "m"), _BODY),
     "metrics": Reader(parse_metrics, _BODY),
     "load": Reader(parse_orca, 8 * 1024),

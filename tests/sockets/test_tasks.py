@@ -12,6 +12,7 @@ from sidecar.llm.answers import Answer, writer_for
 from sidecar.llm.dialects import APIS, Dialect
 from sidecar.llm.sse import EventSplitter
 from sidecar.llm.usage import Usage
+from sidecar.observe.models import Spent
 from tests.sockets.peers import Peer, ok, until
 from tests.sockets.scripted import Cut, Fleet, Scripted, status
 from tests.sockets.test_rules import asked, said
@@ -72,6 +73,12 @@ def stream(text: str) -> bytes:
     assert writer is not None
     body = b"".join(writer.stream(Answer(text, "m-1", "1", 0)))
     return status(200, b"Content-Type: text/event-stream", body=body)
+
+
+def tokens(fleet: Fleet) -> list[tuple[Any, Spent]]:
+    """What was counted, by model and team."""
+    [route] = [stats for name, stats in fleet.stats.routes.items() if name[0] == "r"]
+    return list(route.models.spent.items())
 
 
 async def answered(fleet: Fleet, request: bytes, client: Peer | None = None) -> tuple[Any, Any]:
@@ -149,6 +156,8 @@ async def test_an_answer_that_is_not_in_its_format_is_asked_for_once_more() -> N
             "system", "user", "assistant", "user",
         ]  # fmt: skip
         assert fleet.results == {"repaired": 1}
+        [(_, spent)] = tokens(fleet)
+        assert (spent.input, spent.output) == (14, 4)
 
 
 @pytest.mark.parametrize("repair", [True, False])
@@ -201,6 +210,57 @@ async def test_no_upstream_is_an_error_in_our_form() -> None:
         assert got.status == 502
         assert told["error"]["code"] == got["x-sidecar-error"] == "upstream_reset"
         assert fleet.results == {"failed": 1}
+
+
+async def test_the_same_tasks_at_once_share_one_call() -> None:
+    server = Scripted("u", "wait")
+    server.answer = reply("a")
+    fleet = TaskFleet(server, temperature=0)
+    fleet.config["policies"]["default"]["single_flight"] = {}
+    async with fleet:
+        clients = [await fleet.client() for _ in range(3)]
+        for client in clients:
+            await client.sends(task())
+        stats = next(of for (name, _), of in fleet.stats.routes.items() if name == "r")
+        await until(lambda: stats.in_flight == 3)
+        server.gate.set()
+        for client in clients:
+            told = json.loads((await client.reply()).body)
+            assert told.get("output") == "a", told
+        assert server.calls == 1
+
+
+async def test_a_cache_of_the_route_keeps_what_tasks_answer() -> None:
+    server = Scripted("u", reply("a"))
+    fleet = TaskFleet(server, temperature=0)
+    fleet.config["policies"]["default"]["cache"] = {}
+    fleet.config["store"] = {"memory": "1MiB"}
+    async with fleet:
+        for state in ("miss", "hit"):
+            got, told = await answered(fleet, task())
+            assert (told["output"], got["x-sidecar-cache"]) == ("a", state)
+        assert server.calls == 1
+
+
+async def test_labels_choose_the_endpoint() -> None:
+    servers = [Scripted(name, always=reply(name)) for name in ("v1", "v2")]
+    endpoints = [{"url": each.url, "labels": {"v": each.name}} for each in servers]
+    fleet = TaskFleet(servers[0], models=[{"model": "m", "labels": {"v": "v2"}}])
+    fleet.config["upstreams"]["v1"]["endpoints"] = endpoints
+    async with fleet.beside(servers[1]):
+        for _ in range(3):
+            assert (await answered(fleet, task()))[1]["output"] == "v2"
+
+
+async def test_a_rule_of_the_route_may_answer_a_task() -> None:
+    fleet = TaskFleet(Scripted("u"))
+    rule = {"name": "ping", "exact": ["Do: ping"], "answer": "- pong"}
+    fleet.config["policies"]["default"]["rules"] = [rule]
+    async with fleet:
+        for stream_ in (False, True):
+            _, body, got = await fleet.gets(task("ping", stream=stream_, format="bullet_points"))
+            assert (got["x-sidecar-rule"], got["x-sidecar-task"]) == ("ping", "t")
+            assert b'"output":"- pong","valid":true' in body
 
 
 # -- streams --
@@ -268,6 +328,8 @@ async def test_the_tasks_are_listed_and_described() -> None:
 
 
 NAMED = b"X-LLM-Task: t"
+SAYS = {"role": "user", "content": "hi"}
+PARTS = {"parts": [{"text": "hi"}]}
 
 
 async def test_a_chat_that_names_a_task_gets_its_model_and_bounds() -> None:
@@ -285,6 +347,39 @@ async def test_a_chat_that_names_a_task_gets_its_model_and_bounds() -> None:
         assert sent(server, 1)[1]["model"] == "big"
         assert sent(server, 1)[1]["max_tokens"] == 5
         assert fleet.results == {"named": 2}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "path", "body", "target", "changed"),
+    [
+        (
+            "anthropic",
+            "/v1/messages",
+            {"model": "x", "messages": [SAYS]},
+            "/v1/messages",
+            {"messages": [SAYS], "max_tokens": 128, "temperature": 0.5, "model": "small"},
+        ),
+        (
+            "gemini",
+            "/v1beta/models/x:streamGenerateContent?alt=sse",
+            {"contents": [PARTS]},
+            "/v1beta/models/small:streamGenerateContent?alt=sse",
+            {
+                "contents": [PARTS],
+                "generationConfig": {"maxOutputTokens": 128, "temperature": 0.5},
+            },
+        ),
+    ],
+)
+async def test_a_chat_of_another_dialect_names_a_task(
+    dialect: str, path: str, body: Any, target: str, changed: Any
+) -> None:
+    server = Scripted("u")
+    async with TaskFleet(server, dialect=dialect) as fleet:
+        assert (await fleet.gets(asked(body, path, NAMED)))[1] == b"u"
+        head, chat = sent(server)
+        assert head.startswith(f"POST {target} ")
+        assert json.dumps(chat, sort_keys=True) == json.dumps(changed, sort_keys=True)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import reduce
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecar.errors import BadOutput, CallError
@@ -10,7 +12,7 @@ from sidecar.llm.request import read
 from sidecar.llm.tasks.answered import MOST, Answered, TaskStream, finish_of, whole
 from sidecar.llm.tasks.prompts import mended, request_body
 from sidecar.llm.texts import text_of
-from sidecar.llm.usage import Usage
+from sidecar.llm.usage import added
 from sidecar.proxy.local import LocalReply
 from sidecar.proxy.record import REPAIR
 from sidecar.proxy.reply import transformed
@@ -131,14 +133,15 @@ class Job(NamedTuple):
         got = await _collect(await stack(call, again))
         if got.head.status >= 400:
             raise BadOutput(f"the model's answer can't be used: {wrong}")
-        call.attempt = got.attempt
+        call.attempt = got.attempt = _both(call.attempt, got.attempt)
         _, second = self._read(got)
+        usages = [each.usage for each in (first, second) if each.usage is not None]
         return got, Answered(
             second.output,
             second.model,
             second.id,
             second.finish,
-            _sum(first.usage, second.usage),
+            reduce(added, usages) if usages else None,
             second.valid,
             repaired=True,
         )
@@ -216,13 +219,13 @@ def _made(call: Call, status: int, lines: bytes, body: bytes, got: _Collected) -
     return made
 
 
-def _sum(first: Usage | None, second: Usage | None) -> Usage | None:
-    if first is None or second is None:
-        return second or first
-    return Usage(
-        first.input + second.input,
-        first.cached + second.cached,
-        first.cache_write + second.cache_write,
-        first.output + second.output,
-        first.reasoning + second.reasoning,
-    )
+def _both(first: AttemptRecord | None, second: AttemptRecord | None) -> AttemptRecord | None:
+    """Return the record of the *second* attempt, with the tokens of both: they were paid for."""
+    if first is None or first.said is None or second is None or second.said is None:
+        return second
+    one, other = first.said.usage, second.said.usage
+    if one is None:
+        return second
+    both = copy.copy(second)
+    both.said = second.said._replace(usage=one if other is None else added(one, other))
+    return both
