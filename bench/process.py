@@ -96,8 +96,16 @@ class Process:
         return [
             int(path.parent.name)
             for path in Path("/proc").glob("[0-9]*/stat")
-            if path.read_text().rpartition(")")[2].split()[3] == str(self.pid)
+            if _session(path) == str(self.pid)
         ]
+
+
+def _session(stat: Path) -> str:
+    """The session of a process; none if it has just ended."""
+    try:
+        return stat.read_text().rpartition(")")[2].split()[3]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def busy_ns(core: int) -> int:
