@@ -48,6 +48,9 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
     named["llama-all"] = _upstream(upstreams["llama"])
     routes.append({**_route("llama-all", "llama-all"), "policy": "everything"})
     named["openai-all"]["include_usage"] = True
+    routes += [
+        {**_route(f"{name}-batch", name), "policy": "batches"} for name in ("llama", "simulated")
+    ]
     routes.append({**_route("only-tasks", "llama"), "name": "tasks"})
     config = {
         "listeners": [{"address": f"127.0.0.1:{sidecar.port}"}, {"path": str(sidecar.socket)}],
@@ -62,6 +65,7 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
                 ]
             },
             "everything": EVERYTHING,
+            "batches": {"batch": {"window": "50ms", "items": 8}},
             "spent": {"retry": {"budget": {"ratio": "0%", "min_per_second": 0}}},
         },
         "access_log": {"path": str(sidecar.log)},

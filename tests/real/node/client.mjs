@@ -1,4 +1,4 @@
-// The openai SDK for Node: `node client.mjs BASE_URL MODEL whole|stream|parallel|leave [RETRIES]`.
+// The openai SDK for Node: `node client.mjs BASE_URL MODEL whole|stream|parallel|leave|embeddings [RETRIES]`.
 // Prints a JSON value a line: texts as they come, or the error that was thrown.
 import OpenAI from "openai";
 
@@ -21,10 +21,13 @@ async function collect() {
   return text;
 }
 
+const embedding = async (input) => (await client.embeddings.create({ model, input })).data.map((row) => row.embedding);
+
 const modes = {
   whole: async () => print(await whole()),
   stream: async () => { for await (const piece of pieces()) print(piece); },
   parallel: async () => print(await Promise.all(Array.from({ length: 16 }, (_, n) => (n % 2 ? whole() : collect())))),
+  embeddings: async () => print(await Promise.all(Array.from({ length: 8 }, (_, n) => embedding([`text ${n}`, `${n}`])))),
   leave: async () => { for await (const piece of pieces()) { print(piece); break; } },
 };
 
