@@ -36,10 +36,12 @@ def stream(random: Random) -> bytes:
     return b"".join(events).replace(b"\n", random.choice((b"\n", b"\n", b"\r\n", b"\r")))
 
 
-def _told(dialect: Dialect, pieces: list[bytes]) -> tuple[Hashable, ...]:
+def _told(dialect: Dialect, pieces: list[bytes], skim: bool = False) -> tuple[Hashable, ...]:
+    """*skim*: as the relay does it, which shows a chunk's data to a shorter way first."""
     reader: StreamReader = APIS[dialect].stream()
     for piece in pieces:
-        reader.feed(piece)
+        if not (skim and reader.skims(b"\r\n%b\r\n" % piece, 2, len(piece) + 2)):
+            reader.feed(piece)
     verdict = reader.finish("ended")
     error = reader.error
     return (
@@ -66,8 +68,10 @@ def streams(case: Case) -> Hashable:
     found = {}
     for dialect in APIS:
         found[dialect] = whole = _told(dialect, [data])
-        for pieces in _cut(data):
-            other = _told(dialect, pieces)
+        events = [event + b"\n\n" for event in data.split(b"\n\n")]
+        events[-1] = events[-1][:-2]
+        for pieces, skim in ((events, True), *((pieces, False) for pieces in _cut(data))):
+            other = _told(dialect, pieces, skim)
             if other != whole:
                 raise Fault(f"{dialect}: a stream is read in two ways", (whole, other, pieces))
     return tuple(found[dialect][:5] for dialect in APIS)
