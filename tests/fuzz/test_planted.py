@@ -154,9 +154,9 @@ async def test_a_task_that_is_left_behind(monkeypatch: Patch) -> None:
     tasks: list[asyncio.Task[Any]] = []
     right = serve.identify
 
-    def leaves(call: Any) -> None:
+    def leaves(call: Any, *rest: Any) -> None:
         tasks.append(asyncio.create_task(asyncio.sleep(60)))
-        right(call)
+        right(call, *rest)
 
     monkeypatch.setattr(serve, "identify", leaves)
     async with found(RequestFuzzer(), "something is held for callers that left") as fuzzer:
@@ -176,7 +176,7 @@ async def test_an_error_that_is_logged(
     monkeypatch: Patch, fails: Callable[[object], object]
 ) -> None:
     right = serve.identify
-    monkeypatch.setattr(serve, "identify", lambda call: (fails(call), right(call)))
+    monkeypatch.setattr(serve, "identify", lambda call, *rest: (fails(call), right(call, *rest)))
     async with found(RequestFuzzer(), "an error was logged") as fuzzer:
         await fuzzer.check(asks(GET))
 
