@@ -16,7 +16,7 @@ _FENCE: Final = re.compile(r"\A```[a-zA-Z]{0,16}\n(.*)\n```\Z", re.DOTALL)
 _BULLET: Final = re.compile(r"(?:[-*+\u2022]|\d{1,3}[.)])\s")
 _decode: Final = msgspec.json.Decoder().decode
 _LONGEST: Final = 300
-"""Characters of what a check says: it may quote an answer."""
+"""Characters of what a check says."""
 
 
 class Checked(NamedTuple):
@@ -88,15 +88,18 @@ def of_schema(schema: Mapping[str, Any]) -> Format:
         error = next(validator.iter_errors(found.output), None)
         if error is None:
             return found
-        return Checked(text, f"{_place(error)} {error.message}"[:_LONGEST])
+        return Checked(text, _unfit(error))
 
     written = msgspec.json.encode(schema).decode()
     told = f"Answer with one JSON value only, which is valid under this JSON schema: {written}"
     return Format("schema", told, check)
 
 
-def _place(error: Any) -> str:
-    return f"{error.json_path}:" if error.absolute_path else "the answer:"
+def _unfit(error: Any) -> str:
+    """Return what does not hold, without a value of the answer: it may get into logs."""
+    place = error.json_path if error.absolute_path else "the answer"
+    wanted = msgspec.json.encode(error.validator_value).decode()
+    return f"{place} does not fit `{error.validator}: {wanted}`"[:_LONGEST]
 
 
 def schema_problem(schema: Mapping[str, Any]) -> str | None:

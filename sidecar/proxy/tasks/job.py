@@ -123,6 +123,7 @@ class Job(NamedTuple):
         wrong = str(first.output)
         if first.finish == "length":
             wrong += f", as it was cut off at {self.asked.max_tokens} tokens"
+        call.note("repair", wrong)
         turns = mended(self.turn, text, wrong)
         body = request_body(self.asked, self.choice, self.system, turns)
         call.asked = read(body, b"application/json")

@@ -108,6 +108,8 @@ class Tasks:
         system, turn = conversation(asked)
         body = request_body(asked, choice, system, (turn,))
         tell(call, _TOLD, asked.task.name.encode())
+        how = f"{asked.task.name}, {asked.length}, {asked.format.name}"
+        call.note("task", f"{how}: model {choice.model} by route {choice.route}")
         edits = {b"content-type": _JSON, b"accept-encoding": b"\r\nAccept-Encoding: identity"}
         path = target(choice, asked.stream)
         request = self._request(call, choice, path, body, edits, stream=asked.stream)
@@ -144,6 +146,7 @@ class Tasks:
         names = ("max_tokens", "temperature")
         told += [f"{name}={shaped.changes[name]}" for name in names if name in shaped.changes]
         tell(call, _TOLD, "; ".join(told).encode("ascii", "replace"))
+        call.note("task", f"{'; '.join(told)}, by route {choice.route}")
         path, query = target(choice, api.stream), call.head.target.partition(b"?")[1:]
         path = path.partition(b"?")[0] + b"".join(query)
         content = body if shaped.body is None else shaped.body

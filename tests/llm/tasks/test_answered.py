@@ -52,8 +52,10 @@ def test_no_json(text: str) -> None:
 def test_a_schema_is_checked() -> None:
     check = of_schema(SCHEMA).check
     assert check('{"name": "a"}') == ({"name": "a"}, None)
-    assert (check("{}").wrong or "").startswith("the answer: 'name' is a required property")
-    assert (check('{"name": 1}').wrong or "").startswith("$.name: 1 is not of type 'string'")
+    assert check("{}").wrong == 'the answer does not fit `required: ["name"]`'
+    assert check('{"name": 1}').wrong == '$.name does not fit `type: "string"`'
+    assert check('{"name": "a secret"}').wrong == "$.name does not fit `maxLength: 5`"
+    assert check("[]").wrong == 'the answer does not fit `type: "object"`'
     assert check("x").wrong == "the answer is not valid JSON"
     assert '"required":["name"]' in of_schema(SCHEMA).instruction
 
