@@ -49,10 +49,10 @@ async def test_each_decision_is_told_with_its_reason(told: pytest.LogCaptureFixt
         "matches route r: <Request POST /v1/chat",
         f"attempt 1: <Attempt at {failing.url}: first, in flight> by <LoadBalancer round_robin",
         "on <UpstreamConnection IDLE to 127.0.0.1, use 0>",
-        "retry 1 in ",
+        "retry: number 1 in ",
         ", after 503",
         "no retry: its retries are used up",
-        "falls back to upstream other, after 503",
+        "fallback: to upstream other, after 503",
         f"<Attempt at {other.url}: fallback after 503, 200>",
         "200> is over after ",
     ):
@@ -71,7 +71,7 @@ async def test_a_hedge_is_told(told: pytest.LogCaptureFixture) -> None:
         urls = [server.url for server in stage.servers]
         await ends[urls.index(second.endpoint.name)].sends(OK)
         assert (await client.reply()).body == b"ok"
-    assert "the hedge attempt is taken" in told.text
+    assert "hedge: the second is taken" in told.text
     assert "outrun" in told.text
 
 
