@@ -142,6 +142,8 @@ class Drawn:
     """Without a content coding."""
     bounded: bool = False
     """Its length is told, so that nothing can be added to it."""
+    framed: bool = True
+    """Its end is told by its framing, not by the end of its connection."""
     mended: bool = False
     """It fails before it has said anything, so that another attempt is made."""
     opens: int = -1
@@ -253,6 +255,7 @@ def _encode(found: Drawn, draws: random.Random) -> None:
     if framing == "length" and sent == size:
         found.end = "ended"  # whatever follows
     found.plain, found.bounded = not packed, framing == "length"
+    found.framed = framing != "close"
     found.body = b"".join(parts)[:sent]
     _judge(found, places, framing)
     reads = _framed(found, parts, framing, draws)
