@@ -22,7 +22,8 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
     """Write to *path* what makes *sidecar* route `/NAME/...` to port `upstreams[NAME]`.
 
     For each dialect there are also `/DIALECT-scripted`, its like with tight timers
-    (`/DIALECT-tight`), with a retry budget of nothing (`/DIALECT-spent`), with a second endpoint
+    (`/DIALECT-tight`), with a retry budget of nothing (`/DIALECT-spent`), with
+    bodies shaped and redacted (`/DIALECT-redact`), with a second endpoint
     where nothing listens (`/DIALECT-pair`), and `/DIALECT-unreachable`, which has only that (port
     *dead*). `/DIALECT-all` has a policy with everything on, and asks for the usage of streams.
     """
@@ -35,7 +36,7 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
         routes += [_route(scripted, scripted), _route(gone, gone)]
         routes += [
             {**_route(f"{dialect}-{policy}", scripted), "policy": policy}
-            for policy in ("tight", "spent")
+            for policy in ("tight", "spent", "redact")
         ]
         pair = named[f"{dialect}-pair"] = _upstream(dead, dialect)
         pair["endpoints"] += _upstream(upstreams["scripted"])["endpoints"]
@@ -66,6 +67,7 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
             },
             "everything": EVERYTHING,
             "batches": {"batch": {"window": "50ms", "items": 8}},
+            "redact": {"redact": {}, "shape": {"max_tokens": {"cap": 64}, "trim_system": True}},
             "spent": {"retry": {"budget": {"ratio": "0%", "min_per_second": 0}}},
         },
         "access_log": {"path": str(sidecar.log)},

@@ -28,7 +28,6 @@ _LONG: Final = 512
 _STEP: Final = _LONG // 2
 _OTHER: Final = re.compile(rb"[^A-Za-z0-9+/=_-]")
 """What ends a run of base64, in either alphabet."""
-_TAIL: Final = re.compile(rb"[A-Za-z0-9+/=_-]*+\Z")
 _LONG_TOKENS: Final = 1000
 _ESCAPE: Final = b"\\u"
 _SYSTEM: Final = ("system", "developer")
@@ -100,10 +99,11 @@ def _long_runs(text: bytes) -> Iterator[int]:
         if _OTHER.search(text, at, at + _STEP):
             at += _STEP
             continue
-        tail = _TAIL.search(text[max(0, at - _STEP) : at])
+        backwards = text[max(0, at - _STEP) : at][::-1]
+        start = _OTHER.search(backwards)
         stop = _OTHER.search(text, at + _STEP)
         end = len(text) if stop is None else stop.start()
-        length = end - at + (len(tail[0]) if tail else 0)
+        length = end - at + (len(backwards) if start is None else start.start())
         if length >= _LONG:
             yield length
         at = end
