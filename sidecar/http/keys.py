@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -27,13 +28,23 @@ _ACCOUNTS: Final = frozenset(
 )  # fmt: skip
 _QUERY: Final = frozenset({b"key"})
 """Gemini's name for a key in the query."""
+_REMEMBERED: Final = 64
+"""Bytes of a name that is remembered."""
 PROTOCOL: Final = b"sec-websocket-protocol"
 """The only header that a browser can set on a WebSocket, so OpenAI accepts keys in it."""
 
 
 def is_key(name: bytes) -> bool:
     """Whether a header with the lower-case *name* has a key."""
+    return _is_known_key(name) if len(name) <= _REMEMBERED else _is_key(name)
+
+
+def _is_key(name: bytes) -> bool:
     return name in _ACCOUNTS or _KEY.search(name.replace(b"_", b"-")) is not None
+
+
+_is_known_key: Final = lru_cache(1024)(_is_key)
+"""Callers send the same few names: a search takes thirty times as long."""
 
 
 def keys_among(names: Iterable[bytes]) -> set[bytes]:

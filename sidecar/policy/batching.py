@@ -42,11 +42,11 @@ class Load(NamedTuple):
 
     def plus(self, other: Load) -> Load:
         """Return both together."""
-        return Load(*(mine + its for mine, its in zip(self, other, strict=True)))
+        return Load(self.items + other.items, self.tokens + other.tokens, self.bytes + other.bytes)
 
     def minus(self, other: Load) -> Load:
         """Return it without *other*, which is in it."""
-        return Load(*(mine - its for mine, its in zip(self, other, strict=True)))
+        return Load(self.items - other.items, self.tokens - other.tokens, self.bytes - other.bytes)
 
     def fits(self, most: BatchSettings) -> bool:
         """Whether it is within the bounds."""

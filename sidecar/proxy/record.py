@@ -57,6 +57,13 @@ class AttemptRecord:
         self.replayed = False
         """Whether the request was sent again because the reused connection was stale."""
 
+    def copied(self) -> AttemptRecord:
+        """Return another record that says the same: of one attempt that served several calls."""
+        other = AttemptRecord.__new__(AttemptRecord)
+        for name in self.__slots__:
+            setattr(other, name, getattr(self, name))
+        return other
+
     def __repr__(self) -> str:
         how = self.error or (str(self.status) if self.status else "in flight")
         reason = f" after {self.reason}" if self.reason else ""

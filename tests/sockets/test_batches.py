@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -11,7 +13,7 @@ import pytest
 
 from sidecar.proxy.layers.batches import Batches
 from sidecar.proxy.layers.layer import Layer
-from tests.sockets.peers import Peer, Reply, ok, until
+from tests.sockets.peers import Peer, Reply, Server, ok, until
 from tests.sockets.stage import Section, Stage
 
 KEYS = {"header": "authorization", "value": "Bearer ours"}
@@ -452,6 +454,61 @@ async def test_joint_calls_that_gain_nothing_are_given_up_for_a_while() -> None:
             await here.is_at_rest()
         await here.sends(asks("a"))
         assert (await joint(await here.accepts()))[1]["input"] == "a"
+
+
+async def answers(server: Server) -> None:
+    """Give every item its vector, on each connection."""
+    async with asyncio.TaskGroup() as group:
+        while True:
+            group.create_task(_answers(await server.accepts()))
+
+
+async def _answers(peer: Peer) -> None:
+    with contextlib.suppress(AssertionError):  # the connection has ended
+        while True:
+            _, body = await joint(peer)
+            given = body["input"]
+            items = [given] if isinstance(given, str) else given
+            await peer.sends(vectors(items, len(items)))
+
+
+async def test_a_lone_caller_is_alone_and_a_crowd_is_not() -> None:
+    async with Batching(100, batch={"window": "auto"}, waits=0.05) as here:
+        serving = here.begins(answers(here.server))
+        lone = await here.client()
+        for number in range(5):
+            await lone.sends(asks(f"lone {number}"))
+            reply = await lone.reply("POST")
+            assert texts(reply) == [(0, f"lone {number}")]
+            assert reply["x-sidecar-batch"] == ""
+        clients = [await here.client() for _ in range(100)]
+        for number, client in enumerate(clients):
+            await client.sends(asks(str(number)))
+        for number, client in enumerate(clients):
+            assert texts(await client.reply("POST")) == [(0, str(number))]
+        assert here.route.batched.ended["answered"]
+        serving.cancel()
+
+
+async def test_a_joint_call_is_tried_again_as_one() -> None:
+    servers = [Server(), Server()]
+    retry = {"retry": {"max": 1, "backoff": {"base": "0ms"}}}
+    async with Batching(2, servers=servers, policy=retry) as here:
+        clients = await here.sends(asks("a"), asks("b"))
+        accepting = [here.begins(server.accepts()) for server in servers]
+        for _ in range(2):
+            done, _ = await asyncio.wait(accepting, return_when=asyncio.FIRST_COMPLETED)
+            [first] = done
+            accepting.remove(first)
+            server = first.result()
+            _, body = await joint(server)
+            if accepting:
+                server.closes()
+        await server.sends(vectors(body["input"], 2))
+        for client, text in zip(clients, "ab", strict=True):
+            assert texts(await client.reply("POST")) == [(0, text)]
+        await here.is_at_rest()
+        assert sum(here.route.retries.values()) == 1
 
 
 async def test_without_it_there_is_no_layer() -> None:

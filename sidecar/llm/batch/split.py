@@ -17,6 +17,18 @@ _any: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
+class _Usual(msgspec.Struct, forbid_unknown_fields=True):
+    """What nearly every reply has, and nothing else: read in one pass instead of two."""
+
+    object: Raw
+    data: list[dict[str, Raw]]
+    model: Raw
+    usage: Raw
+
+
+_usual: Final = msgspec.json.Decoder(_Usual).decode
+
+
 class Part(NamedTuple):
     """What one caller is to get."""
 
@@ -43,8 +55,8 @@ def split(body: bytes, parts: Sequence[Part]) -> list[Answer] | None:
     all of them.
     """
     try:
-        found = _members(body)
-        rows = _in_order(_rows(found["data"]))
+        found, given = _taken_apart(body)
+        rows = _in_order(given)
         usage = _any(found["usage"]) if "usage" in found else None
         model = _any(found["model"]) if "model" in found else None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
@@ -65,6 +77,17 @@ def split(body: bytes, parts: Sequence[Part]) -> list[Answer] | None:
         known = its_usage if isinstance(its_usage, dict) else {}
         answers.append(Answer(_encode({**found, **own}), known, name))
     return answers
+
+
+def _taken_apart(body: bytes) -> tuple[dict[str, Raw], list[dict[str, Raw]]]:
+    """Return the members of *body* (a place for `data` will do) and the rows of its data."""
+    try:
+        usual = _usual(body)
+    except msgspec.ValidationError:
+        found = _members(body)
+        return found, _rows(found["data"])
+    known = {"object": usual.object, "data": Raw(), "model": usual.model, "usage": usual.usage}
+    return known, usual.data
 
 
 def _in_order(rows: list[dict[str, Raw]]) -> list[dict[str, Raw]] | None:

@@ -8,7 +8,6 @@ the last one has left.
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Final, Literal
@@ -151,7 +150,7 @@ class Batch(NullSink):
             return self._apart(sent, "refused")
         for member in sent:
             made = _made(member.call, head, lines, body)
-            made.attempt, made.failure = copy.copy(reply.attempt), reply.failure
+            made.attempt, made.failure = reply.attempt, reply.failure
             member.answer(made, call)
         return "failed"
 
@@ -263,7 +262,7 @@ def _shared_out(attempt: AttemptRecord | None, used: Sequence[Answer]) -> Attemp
     """Return the record of the joint attempt, with the tokens of *used* alone."""
     if attempt is None or attempt.said is None:
         return attempt
-    mine = copy.copy(attempt)
+    mine = attempt.copied()
     told = [usage for answer in used if (usage := of_openai(answer.usage)) is not None]
     mine.said = attempt.said._replace(
         usage=reduce(added, told) if told else None, model=used[0].model

@@ -37,7 +37,7 @@ def test_two_callers() -> None:
     assert one.body == (
         b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1.10, 2e-3]},'
         b'{"object":"embedding","index":1,"embedding":[-0.0]}],'
-        b'"usage":{"prompt_tokens":6,"total_tokens":6},"model":"m-1"}'
+        b'"model":"m-1","usage":{"prompt_tokens":6,"total_tokens":6}}'
     )
     assert json.loads(other.body)["data"] == [
         {"object": "embedding", "index": 0, "embedding": "AAAA"}
