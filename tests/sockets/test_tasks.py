@@ -139,6 +139,14 @@ async def test_an_error_names_the_field(request_: bytes, status_: int, param: st
         assert not server.requests
 
 
+async def test_a_body_that_is_not_held_is_too_large() -> None:
+    fleet = TaskFleet(Scripted("u"))
+    fleet.config["policies"]["default"]["hold"] = "1KiB"
+    async with fleet:
+        got, told = await answered(fleet, task("c" * 600_000))
+        assert (got.status, told["error"]["code"]) == (413, "bad_task")
+
+
 async def test_a_compressed_body_is_read() -> None:
     async with TaskFleet(Scripted("u", always=reply("a"))) as fleet:
         body = gzip.compress(json.dumps({"task": "t", "content": "c"}).encode())
