@@ -9,11 +9,11 @@ ARG BASE=docker.io/library/python:3.13-slim-bookworm
 
 FROM ${BASE} AS build
 WORKDIR /src
-COPY locks/runtime.txt locks/build.txt locks/
+COPY locks/runtime.txt locks/redis.txt locks/build.txt locks/
 # Only what is locked, by hash, and built by its authors: nothing is compiled here.
 RUN python3 -m venv /opt/llm-sidecar \
  && /opt/llm-sidecar/bin/pip install --no-cache-dir --require-hashes --only-binary=:all: \
-      -r locks/runtime.txt -r locks/build.txt
+      -r locks/runtime.txt -r locks/redis.txt -r locks/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY sidecar sidecar
 RUN /opt/llm-sidecar/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \

@@ -16,7 +16,14 @@ from sidecar.control.exporter import Exporter
 from sidecar.control.pages import admin_pages
 from sidecar.llm.usage import Usage
 from sidecar.observe.record import CallRecord
-from sidecar.observe.stats import EndpointStats, ListenerStats, RouteStats, SourceStats, Stats
+from sidecar.observe.stats import (
+    EndpointStats,
+    ListenerStats,
+    RouteStats,
+    SourceStats,
+    Stats,
+    StoreStats,
+)
 from sidecar.policy.admission import Admission, AdmissionSettings
 from sidecar.proxy.body.memory import BodyMemory
 from sidecar.proxy.layers.keeps import Memory
@@ -194,6 +201,8 @@ def busy_stats() -> Stats:
     route.failures["x"] = 1
     route.models.asked_for("m", answered=True).outcomes["ok"] = 1
     route.models.spent_by("m", "").input = 1
+    stats.store = StoreStats()
+    stats.store.results["hit"] = 1
     route.saved.add("joined", Usage(input=1, output=1), 1.0)
     route.batched.ended["answered"] = 1
     endpoint = stats.endpoints["u", "e"] = EndpointStats()

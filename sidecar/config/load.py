@@ -18,7 +18,7 @@ from sidecar.config import overlay
 from sidecar.config.check.parts import broken_rules, children
 from sidecar.config.check.relations import Parts, broken_relations
 from sidecar.config.check.warnings import Whole, doubtful
-from sidecar.config.model import Config, Policy, Route, Task, Tracing, Upstream
+from sidecar.config.model import Config, Policy, Route, Store, Task, Tracing, Upstream
 from sidecar.config.overlay import DEFAULT, Effective, Overlay
 from sidecar.config.problems import MAX_SHOWN, ConfigErrors, Located, Problem, locate
 from sidecar.config.read import references, tree
@@ -119,7 +119,7 @@ def _parts(root: Any, problems: list[Problem]) -> Parts:
     """Decode the parts without a problem: what follows from an error is not reported."""
     bad = {problem.path[:2] for problem in problems}
     if len(problems) > MAX_SHOWN or {(), ("upstreams",), ("routes",), ("policies",)} & bad:
-        return Parts({}, {}, {}, {}, {}, None, None)
+        return Parts({}, {}, {}, {}, {}, None, None, None)
 
     def good(group: str, kind: type[T]) -> Iterator[tuple[Any, T]]:
         for key, item in children(root, group):
@@ -134,12 +134,17 @@ def _parts(root: Any, problems: list[Problem]) -> Parts:
         tasks=dict(good("tasks", Task)),
         trees=dict(trees),
         tracing=None if "tracing" in {path[0] for path in bad if path} else _tracing(root),
+        store=None if "store" in {path[0] for path in bad if path} else _store(root),
         overlay=None if ("policies", DEFAULT) in bad else Overlay(root),
     )
 
 
 def _tracing(root: Any) -> Tracing:
     return convert(root.get("tracing", {}), Tracing)
+
+
+def _store(root: Any) -> Store:
+    return convert(root.get("store", {}), Store)
 
 
 def _hash(texts: list[str], expanded: Expanded) -> str:

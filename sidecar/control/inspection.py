@@ -175,7 +175,15 @@ class Inspection:
         memory = None
         if kept is not None:
             memory = {"entries": kept.entries, "bytes": kept.size, "evicted": kept.evicted}
-        return {"memory": memory, "routes": routes}
+        store = None
+        if self.stats.store is not None:
+            of = self.stats.store
+            store = {
+                "circuit": of.state,
+                "results": dict(of.results),
+                "last_error": of.last_error or None,
+            }
+        return {"memory": memory, "store": store, "routes": routes}
 
     def purge(self, route: str | None, model: str | None) -> int:
         """Forget kept replies."""

@@ -24,6 +24,7 @@ from sidecar.observe.stats import (
     RouteStats,
     SourceStats,
     Stats,
+    StoreStats,
     UpstreamStats,
 )
 
@@ -163,6 +164,9 @@ _MEMORY: Final = _Of[Memory](
 _CACHE: Final = _Of[Kept]((), lambda stats: [] if stats.cache is None else [((), stats.cache)])
 _TASKS: Final = _Of[Mapping[str, int]](
     ("task",), lambda stats: [((name,), of) for name, of in dict(stats.tasks).items()]
+)
+_STORE: Final = _Of[StoreStats](
+    (), lambda stats: [] if stats.store is None else [((), stats.store)]
 )
 _PROCESS: Final = _Of[Stats]((), lambda stats: [((), stats)])
 
@@ -611,6 +615,22 @@ METRICS: Final = (
     _CACHE.gauge("cache_bytes", "Memory that they take.", lambda kept: kept.size),
     _CACHE.counter(
         "cache_evicted", "Replies that made room for others.", lambda kept: kept.evicted
+    ),
+    _STORE.counts(
+        "store_questions",
+        "result",
+        "Questions to the shared store: hit, miss, late, error, busy, refused, foreign.",
+        lambda store: store.results,
+    ),
+    _STORE.histogram(
+        "store_seconds",
+        "Time to answers of the shared store that came in time.",
+        lambda store: store.seconds,
+    ),
+    _STORE.gauge(
+        "store_available",
+        "1 while the shared store is asked, 0 while its circuit is open.",
+        lambda store: store.state == "closed",
     ),
     _MEMORY.gauge(
         "request_buffer_bytes",

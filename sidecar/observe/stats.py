@@ -253,6 +253,21 @@ class Kept(Protocol):
         """Forget the replies of *route* and *model* (None: of any); return their number."""
 
 
+class StoreStats:
+    """Questions to the store that sidecars share."""
+
+    __slots__ = ("last_error", "results", "seconds", "state")
+
+    def __init__(self) -> None:
+        self.results: defaultdict[str, int] = defaultdict(int)
+        """hit and miss; late, error, busy and refused; foreign: a value that is not ours."""
+        self.seconds = Histogram()
+        """Of answers that came in time."""
+        self.state = "closed"
+        """Of its circuit."""
+        self.last_error = ""
+
+
 class SourceStats:
     """What is known of the source of the configuration."""
 
@@ -333,6 +348,7 @@ class Stats:
         "sources",
         "spans",
         "started",
+        "store",
         "tasks",
         "upstreams",
     )
@@ -358,6 +374,7 @@ class Stats:
         self.cache: Kept | None = None
         self.conventions: Conventions | None = None
         """Counts under the conventions' names; None where they are not wanted."""
+        self.store: StoreStats | None = None
 
     def upstream(self, name: str) -> UpstreamStats:
         """Of the upstream *name*, new if it is."""

@@ -45,7 +45,9 @@ class StoredReply(msgspec.Struct, array_like=True):
     """Seconds for which it is fresh."""
     route: str
     model: str = ""
-    """The model that answered, or that was asked."""
+    """The model that was asked."""
+    answered: str = ""
+    """The model that answered."""
     operation: str = ""
     usage: Usage | None = None
 

@@ -63,8 +63,10 @@ class Asking:
 
     async def upstream(self) -> bytes:
         """The next call arrives at the endpoint: its head."""
-        if self._server is None:
+        if self._server is None or not (data := await self._server.receives()):
             self._server = await self.stage.accepts()
+        else:
+            self._server.unread = data + self._server.unread
         return await taken(self._server)
 
     async def answers(self, data: bytes) -> None:

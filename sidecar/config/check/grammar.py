@@ -325,6 +325,18 @@ def exporter_url(text: str) -> str | None:
     return "{host} is the only placeholder here" if "{" in plain else url(plain)
 
 
+def redis_url(text: str) -> str | None:
+    """Where a Redis is: a server and a database, or a socket."""
+    if text.startswith("unix:///"):
+        return None
+    match = re.fullmatch(r"rediss?://([^/?#]+)(/[0-9]{0,5})?", text)
+    if match is None:
+        return "expected redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH"
+    if "@" in match[1]:
+        return "the URL must not have a user and password; use `username` and `password`"
+    return _authority(match[1]) or ("captures are for endpoints" if "{" in match[1] else None)
+
+
 def probe_path(text: str) -> str | None:
     """The path of a request of our own."""
     return "captures are for `url`, not for paths of checks" if "{" in text else _plain_path(text)

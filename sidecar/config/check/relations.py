@@ -11,7 +11,7 @@ from sidecar.config.check import sections as consistency
 from sidecar.config.check.grammar import captures
 from sidecar.config.check.shadowing import covers
 from sidecar.config.check.tasks import task_problems
-from sidecar.config.model import Route, Task, Upstream
+from sidecar.config.model import Route, Store, Task, Upstream
 from sidecar.config.model.policy import Policy
 from sidecar.config.model.retries import RETRY_ON
 from sidecar.config.model.route import Target
@@ -30,6 +30,7 @@ class Parts(Struct):
     trees: Mapping[int, Tree]
     """The routes as they are written."""
     tracing: Tracing | None
+    store: Store | None
     overlay: Overlay | None
     """None where `policies.default`, on which all others rest, is not valid."""
 
@@ -45,6 +46,9 @@ def broken_relations(parts: Parts, lines: Mapping[Path, int]) -> Iterator[Proble
     if parts.tracing is not None:
         for where, wrong in consistency.tracing_violations(parts.tracing):
             yield Problem(("tracing", *where), wrong)
+    if parts.store is not None:
+        for where, wrong in consistency.store_violations(parts.store):
+            yield Problem(("store", *where), wrong)
     yield from _dead_routes(parts.routes, lines)
     for name, task in parts.tasks.items():
         yield from task_problems(("tasks", name), task, parts.routes, parts.upstreams)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from sidecar.config.model.balance import Balance
+from sidecar.config.model.cache import Store
 from sidecar.config.model.limits import ClientLimits, Clients
 from sidecar.config.model.policy import Breaker, Policy
 from sidecar.config.model.shape import Shape, Temperature, TopP
@@ -67,6 +68,23 @@ def upstream_violations(upstream: Upstream) -> Iterator[Violation]:
         yield from _within("health", _health(upstream.health))
     if upstream.load is not None:
         yield from _within("load", _load(upstream.load))
+
+
+def store_violations(store: Store) -> Iterator[Violation]:
+    """Check where replies are kept."""
+    redis = store.redis
+    if redis is None:
+        return
+    if redis.cluster and redis.sentinels:
+        yield ("redis", "sentinels"), "only valid without `cluster`"
+    if redis.sentinels and redis.master is None:
+        yield ("redis", "sentinels"), "`master` is missing: its name, as the Sentinels know it"
+    if redis.master is not None and not redis.sentinels:
+        yield ("redis", "master"), "only valid with `sentinels`"
+    if redis.key is not None and redis.cert is None:
+        yield ("redis", "key"), "`cert` is missing: the certificate that the key belongs to"
+    if (redis.ca or redis.cert) and not redis.url.startswith("rediss:"):
+        yield ("redis",), "`ca` and `cert` are for TLS: `url` must begin with rediss:"
 
 
 def name_violations(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.model.base import Section
+from sidecar.config.model.base import Name, Secret, Section
 from sidecar.config.model.units import Duration, Share, Size
 from sidecar.llm.cache_key import KeySettings
 from sidecar.policy.cache import CacheSettings
@@ -90,6 +90,9 @@ class Cache(Section, frozen=True):
         Literal["at_once", "recorded"],
         Meta(description="A kept stream comes at once, or at the pace at which it came."),
     ] = "at_once"
+    redis: Annotated[
+        bool, Meta(description="Replies are kept in `store.redis` too, if there is one.")
+    ] = True
     obey_upstream: Annotated[
         bool,
         Meta(
@@ -111,8 +114,65 @@ class Cache(Section, frozen=True):
         )
 
 
+class Redis(Section, frozen=True):
+    """A Redis in which many sidecars keep replies for each other.
+
+    It takes the extra `redis` of this package. A call waits 2 ms for it at most, and goes on
+    without it.
+    """
+
+    url: Annotated[
+        str,
+        Meta(
+            description="`redis://HOST:PORT/DB`, with TLS `rediss://...`, or `unix:///PATH`; "
+            "without user and password."
+        ),
+    ]
+    username: Annotated[str | None, Meta(description="User of Redis's ACL.")] = None
+    password: Annotated[Secret | None, Meta(description="Its password.")] = None
+    ca: Annotated[str | None, Meta(description="CA file for `rediss:`. `null`: the system's.")] = (
+        None
+    )
+    cert: Annotated[str | None, Meta(description="Client certificate file.")] = None
+    key: Annotated[str | None, Meta(description="Its key file.")] = None
+    cluster: Annotated[bool, Meta(description="The URL is of a node of a Redis Cluster.")] = False
+    sentinels: Annotated[
+        tuple[str, ...],
+        Meta(
+            max_length=16,
+            description="`HOST:PORT` of Sentinels, which know where the master is; the URL's host "
+            "is not used then.",
+        ),
+    ] = ()
+    master: Annotated[
+        str | None, Meta(description="Name of the master, as the Sentinels know it.")
+    ] = None
+    prefix: Annotated[
+        Name, Meta(description="Keys begin with it. Sidecars with the same one share replies.")
+    ] = "llm-sidecar"
+    secret: Annotated[
+        Secret | None,
+        Meta(
+            description="Only replies that were written with it are read. `null`: replies of "
+            "anybody who can write to this Redis."
+        ),
+    ] = None
+    lock: Annotated[
+        Duration,
+        Meta(
+            description="So long, others wait for the one sidecar that asks the upstream. `0s`: "
+            "each asks."
+        ),
+    ] = Duration("30s")
+
+
 class Store(Section, frozen=True):
     """Where replies of all routes with a `cache` are kept."""
+
+    redis: Annotated[
+        Redis | None,
+        Meta(description="Keeps them for many sidecars too. `null`: each has its own."),
+    ] = None
 
     memory: Annotated[
         Size, Meta(description="Memory for them; those that were not used for longest go first.")

@@ -68,6 +68,8 @@ def expand(root: object, *, folder: str, resolve: Resolve) -> Expanded:
         expander.tls(section, path)
     if isinstance(collector := _inner(done, "tracing", "tls"), dict):
         expander.tls(collector, ("tracing", "tls"))
+    if isinstance(redis := _inner(done, "store", "redis"), dict):
+        expander.tls(redis, ("store", "redis"))
     files = frozenset(name for kind, name in expander.asked if kind == "file")
     return Expanded(done, expander.read, files, expander.problems)
 
@@ -165,6 +167,9 @@ def masked(root: object) -> object:
     if isinstance(headers := _inner(root, "tracing", "headers"), dict):
         for name, value in headers.items():
             headers[name] = _masked(str(value))
+    if isinstance(redis := _inner(root, "store", "redis"), dict):
+        for name in {"password", "secret"} & redis.keys():
+            redis[name] = _masked(str(redis[name]))
     return root
 
 

@@ -78,36 +78,42 @@ class Cache:
             raise NotCached("the caller wants no other reply than a kept one, and there is none")
         if wants.no_cache:
             request = request.replace(anew=True)
-        if stored is None or use != "spare":
-            self._tell(call, "miss")
-            return await self._inner(call, request)
-        return await self._or_stale(call, request, stored)
+        return await self._ask(call, request, key, stored if use == "spare" else None)
 
-    async def _or_stale(self, call: Call, request: Request, stored: StoredReply) -> Reply:
-        """Fetch; if the upstream fails, answer with *stored*."""
+    async def _ask(
+        self, call: Call, request: Request, key: bytes, spare: StoredReply | None
+    ) -> Reply:
+        """Fetch; if the upstream fails, answer with *spare*."""
         try:
             reply = await self._inner(call, request)
         except CallError as error:
-            if error.status not in FAILED:
+            if spare is None or error.status not in FAILED:
+                self._tell(call, "miss")
                 raise
             forget_frames(error)
         else:
-            if reply.head.status not in FAILED:
+            if reply.head.local:  # of the store, not of an upstream
+                self._count(call, self._memory.get(key), "hit")
+                return reply
+            if spare is None or reply.head.status not in FAILED:
                 self._tell(call, "miss")
                 return reply
             reply.abandon()
         call.final = False
-        return self._answer(call, stored, time.time(), "stale")
+        return self._answer(call, spare, time.time(), "stale")
 
     def _answer(self, call: Call, stored: StoredReply, now: float, how: str) -> Reply:
-        self._tell(call, how)
+        self._count(call, stored, how)
         call.operation = stored.operation
-        if stored.status < 400:
+        return replay(call, stored, now - stored.stored, paced=self._options.paced)
+
+    def _count(self, call: Call, stored: StoredReply | None, how: str) -> None:
+        self._tell(call, how)
+        if stored is not None and stored.status < 400:
             usage, cost = stored.usage, None
             if usage is not None and call.route is not None:
-                cost = call.route.pricing.cost(stored.model, usage)
+                cost = call.route.pricing.cost(stored.answered, usage)
             self._stats.saved.add(how, usage, cost)
-        return replay(call, stored, now - stored.stored, paced=self._options.paced)
 
     def passed(self, call: Call) -> None:
         """Note that *call* takes no part."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -13,7 +14,7 @@ from sidecar.http.semantics import tokens
 from sidecar.policy.cache import NEGATIVE, CacheSettings, allowed
 from sidecar.policy.lru import Lru
 from sidecar.proxy.reply import observed
-from sidecar.proxy.stored import StoredReply, lines_to_keep
+from sidecar.proxy.stored import StoredReply, lines_to_keep, replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sidecar.http.message import ResponseHead
     from sidecar.proxy.call import Call
     from sidecar.proxy.layers.layer import Layer
+    from sidecar.proxy.layers.shared_replies import Claim, SharedReplies
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
 
@@ -37,6 +39,8 @@ class Memory:
     def __init__(self, most: int) -> None:
         self._replies: Lru[bytes, StoredReply] = Lru(0)
         self._errors: Lru[bytes, StoredReply] = Lru(0)
+        self.shared: SharedReplies | None = None
+        """Replies that other sidecars keep too; a purge is for these as well."""
         self.resize(most)
 
     def __repr__(self) -> str:
@@ -84,6 +88,8 @@ class Memory:
         def fits(reply: StoredReply) -> bool:
             return route in (None, reply.route) and model in (None, reply.model)
 
+        if self.shared is not None:
+            self.shared.purge(route, model)
         return self._replies.drop_if(fits) + self._errors.drop_if(fits)
 
 
@@ -95,6 +101,8 @@ class Rules(NamedTuple):
     headers: frozenset[bytes]
     """Lower-case names of the request headers that the key depends on."""
     shared: bool
+    paced: bool = False
+    """Whether a kept stream comes as slowly as it did."""
 
     def life(self, head: ResponseHead, stream: bool) -> float:
         """Return for how long a reply with *head* would be fresh; 0: it is not kept."""
@@ -123,54 +131,86 @@ class Keeps:
     """Outside all attempts, inside single flight: each upstream call is kept once."""
 
     def __init__(
-        self, inner: Layer, rules: Rules, keep: Callable[[bytes, StoredReply], None]
+        self, inner: Layer, rules: Rules, memory: Memory, shared: SharedReplies | None = None
     ) -> None:
+        """*shared*: replies are also looked for there, and kept."""
         self._inner = inner
         self._rules = rules
-        self._keep = keep
+        self._memory = memory
+        self._shared = shared
 
     def __repr__(self) -> str:
         return f"<Keeps replies of {self._rules.route}>"
 
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Have the reply recorded if it may be kept."""
-        reply = await self._inner(call, request)
+        key, shared, rules = request.key, self._shared, self._rules
+        assert key is not None
+        if shared is None or request.anew:
+            return await self._fetch(call, request, key, partial(self._keep, key))
+        name = shared.name(key, rules.route, call.model)
+        found = await shared.obtain(call, key, name, rules.settings)
+        if isinstance(found, StoredReply):
+            self._memory.put(key, found)
+            call.operation = found.operation
+            return replay(call, found, time.time() - found.stored, paced=rules.paced)
+        return await self._fetch(call, request, key, partial(self._keep_and_settle, found, key))
+
+    async def _fetch(
+        self,
+        call: Call,
+        request: Request,
+        key: bytes,
+        keep: Callable[[StoredReply | None], None],
+    ) -> Reply:
+        """Ask the upstream. *keep* is called once, with the reply if it may be kept."""
+        try:
+            reply = await self._inner(call, request)
+        except BaseException:
+            keep(None)
+            raise
         head = reply.head
         stream = b"event-stream" in head.fields.known.get(b"content-type", b"")
         life = self._rules.life(head, stream)
-        if life <= 0.0 or reply.attempt is None or request.key is None:
+        if life <= 0.0 or reply.attempt is None:
+            keep(None)
             return reply
-        recording = _Recording(self, call, request.key, reply, life, stream)
+        recording = _Recording(self._rules, keep, call, reply, life, stream)
         kept = observed(reply, recording)
         reply.on_settled(recording.settled)
         return kept
 
-    def keep(self, call: Call, key: bytes, stored: StoredReply) -> None:
-        """Keep what was recorded."""
-        self._keep(key, stored)
+    def _keep(self, key: bytes, stored: StoredReply | None) -> None:
+        if stored is not None:
+            self._memory.put(key, stored)
 
-    @property
-    def rules(self) -> Rules:
-        """Which replies are kept."""
-        return self._rules
+    def _keep_and_settle(self, claim: Claim, key: bytes, stored: StoredReply | None) -> None:
+        self._keep(key, stored)
+        claim.settle(stored)
 
 
 class _Recording:
     """A tap that records one reply. It is kept when it is whole, and was read to be complete."""
 
     def __init__(
-        self, keeps: Keeps, call: Call, key: bytes, reply: Reply, life: float, stream: bool
+        self,
+        rules: Rules,
+        keep: Callable[[StoredReply | None], None],
+        call: Call,
+        reply: Reply,
+        life: float,
+        stream: bool,
     ) -> None:
-        self._keeps: Keeps | None = keeps
+        self._rules = rules
+        self._keep: Callable[[StoredReply | None], None] | None = keep
         self._call = call
-        self._key = key
         self._head = reply.head
         self._attempt = reply.attempt
         self._life = life
         self._stream = stream
         self._pieces: list[bytes] = []
         self._times: list[int] = []
-        self._left = keeps.rules.settings.most
+        self._left = rules.settings.most
         self._began = time.monotonic()
         self._ended = self._settled = False
 
@@ -197,24 +237,31 @@ class _Recording:
         self._finish()
 
     def _drop(self) -> None:
-        self._keeps = None
+        self._settle(None)
+
+    def _settle(self, stored: StoredReply | None) -> None:
+        keep, self._keep = self._keep, None
         self._pieces = []
+        if keep is not None:
+            keep(stored)
 
     def _finish(self) -> None:
-        keeps, attempt = self._keeps, self._attempt
-        if keeps is None or attempt is None or not (self._ended and self._settled):
-            return
-        said = attempt.said
+        if self._keep is not None and self._ended and self._settled:
+            self._settle(self._made())
+
+    def _made(self) -> StoredReply | None:
+        """The reply, if it was read to be whole."""
+        said = None if self._attempt is None else self._attempt.said
         if said is None:
-            return
+            return None
         if self._head.status in NEGATIVE:
             if said.failure is not None and said.failure.kind not in _AGAIN:
-                return
+                return None
         elif said.verdict != "complete":
-            return
-        call, rules = self._call, keeps.rules
+            return None
+        call = self._call
         pieces = self._pieces if self._stream else [b"".join(self._pieces)]
-        stored = StoredReply(
+        return StoredReply(
             self._head.status,
             self._head.reason,
             lines_to_keep(self._head),
@@ -223,10 +270,9 @@ class _Recording:
             self._times,
             time.time(),
             self._life,
-            rules.route,
+            self._rules.route,
+            call.model or said.model or "",
             said.model or call.model or "",
             call.operation,
             said.usage,
         )
-        keeps.keep(call, self._key, stored)
-        self._drop()

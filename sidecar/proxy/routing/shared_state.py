@@ -7,9 +7,17 @@ changes what serves.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
+
+
+@runtime_checkable
+class Retired(Protocol):
+    """State that ends when no configuration needs it any more."""
+
+    def retire(self) -> None:
+        """End."""
 
 
 class SharedState:
@@ -24,7 +32,11 @@ class SharedState:
 
     def commit(self, transaction: Transaction) -> None:
         """Keep exactly the state of *transaction*; reused state gets its new settings."""
+        gone = [self._kept[key] for key in self._kept.keys() - transaction.kept.keys()]
         self._kept = transaction.kept
+        for state in gone:
+            if isinstance(state, Retired):
+                state.retire()
         for change in transaction.changes:
             change()
 

@@ -70,7 +70,8 @@ class _Compiler:
             (glob, price.settings()) for glob, price in loaded.config.prices.items()
         )
         self._others: dict[tuple[int, str], Route] = {}
-        transaction.changes.append(partial(setattr, stats, "cache", None))  # until a route has it
+        for name in ("cache", "store"):  # until a route has it
+            transaction.changes.append(partial(setattr, stats, name, None))
 
     def route(self, index: int, policy_name: str | None = None) -> Route:
         """Return the route at *index*, under its own policy or the one named."""

@@ -51,6 +51,32 @@ def loaded(text: str) -> Loaded:
     return load(text, file="")
 
 
+STORES = [
+    ("{url: redis://a:1/0, master: m}", "store.redis.master: only valid with `sentinels`"),
+    ("{url: redis://a:1/0, sentinels: ['s:1']}", "store.redis.sentinels: `master` is missing"),
+    (
+        "{url: redis://a:1/0, sentinels: ['s:1'], master: m, cluster: true}",
+        "store.redis.sentinels: only valid without `cluster`",
+    ),
+    ("{url: redis://u:p@a:1/0}", "store.redis.url: the URL must not have a user and password"),
+    ("{url: 'http://a'}", "store.redis.url: expected redis://HOST:PORT/DB"),
+    ("{url: redis://a:1/0, ca: pyproject.toml}", "store.redis: `ca` and `cert` are for TLS"),
+]
+
+
+@pytest.mark.parametrize(("redis", "wrong"), STORES)
+def test_stores(redis: str, wrong: str) -> None:
+    (error,) = errors(BASE + f"store: {{redis: {redis}}}\n")
+    assert error.startswith(wrong)
+
+
+def test_secrets_of_a_store_are_not_shown() -> None:
+    redis = "{url: redis://a:1/0, username: u, password: p4ss, secret: s3cret}"
+    shown = str(loaded(BASE + f"store: {{redis: {redis}}}\n").shown)
+    assert "p4ss" not in shown
+    assert "s3cret" not in shown
+
+
 IN_POLICIES = [
     ("timeouts: {first_byte: 0s}", ".timeouts.first_byte: must be more than zero"),
     (

@@ -1,0 +1,1 @@
+"""Values that many sidecars share, behind a small protocol."""

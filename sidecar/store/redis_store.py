@@ -1,0 +1,156 @@
+"""A store in Redis, with redis-py's asyncio client: one server, a Sentinel's master, or a cluster.
+
+redis-py is an optional extra, imported when a store is made. A command that was sent is never
+cancelled: the client would have to drop its connection. It has a timeout of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sidecar.store.base import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+_TIMEOUT: Final = 1.0
+"""Seconds for a connect, and for a command."""
+_BATCH: Final = 500
+_UNLOCK: Final = (
+    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+)
+"""Compare and delete in one step: the lock may have expired, and be another's by now."""
+
+
+class RedisSettings(NamedTuple):
+    """Where Redis is, and how to log in."""
+
+    url: str
+    username: str | None = None
+    password: str | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    sentinels: tuple[tuple[str, int], ...] = ()
+    """Addresses of Sentinels, which know where the master is; the URL's host is not used then."""
+    master: str = ""
+    cluster: bool = False
+    connections: int = 24
+
+
+class RedisStore:
+    """Connects when it is first asked."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        """Raise OSError if redis-py is not installed, or a file can't be read."""
+        try:
+            from redis.exceptions import RedisError
+        except ImportError:
+            raise OSError(
+                "`store.redis` needs the package redis: pip install 'llm-sidecar[redis]'"
+            ) from None
+        self._failures = (RedisError, OSError, TimeoutError)
+        try:
+            self._client: Any = _client(settings)
+        except RedisError as error:
+            raise OSError(f"store.redis: {error}") from None
+
+    def __repr__(self) -> str:
+        return "<RedisStore>"
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the value under *key*."""
+        found: bytes | None = await self._ask(self._client.get(key))
+        return found
+
+    async def put(self, key: str, value: bytes, seconds: float) -> None:
+        """Keep *value* for *seconds*."""
+        await self._ask(self._client.set(key, value, px=_milliseconds(seconds)))
+
+    async def lock(self, key: str, token: bytes, seconds: float) -> bool:
+        """Take the lock; it is given back by itself after *seconds*."""
+        taken = self._client.set(key, token, nx=True, px=_milliseconds(seconds))
+        return bool(await self._ask(taken))
+
+    async def unlock(self, key: str, token: bytes) -> None:
+        """Give the lock back."""
+        await self._ask(self._client.eval(_UNLOCK, 1, key, token))
+
+    async def purge(self, pattern: str) -> int:
+        """Walk all keys: this takes time, and blocks nobody."""
+        count = 0
+        try:
+            batch: list[bytes] = []
+            async for key in self._client.scan_iter(match=pattern, count=_BATCH):
+                batch.append(key)
+                if len(batch) >= _BATCH:
+                    count += await self._unlink(batch)
+                    batch = []
+            return count + await self._unlink(batch)
+        except self._failures as error:
+            raise StoreError(str(error)) from None
+
+    async def _unlink(self, keys: list[bytes]) -> int:
+        """One at a time: in a cluster, keys are on different servers."""
+        count = 0
+        for key in keys:
+            count += await self._client.unlink(key)
+        return count
+
+    async def ping(self) -> None:
+        """Connect."""
+        await self._ask(self._client.ping())
+
+    async def close(self) -> None:
+        """Close the connections."""
+        with contextlib.suppress(*self._failures):
+            await self._client.aclose()
+
+    async def _ask(self, command: Awaitable[Any]) -> Any:
+        try:
+            return await command
+        except self._failures as error:
+            raise StoreError(f"{type(error).__name__}: {error}") from None
+
+
+def _client(settings: RedisSettings) -> Any:
+    from redis.asyncio import Redis, RedisCluster, Sentinel
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    # Another try would come too late for the call that asked.
+    options: dict[str, Any] = {
+        "socket_timeout": _TIMEOUT,
+        "socket_connect_timeout": _TIMEOUT,
+        "retry": Retry(NoBackoff(), 0),
+        "max_connections": settings.connections,
+    }
+    if settings.username is not None:
+        options["username"] = settings.username
+    if settings.password is not None:
+        options["password"] = settings.password
+    if settings.url.startswith("rediss:"):
+        options["ssl_cert_reqs"] = "required"
+        options["ssl_check_hostname"] = True
+        options |= {
+            name: value
+            for name, value in (
+                ("ssl_ca_certs", settings.ca),
+                ("ssl_certfile", settings.cert),
+                ("ssl_keyfile", settings.key),
+            )
+            if value is not None
+        }
+    if settings.cluster:
+        return RedisCluster.from_url(settings.url, **options)
+    if settings.sentinels:
+        if settings.url.startswith("rediss:"):
+            options["ssl"] = True
+        sentinel = Sentinel(settings.sentinels, **options)  # type: ignore[no-untyped-call]
+        return sentinel.master_for(settings.master)
+    return Redis.from_url(settings.url, **options)
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1e3))
