@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.sockets.peers import OK, Peer, Server
+from tests.sockets.peers import OK, Peer, Server, until
 from tests.sockets.stage import Stage
 
 CAP = {"shape": {"max_tokens": {"default": 64, "cap": 128}}}
@@ -49,6 +49,20 @@ async def test_a_call_is_shaped_and_the_caller_is_told() -> None:
         await server.sends(OK)
         assert (await client.reply())["x-sidecar-shaped"] == ""
         assert stage.route.shaped == {"max_tokens": 1}
+
+
+async def test_callers_that_share_a_call_are_all_told() -> None:
+    async with Stage(policy={**CAP, "single_flight": {}}) as stage:
+        clients = [await stage.client(), await stage.client()]
+        for client in clients:
+            await client.sends(chat(b'{"temperature":0,"max_tokens":999}'))
+        server = await stage.accepts()
+        await sent(server)
+        await until(lambda: stage.route.in_flight == 2)
+        await server.sends(OK)
+        for client in clients:
+            assert (await client.reply())["x-sidecar-shaped"] == "max_tokens=128"
+        assert sum(stage.endpoint.attempts.values()) == 1
 
 
 async def test_a_compressed_body_is_sent_plain() -> None:

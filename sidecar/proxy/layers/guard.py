@@ -64,6 +64,7 @@ class Guard:
         answer = await self._answer(call, request, body, found)
         if answer is None:
             self._stats.redacted["guard_away"] += 1
+            call.note("redact", f"the guard is away: {self._settings.when_away}")
             if self._settings.when_away == "refuse":
                 raise GuardAway("the guard gave no answer in time, and calls need one")
         elif not answer.allow:

@@ -86,6 +86,7 @@ class Redact:
             raise SensitiveContent(f"the prompt has what must not leave: {_counts(values)}")
         if values.kinds:
             tell(call, _HEADER, _counts(values).encode())
+            call.note("redact", f"masked {_counts(values)}")
             call.body.count_copies(len(masked))
             request = request.replace(content=masked).edited(_PLAIN)
         if self._guard is not None:
