@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sidecar.config.model.tracing import Tracing
     from sidecar.control.collector import Collector
     from sidecar.llm.dialects import Parameters
+    from sidecar.llm.spoken import Content
     from sidecar.observe.record import CallRecord
     from sidecar.observe.stats import SpanStats
 
@@ -83,10 +84,12 @@ class SpanExporter:
         self._timer: asyncio.TimerHandle | None = None
         self._task = self._loop.create_task(self._run())
 
-    def export(self, record: CallRecord, parameters: Parameters | None) -> None:
+    def export(
+        self, record: CallRecord, parameters: Parameters | None, content: Content | None = None
+    ) -> None:
         """Queue the spans of *record*, or drop them when the queue is full. Never blocks."""
-        traced = Traced(record, parameters)
-        size = size_of(record)
+        traced = Traced(record, parameters, content)
+        size = _size(traced)
         queue = self._queue
         if len(queue) >= self._settings.max_queued or self._bytes + size > MAX_QUEUED_BYTES:
             self._counts.dropped["queue_full"] += _count(traced)
@@ -135,7 +138,7 @@ class SpanExporter:
     def _take(self) -> list[Traced]:
         queue = self._queue
         batch = [queue.popleft() for _ in range(min(len(queue), self._settings.batch))]
-        self._bytes -= sum(size_of(traced.record) for traced in batch)
+        self._bytes -= sum(map(_size, batch))
         return batch
 
     async def _deliver(self, batch: Sequence[Traced]) -> None:
@@ -207,6 +210,11 @@ class SpanExporter:
         url = self._names.schema_url
         body = request(self._resource, ("llm-sidecar", __version__), url, spans)
         return gzip.compress(body, 5, mtime=0) if self._settings.gzip else body
+
+
+def _size(traced: Traced) -> int:
+    """Bytes that it takes, about."""
+    return size_of(traced.record) + sum(map(len, traced.content or ()))
 
 
 def _count(traced: Traced) -> int:

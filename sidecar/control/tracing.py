@@ -69,6 +69,8 @@ class Tracing:
             found = resource(config.resource, os.environ, self._instance)
             self._exporter = SpanExporter(config, collector, found, self._counts)
         self._recorder.spans = self._exporter
+        wanted = collector is not None and config.content is not None
+        self._recorder.content = int(config.content or 0) if wanted else 0
         self._recorder.reject = NONE if collector is None else threshold(float(config.sample))
         if old is not None:
             task = asyncio.create_task(old.close())

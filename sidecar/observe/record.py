@@ -7,6 +7,7 @@ from typing import Final, Protocol
 import msgspec
 
 from sidecar.llm.dialects import Parameters
+from sidecar.llm.spoken import Content
 
 ZERO: Final = 0.0
 """No time, no cost. Fields are left out of a line if they hold this very object: msgspec compares
@@ -149,8 +150,13 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
 class SpanSink(Protocol):
     """Exports calls as spans."""
 
-    def export(self, record: CallRecord, parameters: Parameters | None) -> None:
-        """Take *record*, and what its body asked for. It must not block, and drops what it must."""
+    def export(
+        self, record: CallRecord, parameters: Parameters | None, content: Content | None = None
+    ) -> None:
+        """Take *record*, what its body asked for, and what was said.
+
+        It must not block, and drops what it must.
+        """
 
 
 class RecordSink(Protocol):

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from sidecar.llm.conversation import conversation_of
 from sidecar.llm.dialects import READABLE, Dialect, Parameters
+from sidecar.llm.spoken import Content
 from sidecar.observe import semconv
 from sidecar.observe.otlp import Value, attributes, field, fixed32, fixed64
 from sidecar.observe.record import CallRecord, Try
@@ -41,6 +42,8 @@ class Traced(NamedTuple):
     """With the id of its span."""
     parameters: Parameters | None = None
     """What its body asked for, if that could be read."""
+    content: Content | None = None
+    """What was said, if spans are to tell it."""
 
 
 def spans_of(traced: Traced, names: Names, new_id: Callable[[], bytes]) -> Iterator[bytes]:
@@ -63,6 +66,12 @@ def _call(traced: Traced, names: Names) -> bytes:
     name = record.method
     if asks:
         name = f"{values[semconv.OPERATION]} {record.model}".rstrip()
+    if traced.content is not None:
+        values |= _given(
+            (semconv.SYSTEM_INSTRUCTIONS, traced.content.system),
+            (semconv.INPUT_MESSAGES, traced.content.input),
+            (semconv.OUTPUT_MESSAGES, traced.content.output),
+        )
     failure = _failure(record)
     if failure:
         values[semconv.ERROR_TYPE] = failure

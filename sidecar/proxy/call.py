@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sidecar.observe.trace import TraceContext
     from sidecar.policy.load import Load
     from sidecar.proxy.body.body import RequestBody
+    from sidecar.proxy.content import Answer
     from sidecar.proxy.record import AttemptRecord
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.routing.router import Route
@@ -77,6 +78,8 @@ class Call:
     """Seconds in admission queues."""
     deadline: float | None = None
     """On the monotonic clock; all attempts end before it."""
+    answer: Answer | None = None
+    """Keeps the text of the reply, where its span is to tell it."""
     attempt: AttemptRecord | None = None
     """The attempt whose reply is sent; else the one that failed last."""
     fallback = 0

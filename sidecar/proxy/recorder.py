@@ -11,6 +11,7 @@ from sidecar.observe.record import ZERO, CallRecord, Note, RecordSink, SpanSink,
 from sidecar.observe.stats import RouteStats, Stats
 from sidecar.observe.trace import NONE, SAMPLED
 from sidecar.proxy import conventions
+from sidecar.proxy.content import content_of
 from sidecar.proxy.parameters import parameters_of
 from sidecar.proxy.routing.router import LONGEST_SHOWN
 
@@ -36,6 +37,8 @@ class Recorder:
         self.spans: SpanSink | None = None
         self.reject = NONE
         """The threshold of traces that begin here, see `sidecar.observe.trace`."""
+        self.content = 0
+        """Characters of what is said that spans tell of prompt and answer each; 0: none."""
         self._stats = stats
 
     def record(self, call: Call, now: float) -> None:
@@ -74,7 +77,8 @@ class Recorder:
                 _tell(record, call, said)
             if spans is not None:
                 record.span_id = call.trace.child().decode()
-                spans.export(record, parameters_of(call))
+                content = content_of(call, self.content, record.finish)
+                spans.export(record, parameters_of(call), content)
             for sink in self.sinks:
                 sink.append(record)
 

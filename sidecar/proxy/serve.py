@@ -14,6 +14,7 @@ from sidecar.http.semantics import hops_left
 from sidecar.observe import debug
 from sidecar.observe.trace import NONE, receive
 from sidecar.proxy.call import NOWHERE
+from sidecar.proxy.content import kept
 from sidecar.proxy.layers.patience import bounded
 from sidecar.proxy.local import error_reply, last_stop
 from sidecar.proxy.request import Request
@@ -58,7 +59,8 @@ async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
         route, request = _route(call, candidates)
         if hops is not None:
             request = request.edited({b"max-forwards": b"\r\nMax-Forwards: %d" % (hops - 1)})
-        await _answer(call, await route.stack(call, request))
+        reply = await route.stack(call, request)
+        await _answer(call, kept(call, reply, recorder.content) if recorder.content else reply)
     except CallError as error:
         call.error = error
         call.close = call.close or error.close

@@ -17,6 +17,7 @@ from sidecar.http.headers import REPLY_FIELDS, REQUEST_FIELDS
 from sidecar.http.message import RequestHead
 from sidecar.llm.dialects import Parameters
 from sidecar.llm.failures import Failure
+from sidecar.llm.spoken import Content
 from sidecar.llm.usage import Usage
 from sidecar.observe.conventions import Conventions
 from sidecar.observe.record import CallRecord
@@ -47,7 +48,10 @@ class Spans:
     def __init__(self) -> None:
         self.exported: list[tuple[CallRecord, Parameters | None]] = []
 
-    def export(self, record: CallRecord, parameters: Parameters | None) -> None:
+    def export(
+        self, record: CallRecord, parameters: Parameters | None, content: Content | None = None
+    ) -> None:
+        assert content is None
         self.exported.append((record, parameters))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.observe.exported import Export
 from tests.sockets.peers import GET, ok, until
 from tests.sockets.scripted import Fleet, Scripted, chat, status
 from tests.sockets.stage import Stage
+from tests.sockets.test_models import post
 
 TRACE, SPAN = "1" * 32, "2" * 16
 REPLY = json.dumps({
@@ -156,3 +158,45 @@ async def test_tls_files_that_cannot_be_used_change_nothing(tmp_path: Any) -> No
             await stage.apply()
         assert stage.serving.recorder.spans is None
         await stage.answered(await stage.client())
+
+
+STREAMED = (
+    b'data: {"choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\n'
+    b'data: {"choices":[{"index":0,"delta":{"content":"hel"}}]}\n\n'
+    b'data: {"choices":[{"index":0,"delta":{"content":"lo"}}]}\n\n'
+    b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+    b"data: [DONE]\n\n"
+)
+WHOLE = b'{"choices":[{"index":0,"finish_reason":"stop","message":{"content":"hello"}}]}'
+ASKS = b'{"model": "m", "stream": %b, "messages": [{"role": "user", "content": "my name is Ann"}]}'
+
+
+@pytest.mark.parametrize("form", ["stream", "whole", "gzip"])
+async def test_what_is_said_is_told_where_that_is_asked_for(form: str) -> None:
+    body, lines = WHOLE, [b"Content-Type: application/json"]
+    if form == "stream":
+        body, lines = STREAMED, [b"Content-Type: text/event-stream"]
+    elif form == "gzip":
+        body = gzip.compress(WHOLE)
+        lines.append(b"Content-Encoding: gzip")
+    server = Scripted("server", always=ok(body, *lines))
+    asks = ASKS % (b"true" if form == "stream" else b"false")
+    async with Traced(server, tracing={"content": "1KiB"}) as stage:
+        await stage.gets(post(asks))
+        values = (await stage.export(2)).attributes[0]
+        told = values["gen_ai.input.messages"], values["gen_ai.output.messages"]
+        assert "my name is Ann" in str(told[0])
+        [message] = json.loads(str(told[1]))
+        assert message["parts"] == [{"type": "text", "content": "hello"}]
+        assert message["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("content", [None, "1KiB"])
+async def test_what_is_said_is_not_told_unasked_nor_where_it_is_redacted(
+    content: str | None,
+) -> None:
+    policy: dict[str, Any] = {} if content is None else {"redact": {}}
+    server = Scripted("server", always=ok(WHOLE, b"Content-Type: application/json"))
+    async with Traced(server, tracing={"content": content}, policy=policy) as stage:
+        await stage.gets(post(ASKS % b"false"))
+        assert "Ann" not in str((await stage.export(2)).attributes)

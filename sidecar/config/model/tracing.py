@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from sidecar.config.model.base import Secret, Section
-from sidecar.config.model.units import Duration, Share
+from sidecar.config.model.units import Duration, Share, Size
 from sidecar.config.model.upstream import Tls
 
 
@@ -50,6 +50,13 @@ class Tracing(Section, frozen=True):
             "the last stable release. `latest`: those in development, which may still change."
         ),
     ] = "1.41"
+    content: Annotated[
+        Size | None,
+        Meta(
+            description="Tell what was said, in the call's span: so much of the prompt and of the "
+            "answer each. It may be personal, and whoever reads the spans reads it. `null`: not."
+        ),
+    ] = None
     tls: Annotated[Tls, Meta(description="For a collector with https.")] = Tls()
     gzip: Annotated[bool, Meta(description="Whether requests are compressed.")] = True
     timeout: Annotated[Duration, Meta(description="A request that takes longer has failed.")] = (
