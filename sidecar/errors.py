@@ -237,6 +237,13 @@ class Shed(AttemptError):
     status = 503
 
 
+class TokensSpent(AttemptError):
+    """A limit on tokens is used up at this upstream. Another target may have its own."""
+
+    code = "tokens_limited"
+    status = 429
+
+
 class CertificateRefused(LocalFailure):
     """The endpoint refuses our client certificate, or requires one."""
 

@@ -25,6 +25,7 @@ from sidecar.observe.stats import (
     StoreStats,
 )
 from sidecar.policy.admission import Admission, AdmissionSettings
+from sidecar.policy.token_limits import TokenLimits, TokenSettings
 from sidecar.proxy.body.memory import BodyMemory
 from sidecar.proxy.layers.keeps import Memory
 
@@ -214,6 +215,7 @@ def busy_stats() -> Stats:
     upstream.queue = Admission(AdmissionSettings(1, 1, 1, 1.0, 1.0))
     upstream.panic["x"], upstream.ejected["x"], upstream.shed["x"] = True, [], 1
     stats.tasks["t"]["ok"] = 1
+    stats.token_limits["r", "u"] = TokenLimits(TokenSettings())
     stats.listeners["l"] = ListenerStats()
     stats.listeners["l"].refused[400] = stats.listeners["l"].decisions["x"] = 1
     return stats

@@ -25,6 +25,7 @@ from sidecar.observe.stats import (
     SourceStats,
     Stats,
     StoreStats,
+    TokenNumbers,
     UpstreamStats,
 )
 
@@ -168,6 +169,9 @@ _TASKS: Final = _Of[Mapping[str, int]](
 _STORE: Final = _Of[StoreStats](
     (), lambda stats: [] if stats.store is None else [((), stats.store)]
 )
+_TOKEN_LIMITS: Final = _Of[TokenNumbers](
+    ("route", "upstream"), lambda stats: dict(stats.token_limits).items()
+)
 _PROCESS: Final = _Of[Stats]((), lambda stats: [((), stats)])
 
 METRICS: Final = (
@@ -291,6 +295,29 @@ METRICS: Final = (
         "code",
         "Calls refused by a limit of the route, by error code.",
         lambda route: route.limited,
+    ),
+    _TOKEN_LIMITS.gauges(
+        "token_limit_reserved",
+        ("kind",),
+        "What calls in flight have reserved in limits on tokens: requests, input, output, total.",
+        lambda limits: {(kind,): amount for kind, amount in limits.reserved.items()},
+    ),
+    _TOKEN_LIMITS.counts(
+        "token_limit_used",
+        "kind",
+        "What ended calls were counted for in limits on tokens.",
+        lambda limits: limits.used,
+    ),
+    _TOKEN_LIMITS.counts(
+        "token_limit_refused",
+        "kind",
+        "Calls that did not fit into a limit on tokens, by the kind that they exceed.",
+        lambda limits: limits.refused,
+    ),
+    _TOKEN_LIMITS.gauge(
+        "token_limit_waiting",
+        "Calls that wait for a limit on tokens.",
+        lambda limits: limits.waiting,
     ),
     _ROUTES.counts(
         "rules",

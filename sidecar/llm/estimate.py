@@ -31,5 +31,10 @@ def estimate(usage: Usage | None, chunks: int, request: bytes, *, whole: bool) -
         return usage
     if usage is not None:  # Anthropic reports the input first, and the output at the end
         return msgspec.structs.replace(usage, output=chunks, estimated=True)
+    return Usage(input=input_of(request), output=chunks, estimated=True)
+
+
+def input_of(request: bytes) -> int:
+    """Estimate the input tokens of the body *request*; 0 if most of it is no text."""
     text = not any(request.find(each, 0, _SEARCHED) >= 0 for each in _NO_TEXT)
-    return Usage(input=len(request) // _BYTES if text else 0, output=chunks, estimated=True)
+    return len(request) // _BYTES if text else 0

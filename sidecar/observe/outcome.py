@@ -11,7 +11,7 @@ caller_error: the caller asked for what it can't have. limited: a limit of the r
 left: the caller did not wait for the end."""
 
 _LEFT: Final = "caller_left"
-_LIMITED: Final = frozenset({"rate_limited", "concurrency_limited"})
+_LIMITED: Final = frozenset({"rate_limited", "concurrency_limited", "tokens_limited"})
 _KINDS: Final[Mapping[str, Outcome]] = {
     "content_filter": "caller_error",
     "context_length": "caller_error",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Protocol
 
 from sidecar.observe.batched import Batched
@@ -268,6 +269,27 @@ class StoreStats:
         self.last_error = ""
 
 
+class TokenNumbers(Protocol):
+    """The numbers of the limits on tokens of a route at one upstream, by kind: requests, input,
+    output, total."""
+
+    @property
+    def reserved(self) -> Mapping[str, int]:
+        """What calls in flight have reserved."""
+
+    @property
+    def used(self) -> Mapping[str, int]:
+        """What settled calls have used."""
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """Calls that did not fit."""
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait."""
+
+
 class SourceStats:
     """What is known of the source of the configuration."""
 
@@ -350,6 +372,7 @@ class Stats:
         "started",
         "store",
         "tasks",
+        "token_limits",
         "upstreams",
     )
 
@@ -366,6 +389,8 @@ class Stats:
         """By address."""
         self.tasks: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
         """By name of a task: calls that named it, by what became of them."""
+        self.token_limits: dict[tuple[str, str], TokenNumbers] = {}
+        """By (route, upstream), where there are limits on tokens."""
         self.reloads = ReloadStats()
         self.sources: list[SourceStats] = []
         self.log_dropped = 0

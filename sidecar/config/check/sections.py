@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from sidecar.config.model.balance import Balance
 from sidecar.config.model.cache import Store
-from sidecar.config.model.limits import ClientLimits, Clients
+from sidecar.config.model.limits import ClientLimits, Clients, ClientTokens, TokenBounds
 from sidecar.config.model.policy import Breaker, Policy
 from sidecar.config.model.shape import Shape, Temperature, TopP
 from sidecar.config.model.tracing import Tracing
@@ -39,6 +39,8 @@ def policy_violations(policy: Policy) -> Iterator[Violation]:
     if policy.limits.client is not None:
         for path, wrong in _client(policy.limits.client):
             yield ("limits", "client", *path), wrong
+    if policy.limits.tokens is not None:
+        yield from _within("limits", _within("tokens", _tokens(policy)))
 
 
 def tracing_violations(tracing: Tracing) -> Iterator[Violation]:
@@ -143,6 +145,26 @@ def _client(limits: ClientLimits) -> Iterator[Violation]:
     if limits.rate is None and limits.concurrency is None:
         yield (), "limits nothing: give `rate` or `concurrency`"
     yield from _told_apart(limits)
+
+
+def _tokens(policy: Policy) -> Iterator[Violation]:
+    limits = policy.limits.tokens
+    assert limits is not None
+    if not policy.read:
+        yield (), "needs `read: true`: replies tell how many tokens a call used"
+    parts = limits.model, limits.client
+    if _unbounded(limits) and all(part is None for part in parts):
+        yield (), "limits nothing: give `requests`, `input`, `output` or `total`"
+    for name, part in zip(("model", "client"), parts, strict=True):
+        if part is not None and _unbounded(part):
+            yield (name,), "limits nothing: give `requests`, `input`, `output` or `total`"
+    if limits.client is not None:
+        yield from _within("client", _told_apart(limits.client))
+
+
+def _unbounded(bounds: TokenBounds | ClientTokens) -> bool:
+    numbers = (bounds.requests, bounds.input, bounds.output, bounds.total)
+    return all(number is None for number in numbers)
 
 
 def _told_apart(clients: Clients) -> Iterator[Violation]:

@@ -11,6 +11,7 @@ from sidecar.config.model.units import Duration, Share, Size
 from sidecar.policy.admission import AdmissionSettings
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Tokens = Annotated[int, Meta(ge=1, le=10**12)]
 
 
 class Rate(Section, frozen=True):
@@ -29,8 +30,12 @@ class Clients(Section, frozen=True):
     """What tells clients apart."""
 
     by: Annotated[
-        Literal["address", "header"],
-        Meta(description="What tells clients apart: their IP address, or a header's value."),
+        Literal["address", "key", "header"],
+        Meta(
+            description="What tells clients apart: their IP address, the key that they show "
+            "(`authorization`, `x-api-key`, `api-key`, `x-goog-api-key`; else their address), or "
+            "a header's value."
+        ),
     ] = "address"
     header: Annotated[str | None, Meta(description="Name of the header, with `by: header`.")] = None
 
@@ -54,6 +59,78 @@ class ClientLimits(Clients, frozen=True):
     ] = 10_000
 
 
+Requests = Annotated[Tokens | None, Meta(description="Calls. `null`: any number.")]
+Input = Annotated[Tokens | None, Meta(description="Input tokens. `null`: any number.")]
+Output = Annotated[Tokens | None, Meta(description="Output tokens. `null`: any number.")]
+Total = Annotated[
+    Tokens | None, Meta(description="Input and output tokens together. `null`: any number.")
+]
+
+
+class TokenBounds(Section, frozen=True):
+    """The most of each in any minute."""
+
+    requests: Requests = None
+    input: Input = None
+    output: Output = None
+    total: Total = None
+
+
+class ModelTokens(TokenBounds, frozen=True):
+    """The same limits for each model by itself."""
+
+    max_models: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Models that are remembered; beyond, the one asked for least recently is "
+            "forgotten.",
+        ),
+    ] = 1000
+
+
+class ClientTokens(Clients, frozen=True):
+    """The same limits for each client by itself."""
+
+    # msgspec has no structs with two bases that have fields.
+    requests: Requests = None
+    input: Input = None
+    output: Output = None
+    total: Total = None
+
+    max_clients: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Clients that are remembered; beyond, the one that called least recently "
+            "is forgotten.",
+        ),
+    ] = 10_000
+
+
+class TokenLimits(TokenBounds, frozen=True):
+    """Tokens and calls a minute, of each route at each of its upstreams."""
+
+    model: Annotated[ModelTokens | None, Meta(description="Limits for each model.")] = None
+    client: Annotated[ClientTokens | None, Meta(description="Limits for each client.")] = None
+    when_exceeded: Annotated[
+        Literal["refuse", "wait", "fallback"],
+        Meta(
+            description="A call that does not fit gets 429 with `retry-after`; or waits in a "
+            "queue; or goes to the route's next `fallback`, and gets 429 if none is left."
+        ),
+    ] = "refuse"
+    max_wait: Annotated[
+        Duration,
+        Meta(description="With `wait`: a call that would wait longer gets 429 at once."),
+    ] = Duration("30s")
+    max_waiting: Annotated[
+        Count, Meta(description="With `wait`: calls that may wait; more get 429.")
+    ] = 100
+
+
 class CallLimits(Section, frozen=True):
     """How many calls may come. Each route counts for itself."""
 
@@ -63,6 +140,9 @@ class CallLimits(Section, frozen=True):
         Meta(description="Calls at once; more get 429. `null`: any number."),
     ] = None
     client: Annotated[ClientLimits | None, Meta(description="Limits for each client.")] = None
+    tokens: Annotated[
+        TokenLimits | None, Meta(description="Limits on tokens a minute. `null`: any number.")
+    ] = None
 
 
 class Admission(Section, frozen=True):

@@ -8,7 +8,7 @@ from sidecar.llm.coding import is_identity
 from sidecar.proxy.body.decompress import decompress
 
 if TYPE_CHECKING:
-    from sidecar.llm.dialects import Api, Operation
+    from sidecar.llm.dialects import Api, Operation, Target
     from sidecar.proxy.call import Call
     from sidecar.proxy.request import Request
 
@@ -21,15 +21,19 @@ class Operations:
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._known: dict[tuple[bytes, bytes], Operation] = {}
+        self._known: dict[tuple[bytes, bytes], Target] = {}
 
     def of(self, request: Request) -> Operation:
         """Return what *request* asks for."""
+        return self.target(request).operation
+
+    def target(self, request: Request) -> Target:
+        """Return the same, with what else the path names."""
         path = request.target.partition(b"?")[0]
         key = (request.method, path)
         known = self._known.get(key)
         if known is None:
-            known = self._api.target(request.method, path.decode("latin-1")).operation
+            known = self._api.target(request.method, path.decode("latin-1"))
             if len(path) <= _LONGEST:
                 if len(self._known) >= _REMEMBERED:
                     self._known.clear()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sidecar.policy.rate import Keyed
 from sidecar.proxy.layers.affinity import client_of
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from sidecar.proxy.call import Call
     from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.routing.shared_state import Transaction
+
+
+_KEYS: Final = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
 
 
 def limited(
@@ -66,8 +70,20 @@ def _settings(config: CallLimits | ClientLimits) -> LimiterSettings | None:
 
 
 def client_by(config: Clients | None) -> Callable[[Call], str]:
-    """Return a function that identifies clients: by the header, or else by address."""
-    if config is None or config.by == "address" or config.header is None:
+    """Return a function that identifies clients: by header or key, or else by address."""
+    if config is not None and config.by == "key":
+        return _key_of
+    if config is None or config.header is None:
         return client_of
     name = config.header.lower().encode()
     return lambda call: call.head.fields.get(name, b"").decode("latin-1") or client_of(call)
+
+
+def _key_of(call: Call) -> str:
+    """Return a digest of the caller's key, so that no key is kept; its address if it has none."""
+    fields = call.head.fields
+    for name in _KEYS:
+        key = fields.get(name)
+        if key:
+            return hashlib.blake2b(key, digest_size=16).hexdigest()
+    return client_of(call)

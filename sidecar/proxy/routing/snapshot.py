@@ -72,6 +72,7 @@ class _Compiler:
         self._others: dict[tuple[int, str], Route] = {}
         for name in ("cache", "store"):  # until a route has it
             transaction.changes.append(partial(setattr, stats, name, None))
+        transaction.changes.append(stats.token_limits.clear)
 
     def route(self, index: int, policy_name: str | None = None) -> Route:
         """Return the route at *index*, under its own policy or the one named."""

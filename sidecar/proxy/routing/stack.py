@@ -161,6 +161,13 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
         gate = policy.gate.settings() if policy.gate is not None and acts else None
         api = APIS[config.dialect]
         stack = Reads(stack, api, gate, verifies=policy.verify, include_usage=config.include_usage)
+    # Around every attempt, since each uses tokens; before the queue of `admission`, so that who
+    # waits for tokens takes no slot; inside what changes the body, so that what is sent is counted.
+    if policy.limits.tokens is not None:
+        # Imported here, so that it costs nothing where it is not used.
+        from sidecar.proxy.routing.token_limits import token_limited
+
+        stack = token_limited(parts, upstream, policy.limits.tokens, stack)
     # Outside every attempt, so that all of them send the same.
     stack = _edited(parts, upstream, stack)
     # Outside every attempt, so that all of them authenticate alike.

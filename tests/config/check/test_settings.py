@@ -137,6 +137,18 @@ IN_POLICIES = [
         "limits: {client: {by: header, header: 'a b', concurrency: 1}}",
         ".limits.client.header: expected a header name",
     ),
+    ("limits: {tokens: {}}", ".limits.tokens: limits nothing: give `requests`"),
+    ("limits: {tokens: {total: 0}}", ".limits.tokens.total: expected a whole number from 1"),
+    ("limits: {tokens: {model: {}}}", ".limits.tokens.model: limits nothing"),
+    ("limits: {tokens: {client: {by: key}}}", ".limits.tokens.client: limits nothing"),
+    (
+        "limits: {tokens: {client: {by: header, total: 1}}}",
+        ".limits.tokens.client: `header` is missing",
+    ),
+    (
+        "{read: false, limits: {tokens: {total: 1}}}",
+        ".limits.tokens: needs `read: true`",
+    ),
     ("limits: {client: {by: adress}}", ".limits.client.by: unknown value (address)"),
     ("redact: {rules: [email]}", ".redact.rules[0]: unknown value (emails)"),
     ("redact: {action: hide}", ".redact.action: unknown value"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any, cast
 
 import msgspec
@@ -116,6 +117,9 @@ def test_clients_take_new_numbers_too() -> None:
         ({"by": "header", "header": "X-Team"}, {"x_team": b"a"}, "a"),
         ({"by": "header", "header": "x-team"}, {}, "10.0.0.1"),
         ({"by": "header", "header": "x-team"}, {"x_team": b""}, "10.0.0.1"),
+        ({"by": "key"}, {"x_team": b"a"}, "10.0.0.1"),
+        ({"by": "key"}, {"x_api_key": b"k"}, blake2b(b"k", digest_size=16).hexdigest()),
+        ({"by": "key"}, {"authorization": b""}, "10.0.0.1"),
     ],
 )
 def test_what_tells_clients_apart(
