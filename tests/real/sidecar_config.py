@@ -23,7 +23,8 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
 
     For each dialect there are also `/DIALECT-scripted`, its like with tight timers
     (`/DIALECT-tight`), with a retry budget of nothing (`/DIALECT-spent`), with
-    bodies shaped and redacted (`/DIALECT-redact`), with a second endpoint
+    bodies shaped and redacted (`/DIALECT-redact`), with kept and shared replies of the simulated
+    fleet (`/DIALECT-cached`), with a second endpoint
     where nothing listens (`/DIALECT-pair`), and `/DIALECT-unreachable`, which has only that (port
     *dead*). `/DIALECT-all` has a policy with everything on, and asks for the usage of streams.
     """
@@ -41,6 +42,9 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
         pair = named[f"{dialect}-pair"] = _upstream(dead, dialect)
         pair["endpoints"] += _upstream(upstreams["scripted"])["endpoints"]
         routes.append(_route(f"{dialect}-pair", f"{dialect}-pair"))
+        kept = f"{dialect}-cached"
+        named[kept] = _upstream(upstreams["simulated"], dialect)
+        routes.append({**_route(kept, kept), "policy": "cached"})
         # No call of this one reaches its upstream.
         routes.append({**_route(f"{dialect}-rules", gone), "policy": "rules"})
     for dialect in (*DIALECTS, "gemini"):
@@ -66,6 +70,7 @@ def write(path: Path, sidecar: Sidecar, upstreams: dict[str, int], dead: int) ->
                 ]
             },
             "everything": EVERYTHING,
+            "cached": {"cache": {}, "single_flight": {}},
             "batches": {"batch": {"window": "50ms", "items": 8}},
             "redact": {"redact": {}, "shape": {"max_tokens": {"cap": 64}, "trim_system": True}},
             "spent": {"retry": {"budget": {"ratio": "0%", "min_per_second": 0}}},
