@@ -118,10 +118,14 @@ class StreamReader:
 
     def finish(self, how: Outcome) -> Verdict:
         """Take the end of the body, and return the verdict on the stream."""
+        self.flush()
+        return verdict(self, how)
+
+    def flush(self) -> None:
+        """Read the last event too, if no blank line follows it: nothing more comes."""
         if self._events is not None:
             for event in self._events.finish():
                 self._read(event)
-        return verdict(self, how)
 
     def _begin(self, data: bytes) -> None:
         """Decide by the first byte that is not blank whether this is a stream of events."""

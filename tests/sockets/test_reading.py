@@ -611,3 +611,10 @@ async def test_blanks_that_keep_a_connection_alive_go_on() -> None:
         await server.sends(chunk(WHOLE) + END)
         await client.until(END)
         assert (await stage.record()).input_tokens == 100
+
+
+async def test_a_streams_only_event_may_lack_its_blank_line() -> None:
+    async with called(policy=RETRY) as (stage, client, server):
+        await server.sends(EVENTS + chunk(TEXT.rstrip(b"\n")) + END)
+        assert (await client.reply()).body == TEXT.rstrip(b"\n")
+        assert len((await stage.record()).tries) == 1

@@ -171,6 +171,8 @@ class Reading:
         if self.stream is None:
             return self._value_fails(endpoint, ended) if self.verifies else None
         reader = self.stream
+        if ended:
+            reader.flush()
         if self.lost or reader.content:
             return None
         if reader.error is not None:
