@@ -11,8 +11,8 @@ _FORGETS: Final = 2.0
 _SILENCE: Final = 4.0
 """Usual gaps without a call after which no more is expected. At random arrivals, one gap in 55
 (e^4) is as long by chance."""
-_SOONEST: Final = 0.0005
-"""Seconds. Shorter silences are the event loop's."""
+_SOONEST: Final = 0.001
+"""Seconds, the resolution of the event loop's timers."""
 _MOST_SKIPPED: Final = 64
 """Calls that don't wait after others have waited in vain."""
 _DOUBTED: Final = 3

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
 
+_EARLY: Final = 0.0005
+"""Seconds that a timer may be early: uvloop rounds to milliseconds."""
 _GROUPS: Final = 1024
 """Kinds of calls that are told apart; at most so many batches are open. Others go alone."""
 
@@ -168,7 +170,8 @@ class Batches:
         group.timer = None
         if group.batch is None:
             return
-        if group.batch.members and group.arrivals.due(group.opened) > time.monotonic():
+        early = group.arrivals.due(group.opened) - time.monotonic()
+        if group.batch.members and early > _EARLY:
             self._set_timer(group)
         else:
             self._send(group)
