@@ -167,6 +167,7 @@ def bearer(key: str) -> dict[str, Any]:
         (asks("a", **bearer("a")), asks("b")),
         (asks("a", **team("a")), asks("b", **team("b"))),
         (asks("a", model="n"), asks("b")),
+        (asks("a"), asks("b").replace(b"application/json", b"text/plain")),
         (asks("a", dimensions=3), asks("b")),
         (asks("a", encoding_format="base64"), asks("b", encoding_format="float")),
         (asks("a"), asks([1])),
@@ -509,6 +510,18 @@ async def test_a_joint_call_is_tried_again_as_one() -> None:
             assert texts(await client.reply("POST")) == [(0, text)]
         await here.is_at_rest()
         assert sum(here.route.retries.values()) == 1
+
+
+async def test_an_alias_replaces_the_model_of_a_joint_call() -> None:
+    routes = [{"name": "r", "upstream": "u", "model": "real", "match": {"model": "m"}}]
+    async with Batching(2, routes=routes) as here:
+        clients = await here.sends(asks("a"), asks("b"))
+        server = await here.accepts()
+        _, body = await joint(server)
+        assert body == {"model": "real", "input": ["a", "b"]}
+        await server.sends(vectors(body["input"], 2))
+        for client, text in zip(clients, "ab", strict=True):
+            assert texts(await client.reply("POST")) == [(0, text)]
 
 
 async def test_without_it_there_is_no_layer() -> None:

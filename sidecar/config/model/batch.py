@@ -90,4 +90,6 @@ class Batch(Section, frozen=True):
 
     def key_settings(self) -> KeySettings:
         """Make what callers are compared by."""
-        return KeySettings(headers=tuple(name.lower().encode() for name in self.headers))
+        # A server may refuse all for the type that the first caller gives.
+        headers = ("content-type", *self.headers)
+        return KeySettings(headers=tuple(name.lower().encode() for name in headers))

@@ -16,6 +16,7 @@ from sidecar.errors import Truncated, forget_frames, told_again
 from sidecar.http.fields import Fields
 from sidecar.http.headers import REPLY_FIELDS, response_lines
 from sidecar.llm.batch import Answer, Part, merge, split
+from sidecar.llm.request import read
 from sidecar.llm.usage import added, of_openai
 from sidecar.policy.batching import Load
 from sidecar.proxy.detached import carry, charge, detach
@@ -98,6 +99,8 @@ class Batch(NullSink):
         content = merge([member.asked for member in sent])
         request = first.request.edited(PLAIN).replace(content=content, key=None)
         call, request = detach(first.call, request)
+        if call.asked is not None:  # where an alias may replace the model
+            call.asked = read(content, b"application/json")
         deadlines = [member.call.deadline for member in sent]
         known = [deadline for deadline in deadlines if deadline is not None]
         call.deadline = max(known) if len(known) == len(deadlines) else None

@@ -13,7 +13,7 @@ from sidecar.llm.batch import Asked, Empty, read
 from sidecar.llm.cache_key import digest
 from sidecar.policy.batching import Arrivals, BatchSettings, Doubt, Load
 from sidecar.proxy.layers.batch import Batch
-from sidecar.proxy.layers.keyed import content_of
+from sidecar.proxy.layers.keyed import PLAIN, content_of
 
 if TYPE_CHECKING:
     from sidecar.observe.stats import RouteStats
@@ -110,7 +110,7 @@ class Batches:
             request.timers,
             request.retries,
             request.priority,
-            request.edits.get(b"max-forwards"),
+            tuple(request.edits[name] for name in sorted(request.edits.keys() - PLAIN.keys())),
         )
         group = self._groups.pop(key, None)
         if group is None:

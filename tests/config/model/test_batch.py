@@ -23,5 +23,5 @@ def test_what_is_neither(text: object) -> None:
 def test_settings() -> None:
     assert Batch().settings() == BatchSettings(0.005, False, 100, 100_000, 2**20)
     assert Batch(window=Window("auto")).settings().auto
-    assert Batch(headers=("X-Team",)).key_settings().headers == (b"x-team",)
+    assert Batch(headers=("X-Team",)).key_settings().headers == (b"content-type", b"x-team")
     assert not Batch().key_settings().shared

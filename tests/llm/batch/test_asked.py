@@ -123,3 +123,29 @@ def test_what_is_merged_has_every_item_once_and_in_order(inputs: list[Any]) -> N
             joint = json.loads(merge(mine))
             assert joint.pop("input") == [json.loads(i) for found in mine for i in found.items]
             assert joint == {"model": "m"}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-1, 1) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
+    max_leaves=6,
+)
+BODIES = st.builds(
+    lambda given_, more, cut: json.dumps({"model": "m", "input": given_, **more}).encode()[:cut],
+    INPUTS | JSON,
+    st.dictionaries(st.sampled_from(["dimensions", "user", "stream", "input", "x"]), JSON),
+    st.none() | st.integers(0, 60),
+)
+
+
+@given(BODIES | st.binary())
+def test_whatever_comes_is_asked_for_as_it_is_or_goes_alone(body_: bytes) -> None:
+    found = read(body_)
+    if not isinstance(found, Asked):
+        return
+    before, after = json.loads(body_), json.loads(merge([found]))
+    given_, items = before.pop("input"), after.pop("input")
+    if not isinstance(given_, list) or isinstance(given_[0], int):
+        given_ = [given_]
+    assert items == [item for item in given_ if item]
+    assert before == after
