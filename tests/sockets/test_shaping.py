@@ -71,7 +71,7 @@ async def test_a_compressed_body_is_sent_plain() -> None:
         await client.sends(chat(gzip.compress(b'{"n":1}'), b"Content-Encoding: gzip"))
         server = await stage.accepts()
         head, body = await sent(server)
-        assert body == b'{"n":1,"max_completion_tokens":64}'
+        assert body == b'{"n":1,"max_tokens":64}'
         assert b"content-encoding" not in head.lower()
         await server.sends(OK)
         assert (await client.reply()).status == 200
@@ -124,7 +124,7 @@ async def test_a_fallback_with_a_longer_context_gets_the_call() -> None:
         await client.sends(chat(b'{"messages":[],"prompt":"%b"}' % (b"word " * 50)))
         server = await servers[1].accepts()
         _, body = await sent(server)
-        assert json.loads(body)["max_completion_tokens"] == 64
+        assert json.loads(body)["max_tokens"] == 64
         await server.sends(OK)
         assert (await client.reply())["x-sidecar-shaped"] == "max_tokens=64"
 
@@ -139,9 +139,7 @@ async def test_a_mirror_gets_what_is_shaped_for_it() -> None:
     async with Stage(upstreams=upstreams, routes=routes, servers=servers) as stage:
         client = await stage.client()
         await client.sends(chat(b'{"n":1}'))
-        for server, body in zip(
-            servers, (b'{"n":1}', b'{"n":1,"max_completion_tokens":64}'), strict=True
-        ):
+        for server, body in zip(servers, (b'{"n":1}', b'{"n":1,"max_tokens":64}'), strict=True):
             peer = await server.accepts()
             assert (await sent(peer))[1] == body
             await peer.sends(OK)

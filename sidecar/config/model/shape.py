@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
@@ -11,6 +13,8 @@ from sidecar.llm.shape.context import Context, Over
 from sidecar.llm.shape.fields import Bounds, ChatField
 from sidecar.llm.shape.shape import ShapeSettings, in_json
 
+_NEWER: Final = re.compile(r"https?://[^/@]*\.(?:openai|azure)\.com(?=[:/]|\Z)")
+"""Servers whose newer models refuse `max_tokens`. Others may not know `max_completion_tokens`."""
 _Tokens = Annotated[int, Meta(ge=1, le=100_000_000)]
 
 _Degree = Annotated[float, Meta(ge=0, le=2)]
@@ -31,12 +35,12 @@ class MaxTokens(Section, frozen=True):
         ),
     ] = None
     chat_field: Annotated[
-        ChatField,
+        ChatField | Literal["auto"],
         Meta(
-            description="The field that is added to OpenAI's chat. `max_tokens` is for older "
-            "servers. A field that is there keeps its name."
+            description="The field that is added to OpenAI's chat. `auto`: `max_completion_tokens` "
+            "at OpenAI and Azure, else `max_tokens`. A field that is there keeps its name."
         ),
-    ] = "max_completion_tokens"
+    ] = "auto"
 
 
 class Temperature(Section, frozen=True):
@@ -122,14 +126,19 @@ class Shape(Section, frozen=True):
         Meta(ge=1, le=16, description="For all estimates: 4 suits English, 3 most languages."),
     ] = 4
 
-    def settings(self) -> ShapeSettings:
-        """Make what a body is shaped by."""
+    def settings(self, urls: Iterable[str]) -> ShapeSettings:
+        """Make what a body is shaped by that goes to one of *urls*."""
         tokens, context = self.max_tokens, self.context
+        chat_field: ChatField = "max_tokens"
+        if any(map(_NEWER.match, urls)):
+            chat_field = "max_completion_tokens"
+        if tokens is not None and tokens.chat_field != "auto":
+            chat_field = tokens.chat_field
         return ShapeSettings(
             None
             if tokens is None
             else Bounds(tokens.default, None, tokens.cap, required=tokens.cap is not None),
-            "max_completion_tokens" if tokens is None else tokens.chat_field,
+            chat_field,
             None if self.temperature is None else self.temperature.settings(),
             None if self.top_p is None else self.top_p.settings(),
             tuple(tuple(path.split(".")) for path in self.strip),

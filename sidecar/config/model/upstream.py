@@ -218,6 +218,11 @@ class Upstream(Section, frozen=True):
         chosen = self.balance if policy.balance is None else policy.balance
         return Balance(method=chosen) if isinstance(chosen, str) else chosen
 
+    @property
+    def urls(self) -> list[str]:
+        """The URLs of its endpoints, as they are written."""
+        return [each.url or each.dns or "" for each in self.endpoints]
+
     def reports_live(self) -> float:
         """How long a load report counts, in seconds."""
         return float((self.load or LoadReport()).stale_after)

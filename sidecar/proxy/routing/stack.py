@@ -176,14 +176,15 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
 
 def _edited(parts: Parts, upstream: str, stack: Layer) -> Layer:
     """Wrap *stack* in what changes the body of a request for *upstream*."""
-    policy, dialect = parts.effective(upstream).policy, parts.configs[upstream].dialect
+    policy, config = parts.effective(upstream).policy, parts.configs[upstream]
     # Inside the shaping: what is dropped or trimmed need not be looked at.
     if policy.redact is not None:
         settings = RedactSettings(policy.redact.finder(), policy.redact.action)
         guard = _guard(parts, policy.redact.guard)
         stack = Redact(stack, settings, int(policy.hold), guard, parts.stats)
     if policy.shape is not None:
-        stack = Shape(stack, dialect, policy.shape.settings(), int(policy.hold), parts.stats)
+        shaped = policy.shape.settings(config.urls)
+        stack = Shape(stack, config.dialect, shaped, int(policy.hold), parts.stats)
     return stack
 
 
