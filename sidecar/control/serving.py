@@ -15,6 +15,7 @@ from sidecar.ca.folder import default_folder
 from sidecar.config.model import Calls as CallsConfig
 from sidecar.control.memory import available_memory
 from sidecar.control.tracing import Tracing
+from sidecar.control.warm_up import WarmUp
 from sidecar.listen.listener import Listener, name_of
 from sidecar.observe.access_log import AccessLog
 from sidecar.observe.calls import Calls, CallsSettings
@@ -61,6 +62,7 @@ class Serving:
         stats.body_memory = self.body_memory
         self.registry = Registry(stats)
         self._shared = SharedState()
+        self._warm_up = WarmUp(self)
         self._gates: InterceptingListeners | None = None
         self._told_of = 0
         """How few connections the limit of open files leaves, if that was said."""
@@ -98,6 +100,7 @@ class Serving:
         self._keep_calls(config.calls)
         self._tracing.swap(tracing)
         self._swap_listeners(config, started)
+        self._warm_up.configure(config.store.warm_up)
         self._forget_routes(snapshot)
 
     def _set_buffers(self, config: Buffers) -> None:
@@ -133,6 +136,7 @@ class Serving:
         if whole:  # last replies may still be on their way
             await _until(self._is_empty, min(deadline, _LAST_REPLIES))
         self.abort()
+        self._warm_up.stop()
         self._shared.commit(Transaction({}))
         self.registry.close()
         await asyncio.sleep(0)

@@ -165,6 +165,8 @@ _ELSEWHERE: Final[tuple[tuple[str, Rule], ...]] = (
     ("intercept.sniff", grammar.positive),
     ("intercept.remember", grammar.positive),
     ("store.memory", grammar.positive),
+    ("store.warm_up.file", grammar.file_path),
+    ("store.warm_up.schedule", grammar.cron),
     ("store.redis.url", grammar.redis_url),
     ("store.redis.ca", grammar.file_path),
     ("store.redis.cert", grammar.file_path),

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from sidecar.http.keys import is_key
 from sidecar.http.paths import as_read, has_dot_segment
+from sidecar.policy.cron import Cron
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110, section 5.6.2."""
@@ -323,6 +324,15 @@ def exporter_url(text: str) -> str | None:
     """A URL in which `{host}` may stand for an endpoint's host."""
     plain = text.replace("{host}", "x")
     return "{host} is the only placeholder here" if "{" in plain else url(plain)
+
+
+def cron(text: str) -> str | None:
+    """A cron expression."""
+    try:
+        Cron(text)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def redis_url(text: str) -> str | None:

@@ -166,9 +166,29 @@ class Redis(Section, frozen=True):
     ] = Duration("30s")
 
 
+class WarmUp(Section, frozen=True):
+    """Calls of the sidecar's own, so that their replies are kept before anybody asks."""
+
+    file: Annotated[
+        str, Meta(description="A JSON object a line: `path`, `body`, `headers`, `host`, `client`.")
+    ]
+    schedule: Annotated[
+        str | None,
+        Meta(
+            description="Cron expression (UTC) by which they are made again, and their replies "
+            "replaced. `null`: at the start only."
+        ),
+    ] = None
+    concurrency: Annotated[int, Meta(ge=1, le=100, description="Calls at once.")] = 4
+
+
 class Store(Section, frozen=True):
     """Where replies of all routes with a `cache` are kept."""
 
+    warm_up: Annotated[
+        WarmUp | None,
+        Meta(description="Calls that are made for their replies. `null`: none is."),
+    ] = None
     redis: Annotated[
         Redis | None,
         Meta(description="Keeps them for many sidecars too. `null`: each has its own."),

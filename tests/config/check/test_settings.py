@@ -70,6 +70,16 @@ def test_stores(redis: str, wrong: str) -> None:
     assert error.startswith(wrong)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "wrong"),
+    [("0 6 * *", "expected five fields"), ("61 * * * *", "61 is no number from 0 to 59")],
+)
+def test_schedules(schedule: str, wrong: str) -> None:
+    warm_up = f"{{file: /a, schedule: '{schedule}'}}"
+    (error,) = errors(BASE + f"store: {{warm_up: {warm_up}}}\n")
+    assert error.startswith(f"store.warm_up.schedule: {wrong}")
+
+
 def test_secrets_of_a_store_are_not_shown() -> None:
     redis = "{url: redis://a:1/0, username: u, password: p4ss, secret: s3cret}"
     shown = str(loaded(BASE + f"store: {{redis: {redis}}}\n").shown)
