@@ -360,6 +360,12 @@ METRICS: Final = (
         "Calls that `shape` has changed, refused or could not read, by what was changed.",
         lambda route: route.shaped,
     ),
+    _ROUTES.counts(
+        "stateful_calls",
+        "home",
+        "Calls for what an endpoint keeps (`state: home`), by whether its home was known.",
+        lambda route: route.stateful,
+    ),
     _ROUTES.counter(
         "trimmed_tokens",
         "Tokens that `shape` has taken out of prompts, estimated from their bytes.",

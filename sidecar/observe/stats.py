@@ -43,6 +43,7 @@ class RouteStats:
         "rules",
         "saved",
         "shaped",
+        "stateful",
         "statuses",
         "tokens_trimmed",
         "verdicts",
@@ -90,6 +91,8 @@ class RouteStats:
         """Values that were masked, by kind; and what else became of calls that were looked at."""
         self.shaped: defaultdict[str, int] = defaultdict(int)
         """Changes to what calls ask, by what was changed."""
+        self.stateful: defaultdict[str, int] = defaultdict(int)
+        """Calls for what an endpoint keeps, by whether its home was known or unknown."""
         self.tokens_trimmed = 0
         """Tokens that prompts have lost, estimated."""
 

@@ -12,6 +12,7 @@ from sidecar.llm.prompt import Prompt
 from sidecar.proxy.record import FIRST
 
 if TYPE_CHECKING:
+    from sidecar.policy.homes import Stays
     from sidecar.policy.timeouts import Timers
     from sidecar.proxy.body.body import RequestBody
     from sidecar.proxy.exchange.reading import ReplyReader
@@ -61,6 +62,8 @@ class Request(msgspec.Struct, frozen=True):
     """What it has in common with the same calls; None: nobody asked, or it is like no other."""
     anew: bool = False
     """Whether a reply that was kept won't do."""
+    home: Stays | None = None
+    """What it asks for that only one endpoint has; None: any endpoint can take it."""
     holds_interims: bool = False
     """Whether 1xx replies wait, because a hedge may answer instead of this attempt."""
 

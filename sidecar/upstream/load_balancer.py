@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sidecar.policy.balance import BalanceSettings
     from sidecar.policy.breaker import Breaker
     from sidecar.policy.breaker_settings import BreakerSettings
+    from sidecar.policy.homes import Stays
     from sidecar.policy.load import Load
     from sidecar.upstream.endpoints.endpoint import Endpoint
     from sidecar.upstream.endpoints.upstream import Upstream
@@ -125,6 +126,29 @@ class LoadBalancer:
         if now < self._total.cool_until:
             avoid = self._without_cooling(avoid, now)
         return self._balanced(key, now, avoid)
+
+    def home(self, home: Stays, captured: Mapping[str, str] = {}) -> Lease:
+        """Lease the endpoint that has what a call asks for, whether it is in rotation or not.
+
+        If that is unknown or gone, its id chooses among all endpoints, so that all sidecars choose
+        alike, whatever they think of the endpoints' health. Raise AttemptError when there is none,
+        or when an operator has opened its breaker.
+        """
+        now = time.monotonic()
+        templated = self.upstream.templated
+        every = self.upstream.for_call(captured) if templated else self.upstream.endpoints()
+        members = self._members(every)
+        self._matching = len(members)
+        found = next((each for each in members if each.name == home.endpoint), None)
+        if found is None:
+            named = home.id.encode() + b"\n"
+            possible = [each for each in members if each.usable] or members
+            score = lambda each: balance.stable_hash(named + each.name.encode())  # noqa: E731
+            found = max(possible, key=score, default=None)
+        if found is None or found.override.breaker == "open":
+            raise self._empty()
+        lease = self._lease_at(found, now)
+        return lease or Lease(found, None, None, now, self.selection.balance.decay)
 
     def elsewhere(self, tried: Sequence[Load], captured: Mapping[str, str] = {}) -> bool:
         """Whether another endpoint than the last *tried* one is in rotation and not cooling."""

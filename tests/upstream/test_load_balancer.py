@@ -16,6 +16,7 @@ from sidecar.observe.stats import Stats, UpstreamStats
 from sidecar.policy.balance import BalanceSettings, stable_hash
 from sidecar.policy.breaker_settings import BreakerSettings
 from sidecar.policy.ejection import EjectionSettings
+from sidecar.policy.homes import Stays
 from sidecar.upstream.endpoints.endpoint import Endpoint
 from sidecar.upstream.endpoints.overrides import MAX_OVERRIDES, Override, Overrides
 from sidecar.upstream.endpoints.registry import Registry
@@ -626,3 +627,32 @@ async def test_every_method_keeps_away_from_who_is_out(clock: Clock, method: str
         lease = fleet.balancer.pick(key * 2**58)
         lease.release()
         assert lease.endpoint.name != B
+
+
+async def test_ids_without_a_home_choose_alike_in_all_sidecars() -> None:
+    one, other = Fleet(A, B, C), Fleet(C, A, B)
+    other.endpoint(A).set_health(up=False)  # which the other sidecar has not seen
+    names = [f"resp_{number}" for number in range(90)]
+    chosen = [one.balancer.home(Stays(name, "")).endpoint.name for name in names]
+    assert chosen == [other.balancer.home(Stays(name, "")).endpoint.name for name in names]
+    assert min(Counter(chosen).values()) > 10
+
+
+async def test_a_home_is_asked_unless_it_is_gone_or_an_operator_forbids_it() -> None:
+    fleet = Fleet(A, B)
+    stays = Stays("resp_1", B)
+    fleet.endpoint(B).set_health(up=False)
+    assert fleet.balancer.home(stays).endpoint.name == B
+    fleet.say(B, drained=True)  # which is for calls that can go elsewhere
+    assert fleet.balancer.home(stays).endpoint.name == B
+    fleet.say(B, breaker="open")
+    with pytest.raises(AttemptError) as caught:
+        fleet.balancer.home(stays)
+    assert caught.value.code == "no_healthy_endpoint"
+    fleet.serve(A)
+    fleet.balancer = fleet.rotating()
+    assert fleet.balancer.home(stays).endpoint.name == A
+    assert fleet.rotating(labels={"x": "y"}, missing_is_any=True).home(stays).endpoint.name == A
+    with pytest.raises(AttemptError) as caught:
+        fleet.rotating(labels={"x": "y"}).home(stays)
+    assert caught.value.code == "no_matching_endpoint"

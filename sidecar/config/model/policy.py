@@ -236,6 +236,14 @@ class Policy(Section, frozen=True):
             "`null`: each is made by itself."
         ),
     ] = None
+    state: Annotated[
+        Literal["anywhere", "home"],
+        Meta(
+            description="Where calls go that ask for what a provider keeps (responses, "
+            "conversations, files, batches): to `anywhere` as other calls, or `home` to the "
+            "endpoint that made it, and to no other."
+        ),
+    ] = "anywhere"
     shape: Annotated[
         Shape | None,
         Meta(description="Changes what is asked: bounds, fields, context. `null`: nothing is."),

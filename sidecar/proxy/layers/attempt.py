@@ -105,8 +105,11 @@ class Attempt:
 
     def _pick(self, balancer: LoadBalancer, call: Call, request: Request) -> Lease:
         """Choose an endpoint, and begin the attempt's record."""
-        key = 0 if self._affinity is None else self._affinity(call, request)
-        lease = balancer.pick(key, call.tried(request.since), request.captured)
+        if request.home is not None:
+            lease = balancer.home(request.home, request.captured)
+        else:
+            key = 0 if self._affinity is None else self._affinity(call, request)
+            lease = balancer.pick(key, call.tried(request.since), request.captured)
         attempt = AttemptRecord(lease.endpoint, request.why, request.reason, lease.began)
         call.attempts.append(attempt)
         if debug.on:
@@ -126,6 +129,8 @@ class Attempt:
 
     def elsewhere(self, call: Call, request: Request) -> bool:
         """Whether another endpoint than the last one can take the call now."""
+        if request.home is not None:
+            return False
         tried = call.tried(request.since)
         return self._balancer_of(request).elsewhere(tried, request.captured)
 

@@ -78,7 +78,8 @@ class Hedge:
         """Return the better of two replies; close the other's connection at once."""
         now = time.monotonic()
         self._budget.count(now)
-        if not call.body.complete:  # a streamed body can't go to two endpoints
+        # A streamed body can't go to two endpoints, nor can what only one endpoint knows.
+        if not call.body.complete or request.home is not None:
             return await self._timed(call, request)
         request = request.replace(holds_interims=True)
         first = asyncio.create_task(self._timed(call, request))

@@ -191,7 +191,8 @@ class Retry:
             named = retry_after(head.fields, time.time())
         if limited or named is not None:
             obeys = SDK_RETRY in call.head.fields.known and request.retries is None
-            if obeys or head.status in self._others.fallback_on:
+            falls_back = request.home is None and head.status in self._others.fallback_on
+            if obeys or falls_back:
                 return None
         return wait_before(settings, retry, named, limited, random.random)
 

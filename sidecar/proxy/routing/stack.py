@@ -31,6 +31,7 @@ from sidecar.proxy.layers.retry import Others, Retry
 from sidecar.proxy.layers.rules import Rules
 from sidecar.proxy.layers.shape import Shape
 from sidecar.proxy.routing.batching import batching
+from sidecar.proxy.routing.homing import homing
 from sidecar.proxy.routing.limiters import client_by, limited
 from sidecar.proxy.routing.saving import saving
 from sidecar.proxy.routing.shown_keys import shows_keys
@@ -76,9 +77,10 @@ def build(parts: Parts) -> Layer:
     stack = _upstream(parts, route.upstream, route.labels, spare=bool(route.fallback))
     if route.split or route.fallback or route.model is not None or not shows_keys(parts, route):
         stack = _target(parts, route, stack)
+    ways = {route.upstream: stack}
     # Splits come before any attempt, so that all calls of a canary count for it.
     if route.split:
-        stack = _split(parts, stack)
+        stack = _split(parts, stack, ways)
     # Around the attempts of one upstream: the next is tried when its retries are used up.
     if route.fallback:
         last = route.fallback[-1]
@@ -86,7 +88,10 @@ def build(parts: Parts) -> Layer:
             _target(parts, other, _upstream(parts, other.upstream, {}, spare=other is not last))
             for other in route.fallback
         ]
+        ways = {**{other.upstream: other for other in reversed(others)}, **ways}
         stack = Fallback(stack, others, *parse_on(route.fallback_on), parts.stats)
+    # Around split and fallback: a call whose state is at one of these upstreams goes there only.
+    stack = homing(parts, stack, ways)
     # One copy per call, not per attempt.
     if route.mirror is not None:
         name = route.mirror.upstream
@@ -277,13 +282,16 @@ def _set_admission(policy: AdmissionPolicy, wanted: AdmissionSettings) -> None:
     policy.adjust(time.monotonic())
 
 
-def _split(parts: Parts, primary: Layer) -> Layer:
+def _split(parts: Parts, primary: Layer, ways: dict[str, Layer]) -> Layer:
+    """Build the split, and add to *ways* what leads to its upstreams."""
     route = parts.route
     spare = bool(route.fallback)
     targets = [
         _target(parts, each, _upstream(parts, each.upstream, {}, spare=spare))
         for each in route.split
     ]
+    for target in targets:
+        ways.setdefault(target.upstream, target)
     shares = [float(each.share) for each in route.split]
     point = None if route.sticky is None else sticky_point(route.sticky)
     return Split([primary, *targets], shares, point)
