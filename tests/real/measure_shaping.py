@@ -49,7 +49,8 @@ def policies() -> dict[str, Any]:
 @contextmanager
 def running(folder: Path) -> Iterator[int]:
     """Run the server and the sidecar; yields the sidecar's port."""
-    tiny_model._WIDTH, tiny_model._LAYERS, tiny_model._HIDDEN = 256, 8, 1024
+    for name, size in (("_WIDTH", 256), ("_LAYERS", 8), ("_HIDDEN", 1024)):
+        setattr(tiny_model, name, size)
     model, server, port = folder / "model.gguf", free_port(), free_port()
     tiny_model.write(model)
     config = {

@@ -84,12 +84,13 @@ async def test_what_has_nothing_to_mask_is_as_without() -> None:
         assert (await client.reply()).body == b"list"
 
 
-async def test_placeholders_are_none_that_the_prompt_has() -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+async def test_placeholders_are_none_that_the_prompt_has(encoding: str) -> None:
     async with Stage(policy=MASK) as stage:
         for spelt in ("[[EMAIL_1]]", "[\\u005bEMAIL_1]]"):
-            text = b'{"prompt":"say %b to bob@example.com"}' % spelt.encode()
-            client, server, _, body = await asked(stage, text)
-            placeholder = json.loads(body)["prompt"].split(" to ")[1]
+            text = f'{{"prompt":"say {spelt} to {MAIL}"}}'
+            client, server, _, body = await asked(stage, text.encode(encoding))
+            placeholder = json.loads(body.decode(encoding))["prompt"].split(" to ")[1]
             assert placeholder != "[[EMAIL_1]]"
             reply = json.dumps({"a": f"[[EMAIL_1]] {placeholder}"}).encode()
             await server.sends(ok(reply, JSON))

@@ -111,7 +111,7 @@ class Redact:
     async def _masked(self, content: bytes) -> tuple[Values, bytes]:
         try:
             body = Body(content)
-            values = Values(self._settings.find, self._label(content))
+            values = Values(self._settings.find, self._label(body.text))
             for _ in mask(body, values):
                 await asyncio.sleep(0)
         except UNREADABLE:
@@ -120,13 +120,13 @@ class Redact:
             raise self._unread("the prompt has more than 10,000 values to mask") from None
         return values, body.encoded() if values.kinds else content
 
-    def _label(self, content: bytes) -> str:
+    def _label(self, text: bytes) -> str:
         """Return what sets the placeholders apart from any that the model may already know."""
-        known = any(mark in content for mark in (*self._marks, *_SPELT, *_STORED))
+        known = any(mark in text for mark in (*self._marks, *_SPELT, *_STORED))
         label = ""
         while known:
             label = "".join(random.choices(_LETTERS, k=4))
-            known = label.encode() in content
+            known = label.encode() in text
         return label
 
     def _restored(self, reply: Reply, values: Values) -> Reply:

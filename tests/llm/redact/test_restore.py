@@ -257,3 +257,24 @@ def test_a_label_tells_placeholders_apart(label: str) -> None:
     text = masked("bob@example.com", by)
     assert text == ("[[EMAIL_K7Q2_1]]" if label else "[[EMAIL_1]]")
     assert fed(PlainRestorer(by), [text.encode()]) == b"bob@example.com"
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.sampled_from([
+            b"data: ", b"{", b"}", b"[", b"]", b'"', b"\\", b":", b",", b"\n", b"\n\n", b"\r\n\r\n",
+            b"[[EMAIL_", b"1]]", b'"content":"', b'"index":0', b'"finish_reason":"x"', b"\0",
+            b"\xff",
+            b'"type":"a.delta"', b"[DONE]", b"event: error\n",
+        ]),
+        max_size=30,
+    ),
+    CUTS,
+)  # fmt: skip
+def test_any_bytes_go_through(parts: list[bytes], cuts: list[int]) -> None:
+    data = b"".join(parts)
+    for restorer in (EventRestorer(values()), Restorer(values()), PlainRestorer(values())):
+        out = fed(restorer, splits(data, cuts))
+        if b"[" not in data:
+            assert out == data
