@@ -305,6 +305,8 @@ class NoAnswer(AttemptError):
     """The head promised an answer, but an error or nothing followed it."""
 
     code = "stream_error"
+    kind = ""
+    """What kind of failure the error tells (`llm.failures.Kind`); "" if there was none."""
 
 
 class ErrorReply(NoAnswer):

@@ -25,6 +25,7 @@ from sidecar.observe.stats import (
     StoreStats,
 )
 from sidecar.policy.admission import Admission, AdmissionSettings
+from sidecar.policy.key_pool import KeyPool, KeySettings
 from sidecar.policy.token_limits import TokenLimits, TokenSettings
 from sidecar.proxy.body.memory import BodyMemory
 from sidecar.proxy.layers.keeps import Memory
@@ -213,6 +214,8 @@ def busy_stats() -> Stats:
     endpoint.breakers["x"] = "open"
     upstream = stats.upstream("u")
     upstream.queue = Admission(AdmissionSettings(1, 1, 1, 1.0, 1.0))
+    upstream.keys = KeyPool([KeySettings("k", "v", {})])
+    upstream.keys.keys[0].count("ok")
     upstream.panic["x"], upstream.ejected["x"], upstream.shed["x"] = True, [], 1
     stats.tasks["t"]["ok"] = 1
     stats.token_limits["r", "u"] = TokenLimits(TokenSettings())

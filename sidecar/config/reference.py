@@ -105,7 +105,8 @@ def _sections(sections: dict[str, Any]) -> Iterator[str]:
         inner: dict[str, str] = {}
         for key, value in section["properties"].items():
             yield _row(key, value, key in section["required"])
-            inner |= {ref: _place(heading, key, value) for ref in _references(value)}
+            for choice in value.get("anyOf", (value,)):
+                inner |= {ref: _place(heading, key, choice) for ref in _references(choice)}
         yield ""
         met = {ref: place for ref, place in (inner | met).items() if ref in left}
 

@@ -106,6 +106,28 @@ class Inspection:
 
         return self._on_loop(change)
 
+    def keys(self) -> dict[str, list[dict[str, object]]]:
+        """Show the keys of upstreams that have several."""
+        return self._on_loop(
+            lambda: {
+                name: of.keys.shown(time.monotonic())
+                for name, of in self.stats.upstreams.items()
+                if of.keys is not None
+            }
+        )
+
+    def restore_key(self, upstream: str, key: str | None) -> int:
+        """Use a key again, or all of an upstream."""
+
+        def restore() -> int:
+            of = self.stats.upstreams.get(upstream)
+            return 0 if of is None or of.keys is None else of.keys.restore(key)
+
+        count = self._on_loop(restore)
+        if count:
+            _log.info("an operator restored a key", extra={"upstream": upstream, "key": key})
+        return count
+
     def routes(self) -> list[dict[str, Any]]:
         """Show routes in the order in which they are tried, as they are configured."""
         config = self._reloader.loaded.config

@@ -7,6 +7,7 @@ loop goes on adding: each mapping is copied in one step before it is walked.
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Generic, Literal, NamedTuple, TypeVar
 
@@ -18,6 +19,7 @@ from sidecar.observe.models import ModelStats, Spent
 from sidecar.observe.stats import (
     EndpointStats,
     Kept,
+    KeyNumbers,
     ListenerStats,
     Memory,
     Queue,
@@ -107,6 +109,17 @@ def _queues(stats: Stats) -> Iterable[tuple[Labels, Queue]]:
     ]
 
 
+def _keys(stats: Stats) -> Iterable[tuple[Labels, KeyNumbers]]:
+    for name, of in dict(stats.upstreams).items():
+        for key in of.keys.keys if of.keys is not None else ():
+            yield (name, key.name), key
+
+
+def _key_states(key: KeyNumbers) -> Mapping[Labels, float]:
+    states, now = ("in_use", "cooling", "restricted", "refused"), key.state(time.monotonic())
+    return {(state,): float(state == now) for state in states}
+
+
 def _results(stats: Stats) -> Counts:
     of = stats.reloads
     return {"accepted": of.accepted, "rejected": of.rejected, "unchanged": of.unchanged}
@@ -153,6 +166,7 @@ _UPSTREAMS: Final = _Of[UpstreamStats](
     ("upstream",), lambda stats: [((name,), of) for name, of in dict(stats.upstreams).items()]
 )
 _QUEUES: Final = _Of[Queue](("upstream",), _queues)
+_KEYS: Final = _Of[KeyNumbers](("upstream", "key"), _keys)
 _LISTENERS: Final = _Of[ListenerStats](
     ("listener",), lambda stats: [((name,), of) for name, of in dict(stats.listeners).items()]
 )
@@ -523,6 +537,24 @@ METRICS: Final = (
         "reason",
         "Calls that `admission` refused, by reason.",
         lambda upstream: upstream.shed,
+    ),
+    _KEYS.counts(
+        "key_attempts",
+        "result",
+        "Attempts with one of several keys, by result: ok, rate_limit, authentication, money, "
+        "other, failed, given_up.",
+        lambda key: key.calls.copy(),
+    ),
+    _KEYS.gauges(
+        "key_state",
+        ("state",),
+        "1 for the state of the key: in_use, cooling, restricted or refused.",
+        _key_states,
+    ),
+    _KEYS.counter(
+        "key_cooldowns",
+        "How often a rate limit took the key out of use for a time.",
+        lambda key: key.cooldowns,
     ),
     _LISTENERS.gauge(
         "listener_connections",

@@ -58,6 +58,12 @@ class Inspected(Protocol):
         Raise LookupError when there is no such endpoint, OverflowError for too many overrides.
         """
 
+    def keys(self) -> dict[str, list[dict[str, object]]]:
+        """Show the keys of upstreams that have several, by upstream; never a key itself."""
+
+    def restore_key(self, upstream: str, key: str | None) -> int:
+        """Use a refused or cooling key again (None: all); return how many there are."""
+
     def routes(self) -> list[dict[str, Any]]:
         """Show routes in the order in which they are tried."""
 
@@ -141,6 +147,13 @@ def _purge(inspected: Inspected, request: Request) -> Answer:
     if route is None and model is None and "all" not in request.query:
         return _error(400, "bad_purge", "say ?route=, ?model=, both, or ?all")
     return Answer({"purged": inspected.purge(route, model)})
+
+
+def _restore(inspected: Inspected, request: Request) -> Answer:
+    upstream, key = request.query.get("upstream", ""), request.query.get("key")
+    if not inspected.restore_key(upstream, key):
+        return _error(404, "no_such_key", "no such upstream, or no such key; /keys lists them")
+    return Answer({upstream: inspected.keys()[upstream]})
 
 
 def _drain(inspected: Inspected, _: Request) -> Answer:
@@ -268,6 +281,10 @@ def admin_pages() -> Pages:
         ),
         "/upstreams/breaker": Page(
             "POST ?upstream=U&endpoint=E&state=open (closed, auto).", post=_breaker
+        ),
+        "/keys": Page("Keys of upstreams that have several.", lambda i, _: Answer(i.keys())),
+        "/keys/restore": Page(
+            "POST ?upstream=U&key=K (without key: all) uses a refused key again.", post=_restore
         ),
         "/routes": Page("Routes in order.", lambda i, _: Answer(i.routes())),
         "/connections": Page("Open connections.", lambda i, _: Answer(i.connections())),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from sidecar.observe.batched import Batched
@@ -170,10 +170,43 @@ class Queue(Protocol):
         """Calls that wait."""
 
 
-class UpstreamStats:
-    """Queue, ejections and panic of one upstream."""
+class KeyNumbers(Protocol):
+    """The numbers of one of an upstream's keys."""
 
-    __slots__ = ("ejected", "panic", "queue", "queue_wait", "shed")
+    @property
+    def name(self) -> str:
+        """Never the key itself."""
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """Attempts by result."""
+
+    @property
+    def cooldowns(self) -> int:
+        """How often it was rate-limited and cooled down."""
+
+    def state(self, now: float) -> str:
+        """Return `in_use`, `cooling`, `restricted` or `refused`; *now*: monotonic seconds."""
+
+
+class KeyPool(Protocol):
+    """Several keys of an upstream."""
+
+    @property
+    def keys(self) -> Sequence[KeyNumbers]:
+        """The keys, as they are configured."""
+
+    def restore(self, name: str | None) -> int:
+        """Use the key *name* again (None: all). Return how many there are."""
+
+    def shown(self, now: float) -> list[dict[str, object]]:
+        """Return what an operator may see of each key; *now*: monotonic seconds."""
+
+
+class UpstreamStats:
+    """Queue, ejections, panic and keys of one upstream."""
+
+    __slots__ = ("ejected", "keys", "panic", "queue", "queue_wait", "shed")
 
     def __init__(self) -> None:
         self.panic: dict[str, bool] = {}
@@ -182,6 +215,8 @@ class UpstreamStats:
         """By breaker scope: names of ejected endpoints."""
         self.queue: Queue | None = None
         """The `admission` limit, where there is one."""
+        self.keys: KeyPool | None = None
+        """Its keys, where it has several."""
         self.queue_wait = Histogram()
         self.shed: defaultdict[str, int] = defaultdict(int)
         """Calls that admission refused, by reason."""

@@ -15,6 +15,7 @@ HEDGE: Final = "hedge"
 FALLBACK: Final = "fallback"
 MIRROR: Final = "mirror"
 REPAIR: Final = "repair"
+KEY: Final = "key"
 
 
 class AttemptRecord:
@@ -28,7 +29,7 @@ class AttemptRecord:
     def __init__(self, endpoint: Endpoint, why: str, reason: str, began: float) -> None:
         self.endpoint = endpoint
         self.why = why
-        """FIRST, RETRY, HEDGE, FALLBACK, MIRROR or REPAIR."""
+        """FIRST, RETRY, HEDGE, FALLBACK, MIRROR, REPAIR or KEY."""
         self.reason = reason
         """Status or error code of the attempt that made it necessary; "" if none."""
         self.began = began

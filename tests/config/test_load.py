@@ -103,6 +103,28 @@ MISTAKES = {
         ("]}", "], pool: }", ".pool: expected a mapping (`key: value`), not nothing"),
         ("]}", "], credentials: {header: x}}", ".credentials.value: missing; expected"),
         ("]}", "], credentials: x}", ".credentials: unknown value"),
+        ("]}", "], credentials: []}", ".credentials:"),
+        ("]}", "], credentials: [{header: x}]}", ".credentials[0].value: missing; expected"),
+        (
+            "]}", "], credentials: [{header: x, value: a, weight: 0}]}",
+            ".credentials[0].weight: expected",
+        ),
+        (
+            "]}", "], credentials: [{header: Host, value: x}]}",
+            ".credentials[0].header: this header controls framing",
+        ),
+        (
+            "]}", "], credentials: [{header: x, value: '${env:SPLIT}'}]}",
+            ".credentials[0].value: has a line break",
+        ),
+        (
+            "]}", "], credentials: [{header: x, value: a}, {header: x, value: a}]}",
+            ".credentials[1].value: the value of an earlier key",
+        ),
+        (
+            "]}", "], credentials: [{header: x, value: a, name: key-2}, {header: x, value: b}]}",
+            ".credentials[1].name: the name of an earlier key",
+        ),
         (
             "]}", "], credentials: {header: Host, value: x}}",
             ".credentials.header: this header controls framing",

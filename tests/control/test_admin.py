@@ -69,6 +69,13 @@ class Plane:
     def cache(self) -> dict[str, Any]:
         return {"memory": None, "routes": {}}
 
+    def keys(self) -> dict[str, list[dict[str, object]]]:
+        return {"u": [{"name": "a"}]}
+
+    def restore_key(self, upstream: str, key: str | None) -> int:
+        self.asked.append(f"restore {upstream} {key}")
+        return int(upstream == "u" and key in (None, "a"))
+
     def purge(self, route: str | None, model: str | None) -> int:
         self.asked.append(f"purge {route} {model}")
         return 3
@@ -235,6 +242,17 @@ def test_the_log_level_is_shown_and_changed(server: AdminServer, plane: Plane) -
         reply = ask(port, bad, "POST")
         assert (reply.status, reply.json["error"]["code"]) == (400, "bad_level")
     assert plane.level == "debug"
+
+
+def test_a_key_is_restored(server: AdminServer, plane: Plane) -> None:
+    port = server.port("admin")
+    assert ask(port, "/keys").json == {"u": [{"name": "a"}]}
+    assert ask(port, "/keys/restore?upstream=u&key=a", "POST").json == {"u": [{"name": "a"}]}
+    assert ask(port, "/keys/restore?upstream=u", "POST").status == 200
+    assert plane.asked == ["restore u a", "restore u None"]
+    for wrong in ("?upstream=u&key=b", "?upstream=v", ""):
+        reply = ask(port, f"/keys/restore{wrong}", "POST")
+        assert (reply.status, reply.json["error"]["code"]) == (404, "no_such_key")
 
 
 def test_a_purge_says_what_of(server: AdminServer, plane: Plane) -> None:

@@ -58,6 +58,8 @@ _IN_UPSTREAMS: Final[tuple[tuple[str, Rule], ...]] = (
     ("endpoints.*.labels.*", grammar.label_value),
     ("credentials.header", grammar.credential_header),
     ("credentials.value", grammar.header_value),
+    ("credentials.*.header", grammar.credential_header),
+    ("credentials.*.value", grammar.header_value),
     ("tls.ca", grammar.file_path),
     ("tls.cert", grammar.file_path),
     ("tls.key", grammar.file_path),

@@ -61,6 +61,7 @@ def upstream_violations(upstream: Upstream) -> Iterator[Violation]:
     """Check an upstream, but for its policy."""
     if upstream.tls.key is not None and upstream.tls.cert is None:
         yield ("tls", "key"), "`cert` is missing: the certificate that the key belongs to"
+    yield from _within("credentials", _keys(upstream.credentials))
     if isinstance(upstream.balance, Balance):
         yield from _within("balance", _balance(upstream.balance))
     if upstream.admission is not None:
@@ -87,6 +88,20 @@ def store_violations(store: Store) -> Iterator[Violation]:
         yield ("redis", "key"), "`cert` is missing: the certificate that the key belongs to"
     if (redis.ca or redis.cert) and not redis.url.startswith("rediss:"):
         yield ("redis",), "`ca` and `cert` are for TLS: `url` must begin with rediss:"
+
+
+def _keys(credentials: object) -> Iterator[Violation]:
+    """Check that keys can be told apart."""
+    names: set[str] = set()
+    values: set[str] = set()
+    for index, key in enumerate(credentials if isinstance(credentials, tuple) else ()):
+        name = key.name or f"key-{index + 1}"
+        if name in names:
+            yield (index, "name"), "the name of an earlier key"
+        if key.value in values:
+            yield (index, "value"), "the value of an earlier key"
+        names.add(name)
+        values.add(key.value)
 
 
 def name_violations(

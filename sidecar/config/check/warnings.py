@@ -127,7 +127,11 @@ def _collector(tracing: Tracing) -> Iterator[Problem]:
 
 def _not_a_reference(written: object) -> Iterator[Problem]:
     """Find `$NAME` in credentials, which only a shell would replace."""
-    for steps in ("upstreams.*.credentials.value", "tracing.headers.*"):
+    for steps in (
+        "upstreams.*.credentials.value",
+        "upstreams.*.credentials.*.value",
+        "tracing.headers.*",
+    ):
         for path, value in select(written, steps):
             if isinstance(value, str) and _VARIABLE.search(value):
                 yield Problem(

@@ -94,6 +94,25 @@ class Credentials(Section, frozen=True):
     ]
 
 
+class Key(Credentials, frozen=True):
+    """One of several keys; an attempt is sent with one of them."""
+
+    name: Annotated[
+        Name | None,
+        Meta(description="Its name in metrics and logs. `null`: `key-1` for the first, and so on."),
+    ] = None
+    quota: Annotated[
+        Name | None,
+        Meta(
+            description="Keys with the same word share one rate limit, as those of one account do: "
+            "they cool down together. `null`: the key has its own."
+        ),
+    ] = None
+    weight: Annotated[
+        int, Meta(ge=1, le=1000, description="Its part of the calls, beside the others' weights.")
+    ] = 1
+
+
 class Health(Section, frozen=True):
     """Each endpoint is asked at an interval whether it is well; one that is not gets no calls."""
 
@@ -179,9 +198,13 @@ class Upstream(Section, frozen=True):
         "round_robin"
     )
     credentials: Annotated[
-        Credentials | Literal["forward", "drop"] | None,
+        Credentials
+        | Annotated[tuple[Key, ...], Meta(min_length=1, max_length=100)]
+        | Literal["forward", "drop"]
+        | None,
         Meta(
             description="What we authenticate with, instead of the caller's header of that name. "
+            "A list: [several keys](keys.md) that act as one. "
             "`forward`: the caller's keys go to it, also as another upstream than its route's own. "
             "`drop`: they never do. `null`: only as a route's own."
         ),
@@ -212,6 +235,12 @@ class Upstream(Section, frozen=True):
             "the route's own wins. `null`: `default`."
         ),
     ] = None
+
+    def keys(self) -> tuple[Credentials, ...]:
+        """What we may authenticate with: none of it, one key, or several."""
+        if isinstance(self.credentials, Credentials):
+            return (self.credentials,)
+        return self.credentials if isinstance(self.credentials, tuple) else ()
 
     def balance_under(self, policy: Policy) -> Balance:
         """How endpoints are chosen for calls of *policy*: as it says, else as the upstream does."""

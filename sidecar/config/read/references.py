@@ -161,9 +161,12 @@ def masked(root: object) -> object:
 
     References stay, as they tell nothing, and so does a scheme such as `Bearer`. Changes *root*.
     """
-    for _, section in _sections(root, "upstreams", "credentials"):
-        if "value" in section:
-            section["value"] = _masked(str(section["value"]))
+    upstreams = _inner(root, "upstreams")
+    for upstream in upstreams.values() if isinstance(upstreams, dict) else ():
+        said = _inner(upstream, "credentials")
+        for key in said if isinstance(said, list) else (said,):
+            if isinstance(key, dict) and "value" in key:
+                key["value"] = _masked(str(key["value"]))
     if isinstance(headers := _inner(root, "tracing", "headers"), dict):
         for name, value in headers.items():
             headers[name] = _masked(str(value))

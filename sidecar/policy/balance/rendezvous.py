@@ -76,14 +76,14 @@ class Rendezvous:
         members = self._members
         salt = (slot + 1) * _MIX & _MASK
         scored = [
-            (-log(_uniform(seed ^ salt)) / member.weight, number)
+            (-log(uniform(seed ^ salt)) / member.weight, number)
             for number, (seed, member) in enumerate(zip(self._seeds, members, strict=True))
         ]
         return [members[number] for _, number in nsmallest(_CHOICES, scored)]
 
 
-def _uniform(bits: int) -> float:
-    """A number in (0, 1) that depends on each of 64 *bits*."""
+def uniform(bits: int) -> float:
+    """Return a number in (0, 1) that depends on each of 64 *bits*."""
     mixed = ((bits ^ bits >> 30) * _MIX_AGAIN) & _MASK
     mixed = ((mixed ^ mixed >> 27) * _MIX_LAST) & _MASK
     return ((mixed >> 12) + 0.5) * _STEP

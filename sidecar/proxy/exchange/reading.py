@@ -293,6 +293,7 @@ def _told(failure: Failure, error: NoAnswer) -> NoAnswer | None:
     error.status = failure.status
     error.endpoint_failed = failure.kind in ("overload", "server")
     error.again = failure.temporary
+    error.kind = failure.kind
     return error
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sidecar.config.model import Credentials
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -32,8 +30,8 @@ def hidden_keys(parts: Parts) -> Callable[[bytes], bool] | None:
     for target in every:
         if not shows_keys(parts, target):
             continue
-        credentials = parts.configs[target.upstream].credentials
-        if not isinstance(credentials, Credentials):
+        keys = parts.configs[target.upstream].keys()
+        if not keys:
             return None
-        replaced.append(credentials.header.lower().encode())
-    return lambda name: all(name == header for header in replaced)
+        replaced.append({key.header.lower().encode() for key in keys})
+    return lambda name: all(name in headers for headers in replaced)

@@ -70,9 +70,7 @@ class _Compiler:
             (glob, price.settings()) for glob, price in loaded.config.prices.items()
         )
         self._others: dict[tuple[int, str], Route] = {}
-        for name in ("cache", "store"):  # until a route has it
-            transaction.changes.append(partial(setattr, stats, name, None))
-        transaction.changes.append(stats.token_limits.clear)
+        transaction.changes.append(partial(_forget, stats))
 
     def route(self, index: int, policy_name: str | None = None) -> Route:
         """Return the route at *index*, under its own policy or the one named."""
@@ -123,6 +121,14 @@ class _Compiler:
         if key not in self._others:
             self._others[key] = self.route(*key)
         return self._others[key]
+
+
+def _forget(stats: Stats) -> None:
+    """Show nothing that the configuration may no longer have; what it has is set after this."""
+    stats.cache = stats.store = None
+    stats.token_limits.clear()
+    for upstream in stats.upstreams.values():
+        upstream.queue = upstream.keys = None
 
 
 def _renames(route: RouteConfig) -> tuple[bool, bool]:

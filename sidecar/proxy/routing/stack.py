@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from sidecar.config.model.redact import Guard as GuardConfig
     from sidecar.config.overlay import Effective
     from sidecar.proxy.layers.layer import Layer
+    from sidecar.proxy.request import Request
     from sidecar.proxy.routing.shared_state import Transaction
     from sidecar.upstream.endpoints.upstream import Upstream as UpstreamState
 
@@ -95,7 +96,7 @@ def build(parts: Parts) -> Layer:
     # One copy per call, not per attempt.
     if route.mirror is not None:
         name = route.mirror.upstream
-        once = _edited(parts, name, _attempt(parts, name, {}, spare=False))
+        once = _edited(parts, name, _keyed(parts, name, _attempt(parts, name, {}, spare=False)))
         once = _authenticated(parts, name, once)
         stack = Mirror(
             stack,
@@ -141,11 +142,12 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
     config = parts.configs[upstream]
     # Picks an endpoint, connects and sends: the other layers decide when, and how often.
     attempt = _attempt(parts, upstream, labels, spare=spare)
-    stack: Layer = attempt
+    # Right around each attempt, which has its own key.
+    stack = _keyed(parts, upstream, attempt)
     # Two attempts side by side count as one try.
     places = None if config.admission is None else _places(parts, upstream, config.admission)
     if policy.hedge is not None:
-        stack = _hedge(parts, upstream, policy, attempt, places)
+        stack = _hedge(parts, upstream, policy, stack, attempt.wanted, places)
     # Around every try; it also counts the retries of SDKs.
     if policy.retry.max or parts.trusted:
         stack = Retry(
@@ -163,6 +165,7 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
     # What an attempt is to look for in its reply, and what is asked for to that end.
     if policy.read:
         acts = bool(policy.retry.max) or spare or policy.hedge is not None
+        acts = acts or isinstance(config.credentials, tuple)
         gate = policy.gate.settings() if policy.gate is not None and acts else None
         api = APIS[config.dialect]
         stack = Reads(stack, api, gate, verifies=policy.verify, include_usage=config.include_usage)
@@ -198,7 +201,8 @@ def _guard(parts: Parts, config: GuardConfig | None) -> Guard | None:
     if config is None:
         return None
     name = config.upstream
-    stack = _authenticated(parts, name, _attempt(parts, name, {}, spare=False))
+    attempt = _keyed(parts, name, _attempt(parts, name, {}, spare=False))
+    stack = _authenticated(parts, name, attempt)
     settings = GuardSettings(config.path, float(config.deadline), config.when_away)
     return Guard(Target(name, stack, None, shows_keys=False), settings, parts.stats)
 
@@ -210,6 +214,17 @@ def _spare(parts: Parts) -> frozenset[int]:
 def _authenticated(parts: Parts, upstream: str, stack: Layer) -> Layer:
     credentials = parts.configs[upstream].credentials
     return Credentials(stack, credentials) if isinstance(credentials, Keys) else stack
+
+
+def _keyed(parts: Parts, upstream: str, attempt: Layer) -> Layer:
+    """Wrap *attempt* in the choice of a key, where there are several."""
+    credentials = parts.configs[upstream].credentials
+    if not isinstance(credentials, tuple):
+        return attempt
+    # Late: most upstreams have one key or none.
+    from sidecar.proxy.routing.key_pools import pooled
+
+    return pooled(parts, upstream, credentials, attempt)
 
 
 def _target(parts: Parts, target: RouteConfig | TargetConfig, stack: Layer) -> Target:
@@ -242,7 +257,12 @@ def _attempt(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: b
 
 
 def _hedge(
-    parts: Parts, upstream: str, policy: Policy, attempt: Attempt, places: AdmissionPolicy | None
+    parts: Parts,
+    upstream: str,
+    policy: Policy,
+    inner: Layer,
+    wanted: Callable[[Request], bool],
+    places: AdmissionPolicy | None,
 ) -> Layer:
     config = policy.hedge
     assert config is not None
@@ -254,7 +274,7 @@ def _hedge(
     )
     observed = parts.transaction.get(("first bytes", parts.name, upstream), Quantile)
     budget = _budget(parts, "hedge", upstream, config.budget)
-    return Hedge(attempt, hedge, budget, observed, parts.stats, attempt.wanted, places)
+    return Hedge(inner, hedge, budget, observed, parts.stats, wanted, places)
 
 
 def _budget(parts: Parts, kind: str, upstream: str, config: BudgetConfig) -> Budget:

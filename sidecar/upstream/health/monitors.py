@@ -7,7 +7,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sidecar.config.model import Credentials
 from sidecar.policy.health import HealthSettings
 from sidecar.upstream.health.checker import HealthChecker, HealthChecks
 from sidecar.upstream.health.load import LoadChecks, LoadPoller
@@ -31,9 +30,8 @@ class Monitors:
     def ensure(self, endpoint: Endpoint, config: UpstreamConfig) -> None:
         """Monitor *endpoint* as *config* says: begin, go on with other settings, or stop."""
         lines = b""
-        if isinstance(config.credentials, Credentials):
-            name, value = config.credentials.header, config.credentials.value
-            lines = b"\r\n%b: %b" % (name.encode(), value.encode())
+        for key in config.keys()[:1]:  # each asks with one key: more would ask more often
+            lines = b"\r\n%b: %b" % (key.header.encode(), key.value.encode())
         self._ensure_health(endpoint, config.health, lines)
         self._ensure_load(endpoint, config.load, lines)
 

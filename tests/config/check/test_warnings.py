@@ -68,6 +68,8 @@ routes:
         ("/v1\"}]", "/v1\"}], tls: {server_name: x}", "3: upstreams.a.tls: has no effect"),
         ("/v1\"}]", "/v1\"}], credentials: {header: x, value: 'Bearer $OPENAI_KEY'}",
          "3: upstreams.a.credentials.value: `$` is an ordinary character here"),
+        ("/v1\"}]", "/v1\"}], credentials: [{header: x, value: 'Bearer $OPENAI_KEY'}]",
+         "3: upstreams.a.credentials[0].value: `$` is an ordinary character here"),
         ("  a:", "  b: {endpoints: [{url: http://b}]}\n  a:", "3: upstreams.b: no route uses"),
         ("routes:", "policies: {p: {}}\nroutes:", "4: policies.p: nothing uses this policy"),
         ("routes:", "tracing: {sample: 5%}\nroutes:", "4: tracing: has no effect"),

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +110,14 @@ def test_literal_credentials_are_masked(value: object, shown: str) -> None:
     done = masked(root)
     assert isinstance(done, dict)
     assert done["upstreams"]["u"]["credentials"] == {"header": "x", "value": shown}
+
+
+def test_each_of_several_keys_is_masked() -> None:
+    keys = [{"header": "x", "value": "Bearer sk-1"}, {"value": "${file:k}"}, {"header": "x"}, 5]
+    done: Any = masked({"upstreams": {"u": {"credentials": keys}}})
+    assert done["upstreams"]["u"]["credentials"] == [
+        {"header": "x", "value": "Bearer ***"}, {"value": "${file:k}"}, {"header": "x"}, 5
+    ]  # fmt: skip
 
 
 def test_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

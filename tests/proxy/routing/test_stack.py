@@ -20,6 +20,7 @@ from sidecar.upstream.endpoints.upstream import Upstream
 
 NONE: dict[str, Any] = {"retry": {"max": 0}, "read": False}
 CREDENTIALS = {"credentials": {"header": "authorization", "value": "Bearer x"}}
+KEYS = {"credentials": [{"header": "authorization", "value": f"Bearer {key}"} for key in "xy"]}
 
 
 def snapshot(
@@ -72,6 +73,8 @@ STACKS: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[str]]] =
     ({"hedge": {}}, {}, {}, ["Reads", "Retry", "Hedge", "Attempt"]),
     (NONE, {"admission": {"max_in_flight": 1}}, {}, ["Admission", "Attempt"]),
     (NONE, CREDENTIALS, {}, ["Credentials", "Attempt"]),
+    (NONE, KEYS, {}, ["Keys", "Attempt"]),
+    ({"hedge": {}}, KEYS, {}, ["Reads", "Retry", "Hedge", "Keys", "Attempt"]),
     (NONE | {"limits": {"concurrency": 1}}, {}, {}, ["Limits", "Attempt"]),
     (NONE | {"limits": {"client": {"concurrency": 1}}}, {}, {}, ["Limits", "Attempt"]),
     (NONE, {}, {"model": "m"}, ["Target", "Attempt"]),
