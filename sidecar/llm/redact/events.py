@@ -7,6 +7,7 @@ from typing import Final
 
 from sidecar.llm.redact.restore import NESTED
 from sidecar.llm.redact.values import Values
+from sidecar.llm.redact.walk import Ids, Path, String, TooDeep, walked, written
 
 _MOST: Final = 2**20
 """Bytes of an event that are held until it is complete. A larger one is passed on as it is."""
@@ -16,59 +17,16 @@ _BLANK: Final = re.compile(rb"\n\n|\r\n\r\n|\r\r|\n\r\n|\r\n\n")
 _REACH: Final = 3
 """Bytes of a blank line that may be in the read before."""
 _DATA: Final = re.compile(rb"^data:[ ]?+([^\r\n]*+)", re.MULTILINE)
-_TOKEN: Final = re.compile(
-    rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")([ \t\r\n]*+:)?|([{}\[\]])|([-0-9a-zA-Z.+]++)|,', re.DOTALL
-)
 _DELTAS: Final = frozenset({
     b"content", b"text", b"arguments", b"partial_json", b"thinking", b"reasoning_content",
     b"reasoning", b"refusal", b"delta", b"summary", b"plan",
 })  # fmt: skip
 """Members with a piece of a text that goes on in the next event."""
-_IDS: Final = frozenset({
-    b"index", b"output_index", b"content_index", b"summary_index", b"item_id", b"thought",
-})  # fmt: skip
-"""Members that tell which text a piece belongs to."""
-_FINISHES: Final = frozenset({b"finish_reason", b"finishReason"})
 _ENDINGS: Final = (
     b".done", b".completed", b".failed", b".incomplete", b"_stop", b"-end", b"message_delta",
     b"error",
 )  # fmt: skip
 """How the types of events end that end a text, or all of them."""
-
-Path = tuple[bytes, ...]
-Ids = dict[tuple[Path, bytes], bytes]
-
-
-class _Frame:
-    """An object or a list that is open while the data are walked through."""
-
-    __slots__ = ("finished", "ids", "key", "path", "up")
-
-    def __init__(self, path: Path, up: _Frame | None) -> None:
-        self.path = path
-        self.up = up
-        self.key = b""
-        self.ids: Ids = {}
-        self.finished = False
-
-    def all_ids(self) -> Ids:
-        """The ids of this object and those around it."""
-        return self.ids if self.up is None else {**self.up.all_ids(), **self.ids}
-
-    def is_finished(self) -> bool:
-        return self.finished or (self.up is not None and self.up.is_finished())
-
-
-class _String:
-    """A string value, by where its text stands."""
-
-    __slots__ = ("end", "frame", "key", "start")
-
-    def __init__(self, frame: _Frame, start: int, end: int) -> None:
-        self.frame = frame
-        self.key = frame.key
-        self.start = start
-        self.end = end
 
 
 class _Piece:
@@ -76,7 +34,7 @@ class _Piece:
 
     __slots__ = ("depth", "goes_on", "held", "string", "text")
 
-    def __init__(self, string: _String, text: bytes) -> None:
+    def __init__(self, string: String, text: bytes) -> None:
         self.string = string
         self.text = text
         self.held = b""
@@ -174,10 +132,13 @@ class EventRestorer:
         start, data = match.start(1), match[1]
         if not data.startswith(b"{"):
             return self._flush({}) + event if data.startswith(b"[DONE]") else event
-        return self._restored(event, start, data)
+        try:
+            return self._restored(event, start, data)
+        except TooDeep:
+            return event
 
     def _restored(self, event: bytes, start: int, data: bytes) -> bytes:
-        top, strings, ended = _walked(data)
+        top, strings, ended = walked(data)
         kinds = (data[s.start : s.end] for s in strings if s.key == b"type" and s.frame is top)
         kind = next(kinds, b"")
         ends = kind.endswith(_ENDINGS)
@@ -199,14 +160,14 @@ class EventRestorer:
                 piece.text, piece.held = piece.text + piece.held, b""
         for piece in pieces:
             piece.text = self._values.restored(piece.text, piece.depth)
-        written = _written(event, start, [(piece.string, piece.text) for piece in pieces])
+        changed = written(event, start, [(piece.string, piece.text) for piece in pieces])
         flushed = b"".join(self._flush(ids) for ids in ended)
         if ends:
             flushed += self._flush(top.ids)
         for channel, piece in last.items():
             if piece.held:
                 self._held[channel] = _held(event, start, piece, pieces)
-        return flushed + written
+        return flushed + changed
 
     def _join(self, piece: _Piece, channel: Channel, before: _Piece | None) -> None:
         """Put in front of *piece* what was held of its text, and hold its own end."""
@@ -239,52 +200,11 @@ def _held(event: bytes, start: int, piece: _Piece, pieces: list[_Piece]) -> _Hel
         (each.string, mark if each is piece else b"" if each.goes_on else each.text)
         for each in pieces
     ]
-    before, _, after = _written(event, start, texts).partition(mark)
+    before, _, after = written(event, start, texts).partition(mark)
     return _Held(piece.held, piece.string.frame.all_ids(), before, after)
 
 
-def _channel(string: _String) -> Channel:
+def _channel(string: String) -> Channel:
     """Which text a string is a piece of."""
     ids = string.frame.all_ids()
     return (*string.frame.path, string.key), tuple(sorted(ids.items()))
-
-
-def _walked(data: bytes) -> tuple[_Frame, list[_String], list[Ids]]:
-    """Return the outermost object of *data*, its strings, and the ids of the answers that end."""
-    top = _Frame((), None)
-    frame = top
-    first = True
-    strings: list[_String] = []
-    ended: list[_Frame] = []
-    for token in _TOKEN.finditer(data):
-        string, bracket, scalar = token[1], token[3], token[4]
-        if string is not None:
-            if token[2] is not None:
-                frame.key = string[1:-1]
-                continue
-            strings.append(_String(frame, token.start(1) + 1, token.end(1) - 1))
-            scalar = string
-        if scalar is not None:
-            if frame.key in _IDS:
-                frame.ids[frame.path, frame.key] = scalar
-            elif frame.key in _FINISHES and string not in (None, b'""'):
-                frame.finished = True
-                ended.append(frame)
-        elif bracket in (b"{", b"["):
-            if first:
-                first = False
-            else:
-                frame = _Frame((*frame.path, frame.key), frame)
-        elif bracket is not None and frame.up is not None:
-            frame = frame.up
-    return top, strings, [each.all_ids() for each in ended]
-
-
-def _written(event: bytes, start: int, strings: list[tuple[_String, bytes]]) -> bytes:
-    """Return *event*, whose data are at *start*, with other texts in its strings."""
-    parts: list[bytes] = []
-    at = 0
-    for string, new in strings:
-        parts += (event[at : start + string.start], new)
-        at = start + string.end
-    return b"".join((*parts, event[at:]))

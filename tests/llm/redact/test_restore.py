@@ -278,3 +278,9 @@ def test_any_bytes_go_through(parts: list[bytes], cuts: list[int]) -> None:
         out = fed(restorer, splits(data, cuts))
         if b"[" not in data:
             assert out == data
+
+
+def test_data_that_are_nested_too_deeply_are_passed_on() -> None:
+    deep = b'data: {"a":' + b"[" * 100_000 + b'"[[EMAIL_1]]"' + b"]" * 100_000 + b"}\n\n"
+    assert fed(EventRestorer(values()), [deep]) == deep
+    assert json.loads(fed(Restorer(values()), [b'["[[EMAIL_1]]"]'])) == [SECRETS[0]]
