@@ -244,6 +244,13 @@ class TokensSpent(AttemptError):
     status = 429
 
 
+class QuotaSpent(AttemptError):
+    """Too many calls wait for their turn at the provider's quota, or this one waited too long."""
+
+    code = "quota_spent"
+    status = 429
+
+
 class CertificateRefused(LocalFailure):
     """The endpoint refuses our client certificate, or requires one."""
 

@@ -29,6 +29,7 @@ from sidecar.policy.key_pool import KeyPool, KeySettings
 from sidecar.policy.token_limits import TokenLimits, TokenSettings
 from sidecar.proxy.body.memory import BodyMemory
 from sidecar.proxy.layers.keeps import Memory
+from sidecar.proxy.layers.pace import Quota
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -218,6 +219,7 @@ def busy_stats() -> Stats:
     upstream.keys.keys[0].count("ok")
     upstream.panic["x"], upstream.ejected["x"], upstream.shed["x"] = True, [], 1
     stats.tasks["t"]["ok"] = 1
+    stats.quotas["q"] = Quota()
     stats.token_limits["r", "u"] = TokenLimits(TokenSettings())
     stats.listeners["l"] = ListenerStats()
     stats.listeners["l"].refused[400] = stats.listeners["l"].decisions["x"] = 1

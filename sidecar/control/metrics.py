@@ -23,6 +23,7 @@ from sidecar.observe.stats import (
     ListenerStats,
     Memory,
     Queue,
+    QuotaNumbers,
     RouteStats,
     SourceStats,
     Stats,
@@ -183,6 +184,9 @@ _TASKS: Final = _Of[Mapping[str, int]](
 _STORE: Final = _Of[StoreStats](
     (), lambda stats: [] if stats.store is None else [((), stats.store)]
 )
+_QUOTAS: Final = _Of[QuotaNumbers](
+    ("quota",), lambda stats: [((name,), of) for name, of in dict(stats.quotas).items()]
+)
 _TOKEN_LIMITS: Final = _Of[TokenNumbers](
     ("route", "upstream"), lambda stats: dict(stats.token_limits).items()
 )
@@ -332,6 +336,26 @@ METRICS: Final = (
         "token_limit_waiting",
         "Calls that wait for a limit on tokens.",
         lambda limits: limits.waiting,
+    ),
+    _QUOTAS.gauge(
+        "pace_waiting",
+        "Calls that wait for their turn at a provider's quota.",
+        lambda quota: quota.waiting,
+    ),
+    _QUOTAS.gauge(
+        "pace_share",
+        "What refusals have left of the pace, of the model that has least left; 1 is all.",
+        lambda quota: quota.eased,
+    ),
+    _QUOTAS.counter(
+        "pace_refused",
+        "Calls that did not get their turn in time.",
+        lambda quota: quota.refused,
+    ),
+    _QUOTAS.counter(
+        "pace_throttled",
+        "Tries that the provider refused with 429 although they were paced.",
+        lambda quota: quota.throttled,
     ),
     _ROUTES.counts(
         "rules",

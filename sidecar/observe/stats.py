@@ -328,6 +328,26 @@ class TokenNumbers(Protocol):
         """Calls that wait."""
 
 
+class QuotaNumbers(Protocol):
+    """The numbers of a quota by which calls are paced."""
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for their turn."""
+
+    @property
+    def eased(self) -> float:
+        """What refusals have left of the pace, up to 1."""
+
+    @property
+    def refused(self) -> int:
+        """Calls that did not get their turn."""
+
+    @property
+    def throttled(self) -> int:
+        """Calls that the provider refused with 429."""
+
+
 class SourceStats:
     """What is known of the source of the configuration."""
 
@@ -403,6 +423,7 @@ class Stats:
         "endpoints",
         "listeners",
         "log_dropped",
+        "quotas",
         "reloads",
         "routes",
         "sources",
@@ -427,6 +448,8 @@ class Stats:
         """By address."""
         self.tasks: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
         """By name of a task: calls that named it, by what became of them."""
+        self.quotas: dict[str, QuotaNumbers] = {}
+        """By name, where calls are paced."""
         self.token_limits: dict[tuple[str, str], TokenNumbers] = {}
         """By (route, upstream), where there are limits on tokens."""
         self.reloads = ReloadStats()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.model.base import Section
+from sidecar.config.model.base import Name, Section
 from sidecar.config.model.units import Duration, Share, Size
 from sidecar.policy.admission import AdmissionSettings
 
@@ -143,6 +143,25 @@ class CallLimits(Section, frozen=True):
     tokens: Annotated[
         TokenLimits | None, Meta(description="Limits on tokens a minute. `null`: any number.")
     ] = None
+
+
+class Pace(Section, frozen=True):
+    """Calls go as fast as the provider's rate limit allows, by what its replies tell of it."""
+
+    quota: Annotated[
+        Name | None,
+        Meta(
+            description="Upstreams with the same word share one rate limit at their provider, and "
+            "one pace. `null`: the upstream has its own."
+        ),
+    ] = None
+    max_wait: Annotated[
+        Duration,
+        Meta(description="A call that waits longer for its turn gets 429, or a fallback."),
+    ] = Duration("60s")
+    max_waiting: Annotated[
+        Count, Meta(description="Calls that may wait; more get 429, or a fallback.")
+    ] = 1000
 
 
 class Admission(Section, frozen=True):

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from sidecar.config.model.balance import Balance, Method
 from sidecar.config.model.base import Name, Secret, Section
-from sidecar.config.model.limits import Admission
+from sidecar.config.model.limits import Admission, Pace
 from sidecar.config.model.policy import Policy
 from sidecar.config.model.units import Duration, Share
 from sidecar.llm.dialects import Dialect
@@ -227,6 +227,10 @@ class Upstream(Section, frozen=True):
     ] = None
     admission: Annotated[
         Admission | None, Meta(description="Calls in flight, and a queue. `null`: no bound.")
+    ] = None
+    pace: Annotated[
+        Pace | None,
+        Meta(description="Calls are paced by the provider's rate limit. `null`: they are not."),
     ] = None
     policy: Annotated[
         str | Policy | None,

@@ -8,14 +8,11 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final, Literal
 
-from sidecar.errors import Limited, ModelUnknown, TokensSpent
-from sidecar.llm.charge import Output, input_charged, output_ahead
-from sidecar.llm.dialects import APIS, READABLE, Parameters
-from sidecar.llm.estimate import input_of
+from sidecar.errors import Limited, TokensSpent
+from sidecar.llm.charge import input_charged
 from sidecar.policy.token_limits import Amounts, Refused, Ticket, Wanted
+from sidecar.proxy.layers.charges import Charges, learn
 from sidecar.proxy.layers.patience import patience_of
-from sidecar.proxy.layers.readable import Operations, plain_body
-from sidecar.proxy.layers.shape import SHAPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +27,6 @@ if TYPE_CHECKING:
     from sidecar.proxy.request import Request
 
 Exceeded = Literal["refuse", "wait", "fallback"]
-_LARGEST: Final = 2**20
-"""Bytes of a body whose parameters are read. It takes 1 ms, in which the loop does nothing else."""
 _WHOSE: Final = {"route": "this route has", "model": "this model has", "client": "this client has"}
 _WHAT: Final = {
     "requests": "requests",
@@ -94,10 +89,9 @@ class Tokens:
         self._turns = turns
         self._dialect = dialect
         self._client = client
-        self._hold = hold
         self._exceeded = exceeded
         self._stats = stats
-        self._operations = Operations(APIS[dialect])
+        self._charges = Charges(dialect, hold)
 
     def __repr__(self) -> str:
         return f"<Tokens of {self._turns.policy!r}>"
@@ -120,27 +114,14 @@ class Tokens:
         return reply
 
     async def _wanted(self, call: Call, request: Request) -> Wanted:
-        target = self._operations.target(request)
-        model = request.model or call.model or target.model or ""
-        input_, output = 0, Output(0, guessed=True)
-        if target.operation in READABLE and not call.head.upgrade:
-            try:
-                body = await plain_body(call, request, self._hold)
-            except ModelUnknown:  # it can't be decompressed
-                body = None
-            input_ = call.body.size // 4 if body is None else input_of(body)
-            if target.operation in SHAPED:
-                asked = Parameters()
-                if body is not None and len(body) <= _LARGEST:
-                    asked = APIS[self._dialect].parameters(body)
-                expected = self._turns.policy.outputs.expected(model)
-                output = output_ahead(self._dialect, asked, expected)
+        charge = await self._charges.of(call, request, self._turns.policy.outputs)
         patience = patience_of(call)
         latest = min(
             inf if call.deadline is None else call.deadline,
             inf if patience is None else call.arrived + patience,
         )
-        return Wanted(input_, output.tokens, output.guessed, model, self._client(call), latest)
+        output, client = charge.output, self._client(call)
+        return Wanted(charge.input, output.tokens, output.guessed, charge.model, client, latest)
 
     async def _wait(self, call: Call, ticket: Ticket) -> None:
         loop = asyncio.get_running_loop()
@@ -183,9 +164,8 @@ class Tokens:
         """
         said = attempt.said
         usage = None if said is None else said.usage
-        if usage is not None and said is not None:
-            if said.verdict == "complete" and not usage.estimated:
-                self._turns.policy.outputs.learn(ticket.wanted.model, usage.output)
+        if usage is not None:
+            learn(self._turns.policy.outputs, ticket.wanted.model, attempt)
             return input_charged(self._dialect, usage), usage.output
         failed = attempt.status >= 400 or (said is not None and said.failure is not None)
         return (0, 0) if failed else (ticket.amounts.input, ticket.amounts.output)

@@ -127,6 +127,7 @@ def _forget(stats: Stats) -> None:
     """Show nothing that the configuration may no longer have; what it has is set after this."""
     stats.cache = stats.store = None
     stats.token_limits.clear()
+    stats.quotas.clear()
     for upstream in stats.upstreams.values():
         upstream.queue = upstream.keys = None
 

@@ -148,6 +148,11 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
     places = None if config.admission is None else _places(parts, upstream, config.admission)
     if policy.hedge is not None:
         stack = _hedge(parts, upstream, policy, stack, attempt.wanted, places)
+    # Around every try, since each counts at the provider.
+    if config.pace is not None:
+        from sidecar.proxy.routing.pacing import paced  # it costs nothing where it is not used
+
+        stack = paced(parts, upstream, config.pace, stack)
     # Around every try; it also counts the retries of SDKs.
     if policy.retry.max or parts.trusted:
         stack = Retry(
