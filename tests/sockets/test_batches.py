@@ -199,6 +199,33 @@ async def test_with_the_upstreams_own_key_callers_travel_together(credentials: o
             assert texts(await client.reply("POST")) == [(0, text)]
 
 
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {
+            "policy": {
+                "limits": {"tokens": {"client": {"by": "header", "header": "x-team", "input": 99}}}
+            }
+        },
+        {
+            "routes": [
+                {
+                    "name": "r",
+                    "upstream": "u",
+                    "split": [{"upstream": "u", "model": "n", "share": "50%"}],
+                    "sticky": {"by": "header", "name": "x-team"},
+                }
+            ]
+        },
+    ],
+)
+async def test_whom_the_layers_inside_tell_apart_wait_apart(sections: Any) -> None:
+    async with Batching(2, upstream={"credentials": KEYS}, **sections) as here:
+        await here.sends(asks("a", **team("a")), asks("b", **team("b")))
+        await until(lambda: here.waiting == 2)
+        assert len(here.layer._groups) == 2
+
+
 async def test_other_keys_still_tell_callers_apart() -> None:
     async with Batching(2, upstream={"credentials": KEYS}) as here:
         requests = [asks("a", headers={"openai-project": name}) for name in "ab"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -38,6 +38,8 @@ class BatchOptions(NamedTuple):
     """What is done about empty items."""
     most: int
     """Bytes of a joint reply that are kept."""
+    apart: tuple[Callable[[Call], Hashable], ...] = ()
+    """What the layers inside tell callers apart by: one call can't be in two of their shares."""
 
 
 class _Group:
@@ -110,6 +112,7 @@ class Batches:
             request.timers,
             request.retries,
             request.priority,
+            *(of(call) for of in self._options.apart),
             tuple(request.edits[name] for name in sorted(request.edits.keys() - PLAIN.keys())),
         )
         group = self._groups.pop(key, None)

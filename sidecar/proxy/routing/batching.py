@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sidecar.llm.dialects import APIS
+from sidecar.proxy.layers.affinity import sticky_point
 from sidecar.proxy.layers.batches import Batches, BatchOptions
 from sidecar.proxy.layers.keyed import CallKey
+from sidecar.proxy.routing.limiters import client_by
 from sidecar.proxy.routing.shown_keys import hidden_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+
+    from sidecar.config.model import Route, Target
+    from sidecar.proxy.call import Call
     from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.routing.stack import Parts
 
@@ -24,5 +30,19 @@ def batching(parts: Parts, inner: Layer) -> Layer:
     if config is None or dialect not in _FORMATS:
         return inner
     key = CallKey(parts.name, dialect, APIS[dialect], config.key_settings(), hidden_keys(parts))
-    options = BatchOptions(config.settings(), config.empty, int(config.reply))
+    options = BatchOptions(
+        config.settings(), config.empty, int(config.reply), tuple(_told_apart(parts))
+    )
     return Batches(inner, key, options, parts.stats)
+
+
+def _told_apart(parts: Parts) -> Iterator[Callable[[Call], Hashable]]:
+    """Yield what the route's limits on clients' tokens and its split tell callers apart by."""
+    route = parts.route
+    if route.split and route.sticky is not None:
+        yield sticky_point(route.sticky)
+    targets: list[Route | Target] = [route, *route.split, *route.fallback]
+    for target in targets:
+        tokens = parts.effective(target.upstream).policy.limits.tokens
+        if tokens is not None and tokens.client is not None:
+            yield client_by(tokens.client)
