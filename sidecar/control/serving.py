@@ -24,7 +24,7 @@ from sidecar.observe.lines import Line, line_of, text_line
 from sidecar.observe.stats import ListenerStats, Stats
 from sidecar.proxy.body.memory import DEFAULT_SHARE, BodyMemory
 from sidecar.proxy.recorder import NO_ROUTE, Recorder
-from sidecar.proxy.routing.shared_state import SharedState, Transaction
+from sidecar.proxy.routing.shared_state import SharedState
 from sidecar.proxy.routing.snapshot import Snapshot, compile_snapshot
 from sidecar.upstream.connect import descriptors
 from sidecar.upstream.endpoints.registry import Registry
@@ -137,7 +137,7 @@ class Serving:
             await _until(self._is_empty, min(deadline, _LAST_REPLIES))
         self.abort()
         self._warm_up.stop()
-        self._shared.commit(Transaction({}))
+        await self._shared.close(_LAST_REPLIES)
         self.registry.close()
         await asyncio.sleep(0)
         return whole

@@ -75,9 +75,9 @@ class Guard:
         """Connect, so that the first call need not."""
         self._later(self._store.ping())
 
-    def retire(self) -> None:
-        """Close it when all that was asked is over."""
-        self._closing = asyncio.ensure_future(self._close())
+    def retire(self) -> asyncio.Future[None]:
+        """Close it when all that was asked is over; what is returned is done then."""
+        return asyncio.ensure_future(self._close())
 
     async def _close(self) -> None:
         while self._asked:

@@ -52,7 +52,7 @@ class RedisStore:
             ) from None
         self._failures = (RedisError, OSError, TimeoutError)
         try:
-            self._client: Any = _client(settings)
+            self._client, self._others = _clients(settings)
         except RedisError as error:
             raise OSError(f"store.redis: {error}") from None
 
@@ -104,8 +104,9 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close the connections."""
-        with contextlib.suppress(*self._failures):
-            await self._client.aclose()
+        for client in (self._client, *self._others):
+            with contextlib.suppress(*self._failures):
+                await client.aclose()
 
     async def _ask(self, command: Awaitable[Any]) -> Any:
         try:
@@ -114,7 +115,8 @@ class RedisStore:
             raise StoreError(f"{type(error).__name__}: {error}") from None
 
 
-def _client(settings: RedisSettings) -> Any:
+def _clients(settings: RedisSettings) -> tuple[Any, list[Any]]:
+    """Return the client, and those of Sentinels, which it does not close."""
     from redis.asyncio import Redis, RedisCluster, Sentinel
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
@@ -143,13 +145,13 @@ def _client(settings: RedisSettings) -> Any:
             if value is not None
         }
     if settings.cluster:
-        return RedisCluster.from_url(settings.url, **options)
+        return RedisCluster.from_url(settings.url, **options), []
     if settings.sentinels:
         if settings.url.startswith("rediss:"):
             options["ssl"] = True
         sentinel = Sentinel(settings.sentinels, **options)  # type: ignore[no-untyped-call]
-        return sentinel.master_for(settings.master)
-    return Redis.from_url(settings.url, **options)
+        return sentinel.master_for(settings.master), list(sentinel.sentinels)
+    return Redis.from_url(settings.url, **options), []
 
 
 def _milliseconds(seconds: float) -> int:

@@ -6,6 +6,7 @@ changes what serves.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -16,8 +17,8 @@ T = TypeVar("T")
 class Retired(Protocol):
     """State that ends when no configuration needs it any more."""
 
-    def retire(self) -> None:
-        """End."""
+    def retire(self) -> asyncio.Future[None]:
+        """End. What is returned is done when nothing is left of it."""
 
 
 class SharedState:
@@ -25,6 +26,7 @@ class SharedState:
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, Any] = {}
+        self._ending: set[asyncio.Future[None]] = set()
 
     def begin(self) -> Transaction:
         """Begin a transaction for a new configuration."""
@@ -36,9 +38,17 @@ class SharedState:
         self._kept = transaction.kept
         for state in gone:
             if isinstance(state, Retired):
-                state.retire()
+                ending = state.retire()
+                self._ending.add(ending)
+                ending.add_done_callback(self._ending.discard)
         for change in transaction.changes:
             change()
+
+    async def close(self, seconds: float) -> None:
+        """Keep nothing, and wait until all of it has ended, at most *seconds*."""
+        self.commit(Transaction({}))
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=seconds)
 
 
 class Transaction:
