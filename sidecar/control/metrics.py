@@ -225,6 +225,12 @@ METRICS: Final = (
         "What calls cost, by the model that answered and the team, in the currency of `prices`.",
         lambda spent: spent.cost,
     ),
+    _SPENT.counter(
+        "prompt_cache_saved_cost",
+        "What tokens from providers' prompt caches would have cost more without these, in the "
+        "currency of `prices`.",
+        lambda spent: spent.saved,
+    ),
     _MODELS.counts(
         "model_calls",
         "outcome",
@@ -397,6 +403,13 @@ METRICS: Final = (
         "change",
         "Calls that `shape` has changed, refused or could not read, by what was changed.",
         lambda route: route.shaped,
+    ),
+    _ROUTES.counts(
+        "prompt_cache_hints",
+        "result",
+        "Calls that could have a hint for a prompt cache, by what became of it: added, kept, "
+        "short, continued, unread.",
+        lambda route: route.hinted,
     ),
     _ROUTES.counts(
         "stateful_calls",

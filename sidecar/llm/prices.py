@@ -22,6 +22,12 @@ class Price(msgspec.Struct, frozen=True):
     """Price of tokens written to the provider's cache; by default that of `input`."""
 
 
+def saved(price: Price, usage: Usage) -> float:
+    """Return what the cached tokens of *usage* would have cost more without the cache."""
+    cached = price.input if price.cached is None else price.cached
+    return min(usage.cached, usage.input) * (price.input - cached) / _MILLION
+
+
 def cost(price: Price, usage: Usage) -> float:
     """Return the cost of *usage*."""
     plain = max(0, usage.input - usage.cached - usage.cache_write)

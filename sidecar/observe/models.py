@@ -43,15 +43,15 @@ class Spent:
 
     __slots__ = (
         "cache_write", "cached", "cost", "estimated_input", "estimated_output", "input", "output",
-        "reasoning",
+        "reasoning", "saved",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.input = self.cached = self.cache_write = self.output = self.reasoning = 0
         self.estimated_input = self.estimated_output = 0
         """Of replies that told none, and not among the others."""
-        self.cost = 0.0
-        """In the currency of the prices."""
+        self.cost = self.saved = 0.0
+        """In the currency of the prices; `saved` by the provider's prompt cache."""
 
 
 class Models:

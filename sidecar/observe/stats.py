@@ -34,6 +34,7 @@ class RouteStats:
         "first_byte",
         "hedges",
         "hedges_won",
+        "hinted",
         "in_flight",
         "limited",
         "mirrored",
@@ -91,6 +92,8 @@ class RouteStats:
         """Values that were masked, by kind; and what else became of calls that were looked at."""
         self.shaped: defaultdict[str, int] = defaultdict(int)
         """Changes to what calls ask, by what was changed."""
+        self.hinted: defaultdict[str, int] = defaultdict(int)
+        """Calls that could have a hint for a prompt cache, by what became of it."""
         self.stateful: defaultdict[str, int] = defaultdict(int)
         """Calls for what an endpoint keeps, by whether its home was known or unknown."""
         self.tokens_trimmed = 0

@@ -157,6 +157,8 @@ def _count(call: Call, said: Said, stats: RouteStats, team: str) -> None:
         spent.output += usage.output
         spent.reasoning += usage.reasoning
     spent.cost += _cost(call, model, usage) or 0.0
+    if usage.cached and call.route is not None:
+        spent.saved += call.route.pricing.saved(model, usage)
 
 
 def _count_model(call: Call, said: Said | None, stats: RouteStats, outcome: Outcome) -> None:

@@ -62,6 +62,8 @@ class Request(msgspec.Struct, frozen=True):
     """What it has in common with the same calls; None: nobody asked, or it is like no other."""
     anew: bool = False
     """Whether a reply that was kept won't do."""
+    cache_key: bytes | None = None
+    """The key of its prompt's cache, where the route gives hints; None: it has none."""
     home: Stays | None = None
     """What it asks for that only one endpoint has; None: any endpoint can take it."""
     holds_interims: bool = False

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.llm.prices import Price, cost
+from sidecar.llm.prices import Price, cost, saved
 from sidecar.llm.usage import Usage
 
 
@@ -32,3 +32,15 @@ def test_cost(price: Price, usage: Usage, expected: float) -> None:
 def test_a_cheaper_cache_is_never_dearer(plain: int, cached: int, output: int) -> None:
     usage = Usage(plain + cached, cached=cached, output=output)
     assert cost(Price(2.0, 8.0, cached=0.5), usage) <= cost(Price(2.0, 8.0), usage)
+
+
+@pytest.mark.parametrize(
+    ("price", "usage", "expected"),
+    [
+        (Price(2.0, 8.0, cached=0.5), Usage(1_000_000, cached=400_000), 0.6),
+        (Price(2.0, 8.0), Usage(1_000_000, cached=400_000), 0.0),
+        (Price(2.0, 8.0, cached=0.5), Usage(10, cached=1_000_000), 0.000015),  # it miscounts
+    ],
+)
+def test_saved(price: Price, usage: Usage, expected: float) -> None:
+    assert saved(price, usage) == pytest.approx(expected)

@@ -11,6 +11,7 @@ from sidecar.config.model.base import Section
 from sidecar.config.model.batch import Batch
 from sidecar.config.model.cache import Cache, CacheKey, SingleFlight
 from sidecar.config.model.limits import CallLimits
+from sidecar.config.model.prompt_cache import PromptCache
 from sidecar.config.model.redact import Redact
 from sidecar.config.model.retries import Hedge, Retry
 from sidecar.config.model.rules import Rule
@@ -235,6 +236,10 @@ class Policy(Section, frozen=True):
             description="Calls for embeddings at nearly the same time become one upstream call. "
             "`null`: each is made by itself."
         ),
+    ] = None
+    prompt_cache: Annotated[
+        PromptCache | None,
+        Meta(description="Hints for the provider's prompt cache. `null`: none are given."),
     ] = None
     state: Annotated[
         Literal["anywhere", "home"],

@@ -66,6 +66,8 @@ def _cookie(header: bytes, name: bytes) -> bytes | None:
 
 
 def _prompt_key(call: Call, request: Request, size: int) -> int:
+    if request.cache_key is not None:  # calls of one key share more than their start
+        return stable_hash((request.model or "").encode() + b"\nkey\n" + request.cache_key)
     start = request.prompt.start(size)
     if not start:
         return stable_hash(client_of(call).encode("latin-1"))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from sidecar.llm.prices import Price, cost
+from sidecar.llm.prices import Price, cost, saved
 from sidecar.llm.usage import Usage
 
 _REMEMBERED: Final = 1024
@@ -22,6 +22,15 @@ class Pricing:
 
     def cost(self, model: str, usage: Usage) -> float | None:
         """What *usage* of *model* costs; None where no price is known."""
+        price = self._price(model)
+        return None if price is None else cost(price, usage)
+
+    def saved(self, model: str, usage: Usage) -> float:
+        """What the cached tokens of *usage* would have cost more; 0 where no price is known."""
+        price = self._price(model)
+        return 0.0 if price is None else saved(price, usage)
+
+    def _price(self, model: str) -> Price | None:
         if not self._prices:
             return None
         if model not in self._remembered:
@@ -29,5 +38,4 @@ class Pricing:
                 self._remembered.clear()
             fits = (price for glob, price in self._prices if glob.match(model))
             self._remembered[model] = next(fits, None)
-        price = self._remembered[model]
-        return None if price is None else cost(price, usage)
+        return self._remembered[model]

@@ -31,6 +31,7 @@ from sidecar.proxy.layers.retry import Others, Retry
 from sidecar.proxy.layers.rules import Rules
 from sidecar.proxy.layers.shape import Shape
 from sidecar.proxy.routing.batching import batching
+from sidecar.proxy.routing.hinting import hinted
 from sidecar.proxy.routing.homing import homing
 from sidecar.proxy.routing.limiters import client_by, limited
 from sidecar.proxy.routing.saving import saving
@@ -190,6 +191,8 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
 def _edited(parts: Parts, upstream: str, stack: Layer) -> Layer:
     """Wrap *stack* in what changes the body of a request for *upstream*."""
     policy, config = parts.effective(upstream).policy, parts.configs[upstream]
+    # Innermost: a hint is about what is sent.
+    stack = hinted(parts, upstream, stack)
     # Inside the shaping: what is dropped or trimmed need not be looked at.
     if policy.redact is not None:
         settings = RedactSettings(policy.redact.finder(), policy.redact.action)
