@@ -122,10 +122,15 @@ class StreamReader:
         return verdict(self, how)
 
     def flush(self) -> None:
-        """Read the last event too, if no blank line follows it: nothing more comes."""
+        """Read the last event too, if no blank line follows it: nothing more comes.
+
+        It may have been cut, so that one which can't be read is no unknown event.
+        """
+        unknown = self.unknown
         if self._events is not None:
             for event in self._events.finish():
                 self._read(event)
+        self.unknown = unknown
 
     def _begin(self, data: bytes) -> None:
         """Decide by the first byte that is not blank whether this is a stream of events."""
