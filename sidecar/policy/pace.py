@@ -8,7 +8,7 @@ Those who want less leave the rest to the others, since the bucket is then fulle
 see and that grows with the load: F. Kelly, "Charging and rate control for elastic traffic", 1997.)
 
 A refusal (429) halves the pace; it then grows back by a constant amount a second: additive
-increase, multiplicative decrease (Chiu and Jain, 1989).
+increase, multiplicative decrease (Chiu and Jain, 1989). Where replies tell no level, that is all.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
+
+from sidecar.policy.aimd import Aimd
 
 _STEEP: Final = 8.0
 """Between a full bucket and an empty one, the pace falls by e to this power."""
@@ -132,6 +134,8 @@ class Pace:
 
     def __init__(self) -> None:
         self._buckets: dict[str, Bucket] = {}
+        self._blind = Aimd()
+        """While no reply has told a level."""
         self._line: dict[Waiting, None] = {}
         self._eased = 1.0
         """What refusals have left of the pace: up to 1."""
@@ -155,7 +159,10 @@ class Pace:
 
     def rates(self) -> dict[str, float]:
         """Return the pace of each kind, a second."""
-        return {kind: bucket.rate() * self._eased for kind, bucket in self._buckets.items()}
+        rates = {kind: bucket.rate() * self._eased for kind, bucket in self._buckets.items()}
+        if not rates and self._blind.rate is not None:
+            rates["requests"] = self._blind.rate
+        return rates
 
     def enter(self, costs: Mapping[str, float], now: float) -> Waiting:
         """Let a call go, or have it wait. *costs* are by kind; kinds nobody limits don't matter."""
@@ -186,6 +193,8 @@ class Pace:
     def wait(self, now: float) -> float:
         """Return the seconds until the next call may go, at the time of the last `advance`."""
         waits = [bucket.wait(self._eased) for bucket in self._buckets.values()]
+        if not waits:
+            waits.append(self._blind.wait())
         return max([self._blocked - now, 0.0, *waits])
 
     def told(self, going: Going, kind: str, limit: float, remaining: float, now: float) -> None:
@@ -203,25 +212,31 @@ class Pace:
         """
         self._pass_time(now)
         if now >= self._blocked:
-            self._eased = max(_LEAST, self._eased * _HALF)
+            if self._buckets:
+                self._eased = max(_LEAST, self._eased * _HALF)
+            else:
+                self._blind.refused(too_fast=too_fast)
         self._growth = _SLOW_GROWTH if too_fast else self._growth
         self._blocked = max(self._blocked, now + after)
 
     def idle(self, now: float) -> bool:
         """Whether it has nothing to remember."""
         self._pass_time(now)
-        settled = self._eased >= 1.0 and now >= self._blocked
+        settled = self._eased >= 1.0 and now >= self._blocked and self._blind.rate is None
         return settled and not self._line and all(b.full for b in self._buckets.values())
 
     def _go(self, call: Waiting) -> None:
         marks = {
             kind: bucket.sent(call.costs.get(kind, 0.0)) for kind, bucket in self._buckets.items()
         }
+        if not marks:
+            self._blind.sent()
         call.going = Going(marks)
 
     def _pass_time(self, now: float) -> None:
         for bucket in self._buckets.values():
             bucket.pass_time(now, self._eased)
+        self._blind.pass_time(now)
         self._eased = min(1.0, self._eased + max(0.0, now - self._at) * self._growth)
         self._at = now
         if self._eased >= 1.0:

@@ -80,6 +80,13 @@ class Paced:
         self.pace.refused(after, too_fast=False, now=now)
 
 
+class Deaf(Paced):
+    """As the sidecar does where replies tell no levels."""
+
+    def answered(self, going: Going, limits: Costs, levels: Costs, now: float) -> None:
+        pass
+
+
 class Alone:
     """As an SDK does by itself: it waits as it is told after a refusal, and nothing else."""
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.policy.pace import Going, Pace
-from tests.policy.quota import Alone, Client, Fleet, Paced
+from tests.policy.quota import Alone, Client, Deaf, Fleet, Paced
 
 ONE = {"requests": 1.0}
 
@@ -208,6 +208,15 @@ def test_a_fleet_uses_its_quota_fairly_and_is_not_refused(
     assert result.share >= 0.95
     assert result.refused < 0.01
     assert result.fairness >= 0.95
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_fleet_whose_provider_tells_only_refusals_uses_its_quota_and_is_refused_seldom(
+    seed: int,
+) -> None:
+    result = shared(seed, Deaf).run(5)
+    assert result.share >= 0.95
+    assert result.refused < 0.05
 
 
 def test_the_same_fleet_without_a_pace_is_refused_nearly_always() -> None:

@@ -84,6 +84,7 @@ _IN_UPSTREAMS: Final[tuple[tuple[str, Rule], ...]] = (
     ("admission.max_queued_bytes", grammar.positive),
     ("admission.shed_at", _part),
     ("admission.max_wait", grammar.positive),
+    ("pace.max_wait", grammar.positive),
 )
 _IN_ROUTES: Final[tuple[tuple[str, Rule], ...]] = (
     ("match.host", grammar.host_pattern),
@@ -131,6 +132,8 @@ _IN_POLICIES: Final[tuple[tuple[str, Rule], ...]] = (
     ("breaker.jitter", _part),
     ("ejection.max_ejected", _part),
     ("limits.client.header", grammar.header_name),
+    ("limits.tokens.client.header", grammar.header_name),
+    ("limits.tokens.max_wait", grammar.positive),
     ("rules.*.exact.*", grammar.message),
     ("rules.*.glob.*", grammar.message),
     ("rules.*.regex.*", slow),

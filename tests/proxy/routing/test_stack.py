@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -184,3 +186,12 @@ async def test_another_policy_makes_another_stack_once() -> None:
     assert under is not None
     assert names(under.stack) == ["Attempt"]
     assert route.under("v") is under
+
+
+def test_limits_on_tokens_and_paces_are_not_imported_where_nobody_has_them() -> None:
+    program = "import sys, sidecar.run; print([name for name in sys.modules if name in {!r}])"
+    rare = ("sidecar.proxy.layers.tokens", "sidecar.proxy.layers.pace", "sidecar.policy.pace")
+    found = subprocess.run(
+        [sys.executable, "-c", program.format(rare)], capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "[]\n"
