@@ -28,6 +28,7 @@ def test_the_context_is_what_the_steps_need() -> None:
     for name, sent in {
         "sidecar": True,
         "locks/runtime.txt": True,
+        "locks/redis.txt": True,
         "tests": False,
         ".git": False,
         "locks/dev.txt": False,
@@ -119,7 +120,8 @@ def test_no_compiler_and_nothing_to_install_with(image: Image) -> None:
 def test_packages_say_who_they_are(image: Image) -> None:
     """What makers of SBOMs read."""
     found = {p.name.split("-")[0] for p in image.root.glob("opt/llm-sidecar/lib/*/*/*.dist-info")}
-    lock = (ROOT / "locks" / "runtime.txt").read_text().splitlines()
+    names = ("runtime", "redis")
+    lock = "".join((ROOT / "locks" / f"{name}.txt").read_text() for name in names).splitlines()
     locked = {line.split("==")[0].replace("-", "_") for line in lock if "==" in line}
     assert {name.lower() for name in found} >= {"llm_sidecar", "aiohttp", "uvloop"}
     assert {name.lower() for name in found} - locked == {"llm_sidecar"}
