@@ -103,6 +103,26 @@ class Alone:
         self.until = max(self.until, now + after)
 
 
+class Divided:
+    """As with a local rate limit (Envoy's, for one): each has its part of the quota, for ever."""
+
+    def __init__(self, rate: float = 600 / 60 / 50) -> None:
+        self.rate = rate
+        self.until = 0.0
+
+    def next(self, now: float) -> tuple[Going | None, float]:
+        if now < self.until:
+            return None, self.until - now
+        self.until = max(self.until, now - 1 / self.rate) + 1 / self.rate
+        return Going({}), 0.0
+
+    def answered(self, going: Going, limits: Costs, levels: Costs, now: float) -> None:
+        pass
+
+    def refused(self, after: float, now: float) -> None:
+        self.until = max(self.until, now + after)
+
+
 @dataclass
 class Side:
     client: Client

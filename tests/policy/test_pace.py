@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.policy.pace import Going, Pace
-from tests.policy.quota import Alone, Client, Deaf, Fleet, Paced
+from tests.policy.quota import Alone, Client, Deaf, Divided, Fleet, Paced
 
 ONE = {"requests": 1.0}
 
@@ -221,3 +221,7 @@ def test_a_fleet_whose_provider_tells_only_refusals_uses_its_quota_and_is_refuse
 
 def test_the_same_fleet_without_a_pace_is_refused_nearly_always() -> None:
     assert shared(1, Alone).run(2).refused > 0.5
+
+
+def test_the_same_fleet_with_a_fixed_part_for_each_wastes_what_some_do_not_want() -> None:
+    assert shared(1, Divided).run(3).share < 0.9

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from sidecar.policy.pace import _SLOW_GROWTH
 from sidecar.proxy.layers.pace import Quota
 from tests.sockets.peers import until
 from tests.sockets.scripted import Fleet, Scripted, chat, status
@@ -103,13 +104,61 @@ async def test_a_refusal_of_the_provider_stops_the_calls_for_its_time_and_halves
         assert (await client.reply()).status == 200
 
 
-@pytest.mark.parametrize(("kind", "throttled"), [("insufficient_quota", 0), ("slow_down", 1)])
-async def test_what_kind_of_refusal_it_is(kind: str, throttled: int) -> None:
-    error = json.dumps({"error": {"code": kind, "message": "no", "type": kind}}).encode()
-    one = Scripted("one", status(429, b"content-type: application/json", body=error))
+JSON = b"content-type: application/json"
+DAILY = {
+    "code": 429,
+    "status": "RESOURCE_EXHAUSTED",
+    "message": "no",
+    "details": [
+        {
+            "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+            "violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}],
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("error", "throttled"),
+    [
+        ({"code": "insufficient_quota", "message": "no"}, 0),
+        ({"code": "slow_down", "message": "no"}, 1),
+        ({"code": "rate_limit_exceeded", "message": "no"}, 1),
+        (DAILY, 0),
+    ],
+)
+async def test_only_a_limit_of_a_minute_slows_the_pace(
+    error: dict[str, Any], throttled: int
+) -> None:
+    body = json.dumps({"error": error}).encode()
+    one = Scripted("one", level(600), status(429, JSON, body=body))
     async with Fleet(one, upstream=pace(), policy=NO_RETRY) as stage:
+        assert (await stage.gets(chat()))[0] == 200
         assert (await stage.gets(chat()))[0] == 429
         assert quota(stage).throttled == throttled
+        assert (quota(stage).eased < 1) == bool(throttled)
+        (line,) = quota(stage).lines.limiters()
+        assert (line.policy._growth == _SLOW_GROWTH) == (error["code"] == "slow_down")
+
+
+async def test_a_refusal_with_status_200_counts_too() -> None:
+    body = json.dumps({"error": {"code": "rate_limit_exceeded", "message": "no"}}).encode()
+    one = Scripted("one", status(200, JSON, body=body))
+    policy = {"retry": {"max": 1}}
+    async with Fleet(one, upstream=pace(), policy=policy) as stage:
+        assert (await stage.gets(chat()))[0] == 200
+        assert (one.calls, quota(stage).throttled) == (2, 1)
+
+
+async def test_answers_teach_what_calls_will_cost() -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens": 37}
+    choices = [{"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}]
+    body = {"object": "chat.completion", "id": "1", "model": "m", "usage": usage}
+    whole = json.dumps({**body, "choices": choices}).encode()
+    one = Scripted("one", status(200, JSON, body=whole))
+    async with Fleet(one, upstream=pace(), policy=NO_RETRY) as stage:
+        assert (await stage.gets(chat()))[0] == 200
+        await until(lambda: quota(stage).outputs.expected("m") == 37)
 
 
 async def test_a_call_that_gets_no_turn_goes_to_the_fallback() -> None:
