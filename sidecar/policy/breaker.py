@@ -30,9 +30,11 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, Final, cast
 
-from aiobreaker import CircuitBreaker, CircuitBreakerState
-from aiobreaker.state import CircuitBreakerBaseState
-
+from sidecar.policy.aiobreaker_parts import (
+    CircuitBreaker,
+    CircuitBreakerBaseState,
+    CircuitBreakerState,
+)
 from sidecar.policy.breaker_settings import BreakerSettings
 from sidecar.policy.breaker_states import ANNOUNCER, STATES, Storage
 from sidecar.policy.breaker_states import Permit as Permit

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from aiobreaker import CircuitBreakerListener, CircuitBreakerState
-from aiobreaker.state import (
+from sidecar.policy.aiobreaker_parts import (
     CircuitBreakerBaseState,
+    CircuitBreakerListener,
+    CircuitBreakerState,
+    CircuitBreakerStorage,
     CircuitClosedState,
     CircuitHalfOpenState,
     CircuitOpenState,
 )
-from aiobreaker.storage.base import CircuitBreakerStorage
-
 from sidecar.policy.window import Window
 
 if TYPE_CHECKING:

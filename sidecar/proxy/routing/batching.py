@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
     from sidecar.config.model import Route, Target
+    from sidecar.config.model.batch import Batch
     from sidecar.proxy.call import Call
     from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.routing.stack import Parts
@@ -23,11 +24,10 @@ _FORMATS: Final = frozenset({"openai", "mistral"})
 """Dialects whose embeddings have OpenAI's format."""
 
 
-def batching(parts: Parts, inner: Layer) -> Layer:
-    """Return *inner*, behind batches if the route's policy and API have them."""
-    config = parts.effective(parts.route.upstream).policy.batch
+def batching(parts: Parts, config: Batch, inner: Layer) -> Layer:
+    """Return *inner*, behind batches if the route's API has them."""
     dialect = parts.configs[parts.route.upstream].dialect
-    if config is None or dialect not in _FORMATS:
+    if dialect not in _FORMATS:
         return inner
     key = CallKey(parts.name, dialect, APIS[dialect], config.key_settings(), hidden_keys(parts))
     options = BatchOptions(

@@ -30,8 +30,6 @@ def saving(parts: Parts, inner: Layer) -> Layer:
     route = parts.route
     policy = parts.effective(route.upstream).policy
     config = policy.cache
-    if config is None and policy.single_flight is None:
-        return inner
     dialect = parts.configs[route.upstream].dialect
     key = CallKey(parts.name, dialect, APIS[dialect], policy.cache_key.settings())
     stack = inner

@@ -10,8 +10,6 @@ from sidecar.observe.stats import RouteStats, Stats
 from sidecar.proxy.routing.pricing import Pricing
 from sidecar.proxy.routing.router import Route, Router, Rule
 from sidecar.proxy.routing.stack import Parts, build, layers_of
-from sidecar.proxy.tasks.compiled import compile_tasks
-from sidecar.proxy.tasks.tasks import Tasks
 
 if TYPE_CHECKING:
     from sidecar.config.load import Loaded
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from sidecar.config.model import Route as RouteConfig
     from sidecar.config.overlay import Effective
     from sidecar.proxy.routing.shared_state import Transaction
+    from sidecar.proxy.tasks.tasks import Tasks
     from sidecar.upstream.endpoints.upstream import Upstream
 
 
@@ -30,7 +29,6 @@ class Snapshot(NamedTuple):
     upstreams: dict[str, Upstream]
     scopes: dict[str, set[str]]
     """The breaker scopes of each upstream."""
-
     tasks: Tasks | None = None
     """None: no task is configured."""
 
@@ -52,6 +50,10 @@ def compile_snapshot(
         scopes[upstream].add(effective.breaker_scope)
     tasks = None
     if loaded.config.tasks:
+        # Imported here, so that it takes no memory where there are none.
+        from sidecar.proxy.tasks.compiled import compile_tasks
+        from sidecar.proxy.tasks.tasks import Tasks
+
         by_name = {rule.route.name: rule.route for rule in rules}
         tasks = Tasks(compile_tasks(loaded.config), by_name, stats)
     return Snapshot(loaded.config, Router(rules), upstreams, scopes, tasks)

@@ -1,4 +1,7 @@
-"""The order of the layers: the one list of what can happen to a call."""
+"""The order of the layers: the one list of what can happen to a call.
+
+What most routes don't have is imported where a policy sets it: elsewhere it takes no memory.
+"""
 
 from __future__ import annotations
 
@@ -15,26 +18,18 @@ from sidecar.policy.budget import Budget
 from sidecar.policy.outage import Outage
 from sidecar.policy.quantile import Quantile
 from sidecar.policy.retry import parse_on
-from sidecar.policy.rules import Rules as RulesPolicy
 from sidecar.proxy.layers.admission import Admission
 from sidecar.proxy.layers.affinity import affinity, sticky_point
 from sidecar.proxy.layers.attempt import Attempt
-from sidecar.proxy.layers.comments import Comments
 from sidecar.proxy.layers.credentials import Credentials
 from sidecar.proxy.layers.fallback import Fallback, Split, Target
-from sidecar.proxy.layers.guard import Guard, GuardSettings
 from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
 from sidecar.proxy.layers.mirror import Mirror
 from sidecar.proxy.layers.reads import Reads
-from sidecar.proxy.layers.redact import Redact, RedactSettings
 from sidecar.proxy.layers.retry import Others, Retry
-from sidecar.proxy.layers.rules import Rules
-from sidecar.proxy.layers.shape import Shape
-from sidecar.proxy.routing.batching import batching
 from sidecar.proxy.routing.hinting import hinted
 from sidecar.proxy.routing.homing import homing
 from sidecar.proxy.routing.limiters import client_by, limited
-from sidecar.proxy.routing.saving import saving
 from sidecar.proxy.routing.shown_keys import shows_keys
 from sidecar.upstream.load_balancer import LoadBalancer, Selection
 
@@ -48,6 +43,7 @@ if TYPE_CHECKING:
     from sidecar.config.model import Target as TargetConfig
     from sidecar.config.model.redact import Guard as GuardConfig
     from sidecar.config.overlay import Effective
+    from sidecar.proxy.layers.guard import Guard
     from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.request import Request
     from sidecar.proxy.routing.shared_state import Transaction
@@ -109,15 +105,26 @@ def build(parts: Parts) -> Layer:
     # Around everything that asks an upstream, since a joint call is one call: it has one retry, one
     # fallback, one slot of `max_in_flight`. Within what saves calls, so that only calls that differ
     # and that nobody has an answer for travel together; and within the limits, which count callers.
-    stack = batching(parts, stack)
-    # Around everything that asks an upstream: what the calls share is asked once.
-    stack = saving(parts, stack)
     policy = parts.effective(route.upstream).policy
+    if policy.batch is not None:
+        from sidecar.proxy.routing.batching import batching
+
+        stack = batching(parts, policy.batch, stack)
+    # Around everything that asks an upstream: what the calls share is asked once.
+    if policy.cache is not None or policy.single_flight is not None:
+        from sidecar.proxy.routing.saving import saving
+
+        stack = saving(parts, stack)
     # Around everything that takes time.
     if policy.comments is not None:
+        from sidecar.proxy.layers.comments import Comments
+
         stack = Comments(stack, APIS[parts.configs[route.upstream].dialect], float(policy.comments))
     # What a rule answers needs no upstream, nor a place in a cache.
     if policy.rules:
+        from sidecar.policy.rules import Rules as RulesPolicy
+        from sidecar.proxy.layers.rules import Rules
+
         rules = RulesPolicy([rule.settings() for rule in policy.rules])
         dialect = parts.configs[route.upstream].dialect
         stack = Rules(stack, rules, dialect, int(policy.hold), parts.stats)
@@ -151,7 +158,7 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
         stack = _hedge(parts, upstream, policy, stack, attempt.wanted, places)
     # Around every try, since each counts at the provider.
     if config.pace is not None:
-        from sidecar.proxy.routing.pacing import paced  # it costs nothing where it is not used
+        from sidecar.proxy.routing.pacing import paced
 
         stack = paced(parts, upstream, config.pace, stack)
     # Around every try; it also counts the retries of SDKs.
@@ -178,7 +185,6 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
     # Around every attempt, since each uses tokens; before the queue of `admission`, so that who
     # waits for tokens takes no slot; inside what changes the body, so that what is sent is counted.
     if policy.limits.tokens is not None:
-        # Imported here, so that it costs nothing where it is not used.
         from sidecar.proxy.routing.token_limits import token_limited
 
         stack = token_limited(parts, upstream, policy.limits.tokens, stack)
@@ -195,10 +201,14 @@ def _edited(parts: Parts, upstream: str, stack: Layer) -> Layer:
     stack = hinted(parts, upstream, stack)
     # Inside the shaping: what is dropped or trimmed need not be looked at.
     if policy.redact is not None:
+        from sidecar.proxy.layers.redact import Redact, RedactSettings
+
         settings = RedactSettings(policy.redact.finder(), policy.redact.action)
         guard = _guard(parts, policy.redact.guard)
         stack = Redact(stack, settings, int(policy.hold), guard, parts.stats)
     if policy.shape is not None:
+        from sidecar.proxy.layers.shape import Shape
+
         shaped = policy.shape.settings(config.urls)
         stack = Shape(stack, config.dialect, shaped, int(policy.hold), parts.stats)
     return stack
@@ -208,6 +218,8 @@ def _guard(parts: Parts, config: GuardConfig | None) -> Guard | None:
     """Build the way to a guard. It is an upstream like others, and gets no caller's keys."""
     if config is None:
         return None
+    from sidecar.proxy.layers.guard import Guard, GuardSettings
+
     name = config.upstream
     attempt = _keyed(parts, name, _attempt(parts, name, {}, spare=False))
     stack = _authenticated(parts, name, attempt)
@@ -229,7 +241,6 @@ def _keyed(parts: Parts, upstream: str, attempt: Layer) -> Layer:
     credentials = parts.configs[upstream].credentials
     if not isinstance(credentials, tuple):
         return attempt
-    # Late: most upstreams have one key or none.
     from sidecar.proxy.routing.key_pools import pooled
 
     return pooled(parts, upstream, credentials, attempt)
