@@ -72,6 +72,13 @@ class NotRouted(CallError):
     status = 404
 
 
+class Unauthorized(CallError):
+    """The listener serves known callers only, and the call has no key of one."""
+
+    code = "unauthorized"
+    status = 401
+
+
 class BadPath(CallError):
     """Servers may read the path differently, so that routes would not be reliable."""
 

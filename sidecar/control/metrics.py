@@ -610,6 +610,12 @@ METRICS: Final = (
         lambda listener: listener.refused,
     ),
     _LISTENERS.counts(
+        "access_denied",
+        "reason",
+        "Calls that a listener's `access` did not let in: missing, wrong, limited.",
+        lambda listener: listener.denied,
+    ),
+    _LISTENERS.counts(
         "listener_decisions",
         "decision",
         "Connections to an intercepting listener, by what was decided.",

@@ -39,6 +39,7 @@ from sidecar.upstream.connect.descriptors import FULL, may_accept
 if TYPE_CHECKING:
     from sidecar.config.model import Trust
     from sidecar.listen.listener import Listener
+    from sidecar.policy.access import Access
 
 _HANG_UP: Final = getattr(select, "POLLRDHUP", 0)
 """Linux tells of the other side's end even while there is input unread; others of a reset only."""
@@ -230,6 +231,15 @@ class DownstreamConnection(asyncio.Protocol):
     def trust(self) -> Trust:
         """Which of the caller's words about itself are taken."""
         return self.listener.config.trust
+
+    @property
+    def access(self) -> Access | None:
+        """Who may call; None: anybody."""
+        return self.listener.access
+
+    def denied(self, reason: str) -> None:
+        """Count a call that was not let in."""
+        self.listener.stats.denied[reason] += 1
 
     @property
     def call(self) -> Call | None:

@@ -18,8 +18,10 @@ from sidecar.observe.stats import ListenerStats
 from sidecar.upstream.connect.keepalive import Tunable, is_gone, keep_alive
 
 if TYPE_CHECKING:
+    from sidecar.config.model import Access as AccessConfig
     from sidecar.config.model import Listener as Config
     from sidecar.listen.intercept.tunnel import Tunnel
+    from sidecar.policy.access import Access
     from sidecar.proxy.body.memory import BodyMemory
     from sidecar.proxy.recorder import Recorder
     from sidecar.proxy.routing.snapshot import Snapshot
@@ -57,6 +59,8 @@ class Listener:
         """Connections that are passed through (in modes that intercept)."""
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self._access: Access | None = None
+        self._access_config: AccessConfig | None = None
         self.retired = False
         self._told_of_pause = False
         self._sweeps = 0
@@ -65,6 +69,22 @@ class Listener:
     def limits(self) -> HeadLimits:
         """The size limits of connections that open from now on."""
         return self.config.limits.settings()
+
+    @property
+    def access(self) -> Access | None:
+        """Who may call, as the configuration says now; None: anybody."""
+        config = self.config.access
+        if config is not self._access_config:
+            self._access_config = config
+            if config is None:
+                self._access = None
+            elif self._access is None:
+                from sidecar.policy.access import Access  # others don't pay for it in memory
+
+                self._access = Access(config.callers)
+            else:
+                self._access.configure(config.callers)
+        return self._access
 
     @property
     def name(self) -> str:

@@ -238,7 +238,7 @@ class ListenerStats:
     """Connections at one listener."""
 
     __slots__ = (
-        "accepted", "decisions", "open", "passed_in", "passed_out", "passing", "refused",
+        "accepted", "decisions", "denied", "open", "passed_in", "passed_out", "passing", "refused",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -252,6 +252,8 @@ class ListenerStats:
         """Bytes of clients that were passed through."""
         self.passed_in = 0
         """Bytes of servers that were passed through."""
+        self.denied: defaultdict[str, int] = defaultdict(int)
+        """Calls that `access` did not let in: missing, wrong, limited."""
         self.refused: defaultdict[int, int] = defaultdict(int)
         """Messages refused before they were calls, by status (400, 408, 413, 414, 431, ...)."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sidecar.llm.dialects import Dialect
     from sidecar.llm.request import Asked
     from sidecar.observe.trace import TraceContext
+    from sidecar.policy.access import Access
     from sidecar.policy.load import Load
     from sidecar.proxy.body.body import RequestBody
     from sidecar.proxy.content import Answer
@@ -40,6 +41,13 @@ class Downstream(Protocol):
     @property
     def trust(self) -> Trust:
         """Which headers of the caller about itself are trusted."""
+
+    @property
+    def access(self) -> Access | None:
+        """Who may call; None: anybody."""
+
+    def denied(self, reason: str) -> None:
+        """Count a call that was not let in."""
 
     def finished(self, call: Call, now: float) -> None:
         """*call* has ended: go on to the next one, or close."""
@@ -68,6 +76,10 @@ class Call:
     """Whether the caller asked for a stream."""
     operation = ""
     """What it asks for, in its API's terms: `chat`, `embeddings`; where that was looked at."""
+    caller = ""
+    """Its caller's name, where the listener knows callers by their keys."""
+    local_key = b""
+    """Name of the header with that key, which does not go upstream."""
     asked: Asked | None = None
     """Everything that the body asks for, if an alias may replace the model."""
     unknown: ModelUnknown | None = None

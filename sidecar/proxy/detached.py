@@ -26,11 +26,15 @@ class Nobody:
     """Stands in for the application. It accepts everything at once."""
 
     direct = False
+    access = None
 
     def __init__(self, peer: str, trust: Trust) -> None:
         self.peer = peer
         """The address of the original call's caller."""
         self.trust = trust
+
+    def denied(self, reason: str) -> None:
+        """Do nothing: the original call was let in."""
 
     def pause_reading(self, reason: int) -> None:
         """Do nothing: there is nothing to read."""
@@ -56,7 +60,7 @@ def detach(call: Call, request: Request) -> tuple[Call, Request]:
     copy = Call(nobody, call.head, body)
     copy.trace, copy.request_id, copy.ids = call.trace, call.request_id, call.ids
     copy.route, copy.model, copy.stream = call.route, call.model, call.stream
-    copy.asked, copy.unreadable = call.asked, call.unreadable
+    copy.asked, copy.unreadable, copy.caller = call.asked, call.unreadable, call.caller
     return copy, request.replace(body=body, since=0)
 
 

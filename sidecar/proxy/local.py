@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _REASONS: Final = {
     200: b"OK",
     400: b"Bad Request",
+    401: b"Unauthorized",
     403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",
@@ -125,7 +126,9 @@ def error_body_of(dialect: Dialect, error: CallError, request_id: bytes) -> byte
 
 def error_lines(error: CallError) -> bytes:
     """Return the header lines of every local error."""
-    return b"\r\nContent-Type: application/json\r\nx-sidecar-error: %b" % error.code.encode()
+    lines = b"\r\nContent-Type: application/json\r\nx-sidecar-error: %b" % error.code.encode()
+    # RFC 9110, section 15.5.2: a 401 must name a scheme.
+    return lines + b"\r\nWWW-Authenticate: Bearer" if error.status == 401 else lines
 
 
 def error_status_line(error: CallError) -> bytes:

@@ -196,10 +196,10 @@ def _time(attempt: AttemptRecord) -> None:
 
 
 def _team(call: Call) -> str:
-    """The team that *call* is for, if its listener believes its callers."""
+    """The team that *call* is for, if its listener believes its callers; else its caller's name."""
     name = call.downstream.trust.team
     if name is None:
-        return ""
+        return call.caller
     value = call.head.fields.get(name.lower().encode(), b"").decode("latin-1")
     return value[:LONGEST_SHOWN]
 

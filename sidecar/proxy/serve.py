@@ -13,6 +13,7 @@ from sidecar.http.message import ResponseHead
 from sidecar.http.semantics import hops_left
 from sidecar.observe import debug
 from sidecar.observe.trace import NONE, receive
+from sidecar.proxy.access import admit
 from sidecar.proxy.call import NOWHERE
 from sidecar.proxy.content import kept
 from sidecar.proxy.layers.patience import bounded
@@ -43,6 +44,7 @@ async def serve(call: Call, snapshot: Snapshot, recorder: Recorder) -> None:
     call.begun = True
     identify(call, recorder.reject)
     try:
+        admit(call)
         hops = hops_left(call.head) if b"max-forwards" in call.head.fields.known else None
         if hops == 0:
             call.close = call.close or not call.body.complete
@@ -132,6 +134,8 @@ def _enter(call: Call, route: Route, request: Request) -> tuple[Route, Request]:
     """Let *route* take the call: return it, and *request*, with what the caller may override."""
     call.route = route
     route.stats.in_flight += 1
+    if call.local_key:
+        request = request.edited({call.local_key: b""})
     if call.downstream.trust.headers:
         route, request = apply_overrides(call, route, request)
     if route.heeds_sdk:

@@ -57,6 +57,7 @@ class Downstream:
     writable = True
     trust = Trust()
     direct = True
+    access = None
 
     def __init__(self, peer: str) -> None:
         self.peer = peer
@@ -70,6 +71,9 @@ class Downstream:
         pass
 
     def reset(self) -> None:
+        pass
+
+    def denied(self, reason: str) -> None:
         pass
 
     def finished(self, call: Call, now: float) -> None:

@@ -51,6 +51,7 @@ _IN_LISTENERS: Final[tuple[tuple[str, Rule], ...]] = (
     ("limits.headers", grammar.positive),
     ("limits.headers", _at_most(MAX_HEADERS)),
     ("trust.team", grammar.shown_header),
+    ("access.callers.*.*", grammar.digest),
 )
 _IN_UPSTREAMS: Final[tuple[tuple[str, Rule], ...]] = (
     ("endpoints.*.url", grammar.url),

@@ -20,6 +20,7 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?")
 """RFC 9110, section 5.5, without the obsolete bytes over 0x7f, whose encoding nobody agrees on."""
 _LABEL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_DIGEST: Final = re.compile("sha256:[0-9a-f]{64}")
 _CAPTURE: Final = re.compile(r"\{([a-z][a-z0-9_]{0,31})\}")
 _PATH: Final = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/{}-]|%[0-9A-Fa-f]{2})*")
 """RFC 3986, section 3.3, and the braces of captures."""
@@ -266,6 +267,11 @@ def member(text: str) -> str | None:
     if not all(text.split(".")) or text.count(".") > 7:
         return "expected the name of a member, as user or metadata.id, at most 8 names deep"
     return None
+
+
+def digest(text: str) -> str | None:
+    """The digest of a key. A key that stands there by mistake is not shown."""
+    return None if _DIGEST.fullmatch(text) else "expected sha256: and 64 hexadecimal digits"
 
 
 def path_prefix(text: str) -> str | None:

@@ -52,6 +52,7 @@ def broken_rules(root: object) -> Iterator[Problem]:
             yield from rule_problems(path, rules)
     yield from _twice(_texts(root, "routes.*.name"))
     yield from _twice(_places(root))
+    yield from _keys_of_two(root)
 
 
 def _names(root: object) -> Iterator[Problem]:
@@ -72,12 +73,24 @@ def _conditions(root: object) -> Iterator[Problem]:
 
 
 def _sockets_of_other_modes(root: object) -> Iterator[Problem]:
-    """Allow Unix sockets in mode `reverse` only: proxies and redirects have TCP addresses."""
+    """Allow Unix sockets and keys in mode `reverse` only.
+
+    Proxies and redirects have TCP addresses, and keys of providers in the headers of calls.
+    """
     for path, value in select(root, "listeners.*"):
-        if isinstance(value, dict) and value.get("path") is not None:
-            mode = value.get("mode")
-            if mode in ("forward", "capture"):
-                yield Problem((*path, "path"), f"mode {mode} needs an `address`")
+        mode = value.get("mode") if isinstance(value, dict) else None
+        if not isinstance(value, dict) or mode not in ("forward", "capture"):
+            continue
+        if value.get("path") is not None:
+            yield Problem((*path, "path"), f"mode {mode} needs an `address`")
+        if value.get("access") is not None:
+            yield Problem((*path, "access"), f"mode {mode} knows no callers")
+
+
+def _keys_of_two(root: object) -> Iterator[Problem]:
+    """Refuse a key that two callers of one listener have: it would not tell them apart."""
+    for path, callers in select(root, "listeners.*.access.callers"):
+        yield from _twice(((*path, *at), text) for at, text in _texts(callers, "*.*"))
 
 
 def _one_of(

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from sidecar.config.model.access import Access
 from sidecar.config.model.access_log import AccessLog
 from sidecar.config.model.balance import Balance
 from sidecar.config.model.base import Name, Secret, Section
@@ -38,6 +39,7 @@ from sidecar.http.limits import HeadLimits
 from sidecar.llm.prices import Price as ModelPrice
 
 __all__ = [
+    "Access",
     "AccessLog",
     "Admin",
     "Admission",
@@ -165,6 +167,12 @@ class Listener(Section, frozen=True):
     ] = "leave"
     limits: Annotated[Limits, Meta(description="Sizes of what may arrive.")] = Limits()
     trust: Annotated[Trust, Meta(description="What callers may say of their calls.")] = Trust()
+    access: Annotated[
+        Access | None,
+        Meta(
+            description="Who may call, by keys; for mode `reverse`. `null`: anybody who reaches it."
+        ),
+    ] = None
 
 
 class Metrics(Section, frozen=True):

@@ -16,10 +16,13 @@ _WHOLE: Final = 2.0**64
 
 
 def client_of(call: Call) -> str:
-    """Return the caller's address; with `trust.forwarded_for`, the one that its proxy saw.
+    """Return the caller's name if it has one, else its address.
 
-    That is the last address of `X-Forwarded-For`: anybody could have written the others.
+    With `trust.forwarded_for`, that is the address which its proxy saw: the last of
+    `X-Forwarded-For`, as anybody could have written the others.
     """
+    if call.caller:
+        return call.caller
     if call.downstream.trust.forwarded_for:
         seen = call.head.fields.get(b"x-forwarded-for", b"").rpartition(b",")[2].strip()
         if seen:

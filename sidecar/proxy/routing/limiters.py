@@ -80,7 +80,9 @@ def client_by(config: Clients | None) -> Callable[[Call], str]:
 
 
 def _key_of(call: Call) -> str:
-    """Return a digest of the caller's key, so that no key is kept; its address if it has none."""
+    """Return the caller's name, or a digest of its key, so that no key is kept; or its address."""
+    if call.caller:
+        return call.caller
     fields = call.head.fields
     for name in _KEYS:
         key = fields.get(name)

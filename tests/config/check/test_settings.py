@@ -204,6 +204,7 @@ IN_POLICIES = [
         ".balance.name: expected the name of a header or cookie",
     ),
 ]
+DIGEST = "sha256:" + 64 * "1"
 MISTAKES = {
     "policies.strict": IN_POLICIES,
     "routes[0].policy": IN_POLICIES,
@@ -211,6 +212,18 @@ MISTAKES = {
     "listeners[0]": [
         ("trust: {header: true}", ".trust.header: unknown key (headers)"),
         ("trust: true", ".trust: expected a mapping"),
+        ("access: {}", ".access.callers: missing"),
+        ("access: {callers: {}}", ".access.callers: must not be empty"),
+        ("access: {callers: {a: [secret]}}", ".access.callers.a[0]: expected sha256: and 64 hex"),
+        ("access: {callers: {a b: []}}", ".access.callers"),
+        (
+            f"access: {{callers: {{a: ['{DIGEST}'], b: ['{DIGEST}']}}}}",
+            ".access.callers.b[0]: the same as listeners[0].access.callers.a[0]",
+        ),
+        (
+            f"{{mode: forward, access: {{callers: {{a: ['{DIGEST}']}}}}}}",
+            ".access: mode forward knows no callers",
+        ),
     ],
     "upstreams.a": [
         ("policy: strct", ".policy: no such policy (strict)"),

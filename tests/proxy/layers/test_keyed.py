@@ -36,6 +36,7 @@ def key(
     )  # fmt: skip
     call = SimpleNamespace(
         body=kept,
+        caller="",
         head=SimpleNamespace(fields=fields, upgrade=False),
         downstream=SimpleNamespace(trust=Trust(), peer=peer),
     )

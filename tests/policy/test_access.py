@@ -1,0 +1,41 @@
+"""Whose key it is."""
+
+from __future__ import annotations
+
+import hashlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.policy.access import FAILURES, Access
+
+
+def digest(key: bytes) -> str:
+    return f"sha256:{hashlib.sha256(key).hexdigest()}"
+
+
+@given(st.dictionaries(st.binary(min_size=1), st.text(min_size=1), min_size=1), st.binary())
+def test_each_key_is_its_callers_and_no_other_is(keys: dict[bytes, str], other: bytes) -> None:
+    callers: dict[str, list[str]] = {}
+    for key, name in keys.items():
+        callers.setdefault(name, []).append(digest(key))
+    access = Access(callers)
+    assert {key: access.caller(key) for key in keys} == keys
+    assert access.caller(other) == keys.get(other)
+
+
+def test_a_reload_takes_keys_away() -> None:
+    access = Access({"a": [digest(b"old"), digest(b"new")]})
+    access.configure({"a": [digest(b"new")]})
+    assert access.caller(b"old") is None
+    assert access.caller(b"new") == "a"
+    assert access.caller(b"") is None
+
+
+def test_failures_of_an_address_are_limited_and_forgiven() -> None:
+    access = Access({})
+    assert [access.failed("a", 100.0) for _ in range(FAILURES)] == [0.0] * FAILURES
+    wait = access.failed("a", 100.0)
+    assert wait > 0
+    assert access.failed("b", 100.0) == 0
+    assert access.failed("a", 100.0 + wait) == 0
