@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev check test test-real test-kube fuzz bench bench-resilience lock docs clean
+.PHONY: help run install dev check test test-real test-kube fuzz bench bench-resilience bench-quota lock docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,6 +40,9 @@ bench: ## Compare with Envoy, HAProxy, nginx, sglang-router and LiteLLM in one r
 
 bench-resilience: ## Compare with no proxy and with Envoy on a faulty fleet
 	@bench/resilience/run
+
+bench-quota: $(VENV)/.dev ## Simulate 50 sidecars at one quota, and draw docs/quota.svg anew
+	@$(BIN)/python -m bench.quota_chart > docs/quota.svg
 
 docs: $(VENV)/.dev ## Write docs/configuration.md, docs/states.md and the chart's README and schema anew
 	@$(BIN)/python -m sidecar.config.reference > docs/configuration.md

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.quota import Alone, Client, Deaf, Divided, Fleet, Paced
 from sidecar.policy.pace import Going, Pace
-from tests.policy.quota import Alone, Client, Deaf, Divided, Fleet, Paced
 
 ONE = {"requests": 1.0}
 

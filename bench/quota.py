@@ -157,6 +157,10 @@ class Fleet:
         self.latency = latency
         self.calls = self.refusals = 0
         self.fairness: list[float] = []
+        self.answers: list[float] = []
+        """When calls went that were answered."""
+        self.rejections: list[float] = []
+        """When calls went that were refused."""
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._count = 0
 
@@ -212,11 +216,13 @@ class Fleet:
         self.calls += 1
         if self.provider.take(now, cost):
             side.got += 1
+            self.answers.append(now)
             levels = dict(self.provider.levels)
             took = self.chance.lognormvariate(math.log(self.latency), 0.5)
             self.at(now + took, lambda now: self.answered(side, going, levels, now))
         else:
             self.refusals += 1
+            self.rejections.append(now)
             self.at(now + 0.1, lambda now: self.refused(side, cost, now))
 
     def answered(self, side: Side, going: Going, levels: Costs, now: float) -> None:
