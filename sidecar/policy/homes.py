@@ -13,10 +13,12 @@ _ENTRY: Final = 320
 
 
 class Home(NamedTuple):
-    """The endpoint that made a thing."""
+    """The endpoint that made a thing, and which of several keys it was made with."""
 
     upstream: str
     endpoint: str
+    key: str = ""
+    """Name of the key; empty where the upstream has one or none."""
 
 
 class Stays(NamedTuple):
@@ -25,6 +27,8 @@ class Stays(NamedTuple):
     id: str
     endpoint: str
     """Empty: unknown, so that the id chooses one."""
+    key: str = ""
+    """The same of the key."""
 
 
 class Homes:

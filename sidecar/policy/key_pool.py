@@ -175,6 +175,10 @@ class KeyPool:
             return free[0] if len(free) == 1 else min(free, key=lambda key: key.rank(point))
         return None if tried else min(self.keys, key=lambda key: _last_choice(key, model, now))
 
+    def named(self, name: str) -> Key | None:
+        """Return the key called *name*, whatever its state; None if there is none."""
+        return next((key for key in self.keys if key.name == name), None)
+
     def limited(
         self, key: Key, model: str, seconds: float | None, began: float, now: float
     ) -> float:

@@ -22,7 +22,7 @@ class AttemptRecord:
     """Times are monotonic seconds; None until the event has happened."""
 
     __slots__ = (
-        "began", "content", "ended", "endpoint", "error", "fields", "gap", "head", "reason",
+        "began", "content", "ended", "endpoint", "error", "fields", "gap", "head", "key", "reason",
         "replayed", "reused", "said", "sent", "span_id", "status", "why",
     )  # fmt: skip
 
@@ -53,6 +53,8 @@ class AttemptRecord:
         """What the reply said, if it is read; set when the attempt is over."""
         self.error = ""
         """Code of the error with which it ended; "" if none."""
+        self.key = ""
+        """Name of the key that it was sent with, where the upstream has several."""
         self.reused = False
         """Whether the connection had carried another call before."""
         self.replayed = False

@@ -15,7 +15,7 @@ JSON = b"Content-Type: application/json"
 
 
 class Keeper(Scripted):
-    """Makes things with ids of its own, and knows only these."""
+    """Makes things with ids of its own, for each account, and knows only these."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -27,18 +27,19 @@ class Keeper(Scripted):
             return await super()._act(peer)
         head, _, body = self.requests[-1].partition(b"\r\n\r\n")
         method, target = head.split(b" ")[:2]
+        account = head.lower().partition(b"bearer ")[2].partition(b"\r\n")[0].decode()
         names = [each for each in target.decode().partition("?")[0].split("/") if each]
         asked = json.loads(body) if body.startswith(b"{") else {}
         wanted = names[2] if len(names) > 2 else None
         for member in ("previous_response_id", "conversation", "input_file_id"):
             wanted = asked.get(member, wanted)
-        if wanted is not None and wanted not in self.kept:
+        if wanted is not None and account + wanted not in self.kept:
             self.misrouted += 1
             await peer.sends(status(404, JSON, body=b'{"error":{"code":"not_found"}}'))
             return True
         made = f"{names[1][:4]}_{random.getrandbits(64):x}"
         if method == b"POST":
-            self.kept.add(made)
+            self.kept.add(account + made)
         shown = {"id": made if method == b"POST" else wanted, "server": self.name}
         if asked.get("stream"):
             events: list[dict[str, Any]] = [
@@ -173,3 +174,31 @@ async def test_without_the_setting_no_route_has_the_layer() -> None:
         codes = [(await stage.gets(asks(f"responses/{name}", "GET"), client))[0] for _ in "ab"]
         assert sorted(codes) == [200, 404]
         assert not stage.route.stateful
+
+
+async def test_what_one_of_several_keys_made_is_asked_for_with_that_key() -> None:
+    server = Keeper("a")
+    keys = [
+        {"name": name, "header": "authorization", "value": f"Bearer {name}"}
+        for name in ("k1", "k2")
+    ]
+    async with Fleet(server, policy=HOME, upstream={"credentials": keys}) as stage:
+        client = await stage.client()
+        for _ in range(20):
+            name, _ = await made(stage, client, asks("responses"))
+            await made(stage, client, asks("responses", previous_response_id=name))
+            await made(stage, client, asks(f"responses/{name}", "GET"))
+        assert server.misrouted == 0
+        assert {account[:2] for account in server.kept} == {"k1", "k2"}
+        # Another account would say that there is no such response: the limit is what is wrong.
+        server.acts = [status(429, b"Retry-After: 100")]
+        before = server.calls
+        assert (await stage.gets(asks(f"responses/{name}", "GET"), client))[0] == 429
+        assert server.calls == before + 1
+        await made(stage, client, asks(f"responses/{name}", "GET"))  # though its key cools down
+        # All sidecars ask with the same key for an id that they don't know.
+        unknown = asks("responses/resp_x", "GET")
+        await stage.gets(unknown, client)
+        await stage.gets(unknown, client)
+        first, second = (request.lower() for request in server.requests[-2:])
+        assert first.partition(b"bearer ")[2][:2] == second.partition(b"bearer ")[2][:2]

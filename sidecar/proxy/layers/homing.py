@@ -67,9 +67,9 @@ class Homing:
         inner = self._inner
         if name is not None:
             self._stats.stateful["unknown" if home is None else "known"] += 1
-            upstream, endpoint = (self._own, "") if home is None else home
+            upstream, endpoint, key = Home(self._own, "") if home is None else home
             inner = self._ways[upstream]
-            request = request.replace(home=Stays(name, endpoint))
+            request = request.replace(home=Stays(name, endpoint, key))
             call.note("home", f"{name} is at {endpoint or 'an endpoint that its hash chooses'}")
         if not tells:
             return await inner(call, request)
@@ -86,7 +86,7 @@ class Homing:
             if named is not None:
                 self._homes.forget(named)
             return reply
-        made = Home(attempt.endpoint.upstream, attempt.endpoint.name)
+        made = Home(attempt.endpoint.upstream, attempt.endpoint.name, attempt.key)
         if named is not None and home not in (None, made):
             self._homes.move(named, made)  # its old home is gone, and this one has it too
         kind = reply.head.fields.get(b"content-type", b"").lower()

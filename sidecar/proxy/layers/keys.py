@@ -56,16 +56,19 @@ class Keys:
                 "TRACE is refused: the reply would show credentials that the sidecar adds"
             )
         pool, model = self._pool, request.model or ""
-        point = _point(call) if len(pool.keys) > 1 else 0
-        key = pool.choose(point, model, time.monotonic())
+        point = _point(call, request) if len(pool.keys) > 1 else 0
+        key = None if request.home is None else pool.named(request.home.key)
+        key = key or pool.choose(point, model, time.monotonic())
         assert key is not None  # the first attempt gets one
         tried: list[Key] = []
         while True:
             began, result = time.monotonic(), "given_up"
             try:
                 reply = await self._inner(call, request.edited(key.settings.edits))
+                if reply.attempt is not None:
+                    reply.attempt.key = key.name
                 result = self._judge(key, model, began, reply)
-                other = self._other(call, point, model, key, tried, result)
+                other = self._other(call, request, point, key, tried, result)
                 if other is None:
                     return reply
                 reply.abandon()
@@ -73,7 +76,7 @@ class Keys:
             except NoAnswer as error:
                 result = error.kind or "failed"
                 self._blame(key, model, began, result, error.status, error.retry_after)
-                other = self._other(call, point, model, key, tried, result)
+                other = self._other(call, request, point, key, tried, result)
                 if other is None:
                     raise
                 reason = error.code
@@ -88,16 +91,21 @@ class Keys:
             key = other
 
     def _other(
-        self, call: Call, point: int, model: str, key: Key, tried: list[Key], result: str
+        self, call: Call, request: Request, point: int, key: Key, tried: list[Key], result: str
     ) -> Key | None:
-        """Return the key for another attempt, after one with *key* came to *result*."""
+        """Return the key for another attempt, after one with *key* came to *result*.
+
+        None if there is none, or if another account does not have what the call asks for.
+        """
         if result not in ("rate_limit", "authentication", "money") or call.body.streamed:
+            return None
+        if request.home is not None:
             return None
         now = time.monotonic()
         if call.deadline is not None and now >= call.deadline:
             return None
         tried.append(key)
-        return self._pool.choose(point, model, now, tried)
+        return self._pool.choose(point, request.model or "", now, tried)
 
     def _judge(self, key: Key, model: str, began: float, reply: Reply) -> str:
         """Return what the attempt came to, and note what that says of its key."""
@@ -139,11 +147,14 @@ class Keys:
         _log.warning(what, extra={"upstream": self._upstream, "key": key.name, **more})
 
 
-def _point(call: Call) -> int:
+def _point(call: Call, request: Request) -> int:
     """Return a hash of the call's conversation or prompt cache; without these, a random number.
 
-    A provider keeps the cache of a prompt for an account: with another key it may be cold.
+    A provider keeps the cache of a prompt for an account: with another key it may be cold. What
+    only one account has is chosen for by its id.
     """
+    if request.home is not None:
+        return stable_hash(b"key:" + request.home.id.encode())
     name = conversation_of(call.head.fields)
     if name is None:
         asked = parameters_of(call)
