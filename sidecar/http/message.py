@@ -47,6 +47,8 @@ class ResponseHead(Head):
     reason = b""
     local = False
     """Whether it is a local reply, whose lines are all sent."""
+    replayed = False
+    """Whether it is of a kept reply."""
 
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status}>"

@@ -75,6 +75,7 @@ def replay(call: Call, stored: StoredReply, age: float, *, paced: bool) -> Local
     else:
         reply = _StreamReply(call, stored, lines)
     reply.head.reason = stored.reason
+    reply.head.replayed = True
     return reply
 
 

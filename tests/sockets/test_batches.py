@@ -254,6 +254,36 @@ async def test_one_bad_item_fails_its_own_caller(status: int) -> None:
         assert not here.route.saved.calls
 
 
+async def test_one_secret_refuses_its_own_caller() -> None:
+    policy = {"redact": {"action": "refuse"}}
+    async with Batching(2, policy=policy) as here:
+        clients = await here.sends(asks("a"), asks("write to bob@example.com"))
+        server = await here.accepts()
+        _, body = await joint(server)
+        assert body["input"] == "a"
+        await server.sends(vectors("a", 1))
+        assert texts(await clients[0].reply("POST")) == [(0, "a")]
+        refused = await clients[1].reply("POST")
+        assert (refused.status, refused.code) == (400, "sensitive_content")
+        await here.is_at_rest()
+        assert here.route.batched.ended == {"refused": 1}
+
+
+async def test_a_joint_reply_is_no_kept_one_until_it_is() -> None:
+    async with Batching(2, policy={"cache": {}}) as here:
+        clients = await here.sends(asks("a"), asks("b"))
+        server = await here.accepts()
+        _, body = await joint(server)
+        await server.sends(vectors(body["input"], 2))
+        for client, text in zip(clients, "ab", strict=True):
+            reply = await client.reply("POST")
+            assert (texts(reply), reply["x-sidecar-cache"]) == ([(0, text)], "miss")
+            await client.sends(asks(text))
+            again = await client.reply("POST")
+            assert (texts(again), again["x-sidecar-cache"]) == ([(0, text)], "hit")
+        assert here.route.saved.calls == {"batched": 1, "hit": 2}
+
+
 async def test_what_concerns_all_is_told_to_all() -> None:
     async with Batching(2) as here:
         clients = await here.sends(asks("a"), asks("b"))

@@ -41,6 +41,8 @@ or its reply can't be split, so that its callers are asked for one by one; it fa
 waited for it."""
 _MAY_BE_AN_ITEMS: Final = frozenset({400, 413, 422, 500})
 """Statuses that one bad item causes. llama.cpp's server says 500 if a text is too long."""
+_OUR_OWN: Final = frozenset({400, 413, 422})
+"""Statuses of our own refusals that one item causes: it has a secret, or a guard refuses it."""
 _OF_THE_BODY: Final = frozenset(
     {
         b"content-digest", b"content-length", b"content-md5", b"digest", b"etag", b"repr-digest",
@@ -129,6 +131,8 @@ class Batch(NullSink):
         reply, head = self._reply, self._head
         if self._size > self._most or isinstance(error, Truncated):
             return self._apart(sent, "unread")  # no caller has got a byte of it
+        if error is not None and error.status in _OUR_OWN and len(sent) > 1:
+            return self._apart(sent, "refused")
         if error is not None or reply is None or head is None:
             for member in sent:
                 member.fail(told_again(error or Truncated("there is no joint reply")), call)

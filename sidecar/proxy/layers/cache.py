@@ -92,7 +92,7 @@ class Cache:
                 raise
             forget_frames(error)
         else:
-            if reply.head.local:  # of the store, not of an upstream
+            if reply.head.replayed:  # of the store, not of an upstream
                 self._count(call, self._memory.get(key), "hit")
                 return reply
             if spare is None or reply.head.status not in FAILED:
