@@ -98,6 +98,13 @@ def _add_serving(commands: _Commands, named: Sequence[str]) -> None:
     )
     ready.set_defaults(command=_ready)
 
+    budget = commands.add_parser("budget", help="print what was spent of budgets")
+    if "budget" in named:
+        from sidecar.store import ledger_command
+
+        ledger_command.add_arguments(budget)
+        budget.set_defaults(command=ledger_command.run)
+
     latest = commands.add_parser("calls", help="print the calls that ended last, or one of them")
     if "calls" in named:
         from sidecar.calls import command as calls

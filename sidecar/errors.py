@@ -258,6 +258,13 @@ class QuotaSpent(AttemptError):
     status = 429
 
 
+class BudgetSpent(AttemptError):
+    """A budget is spent for calls to this target. Another model may have its own."""
+
+    code = "budget_spent"
+    status = 429
+
+
 class CertificateRefused(LocalFailure):
     """The endpoint refuses our client certificate, or requires one."""
 

@@ -26,10 +26,13 @@ from sidecar.observe.stats import (
 )
 from sidecar.policy.admission import Admission, AdmissionSettings
 from sidecar.policy.key_pool import KeyPool, KeySettings
+from sidecar.policy.spending import BudgetSettings, Spending
 from sidecar.policy.token_limits import TokenLimits, TokenSettings
 from sidecar.proxy.body.memory import BodyMemory
+from sidecar.proxy.layers.budgets import Budget
 from sidecar.proxy.layers.keeps import Memory
 from sidecar.proxy.layers.pace import Quota
+from sidecar.store.book import Book
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -204,6 +207,15 @@ def exported() -> Iterator[tuple[str, tuple[str, frozenset[str]]]]:
             yield name, (family.type, labels - {"le"})
 
 
+class NoBook(Book):
+    """One without a ledger."""
+
+    def __init__(self) -> None:
+        self.spending = Spending({}, 1)
+        self._writer = None
+        self._errors = 0
+
+
 def busy_stats() -> Stats:
     """Something of everything, so that every label shows."""
     stats = Stats(0.0)
@@ -237,6 +249,7 @@ def busy_stats() -> Stats:
     upstream.panic["x"], upstream.ejected["x"], upstream.shed["x"] = True, [], 1
     stats.tasks["t"]["ok"] = 1
     stats.quotas["q"] = Quota()
+    stats.budgets["b"] = Budget(BudgetSettings("b", "tokens", 1.0, "day"), NoBook())
     stats.token_limits["r", "u"] = TokenLimits(TokenSettings())
     stats.listeners["l"] = ListenerStats()
     stats.listeners["l"].denied["x"] = 1

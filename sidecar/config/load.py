@@ -18,7 +18,7 @@ from sidecar.config import overlay
 from sidecar.config.check.parts import broken_rules, children
 from sidecar.config.check.relations import Parts, broken_relations
 from sidecar.config.check.warnings import Whole, doubtful
-from sidecar.config.model import Config, Policy, Route, Store, Task, Tracing, Upstream
+from sidecar.config.model import Budgets, Config, Policy, Route, Store, Task, Tracing, Upstream
 from sidecar.config.overlay import DEFAULT, Effective, Overlay
 from sidecar.config.problems import MAX_SHOWN, ConfigErrors, Located, Problem, locate
 from sidecar.config.read import references, tree
@@ -119,7 +119,7 @@ def _parts(root: Any, problems: list[Problem]) -> Parts:
     """Decode the parts without a problem: what follows from an error is not reported."""
     bad = {problem.path[:2] for problem in problems}
     if len(problems) > MAX_SHOWN or {(), ("upstreams",), ("routes",), ("policies",)} & bad:
-        return Parts({}, {}, {}, {}, {}, None, None, None)
+        return Parts({}, {}, {}, {}, {}, None, None, None, False, None)
 
     def good(group: str, kind: type[T]) -> Iterator[tuple[Any, T]]:
         for key, item in children(root, group):
@@ -135,6 +135,8 @@ def _parts(root: Any, problems: list[Problem]) -> Parts:
         trees=dict(trees),
         tracing=None if "tracing" in {path[0] for path in bad if path} else _tracing(root),
         store=None if "store" in {path[0] for path in bad if path} else _store(root),
+        budgets=None if "budgets" in {path[0] for path in bad if path} else _budgets(root),
+        prices=bool(root.get("prices")),
         overlay=None if ("policies", DEFAULT) in bad else Overlay(root),
     )
 
@@ -145,6 +147,10 @@ def _tracing(root: Any) -> Tracing:
 
 def _store(root: Any) -> Store:
     return convert(root.get("store", {}), Store)
+
+
+def _budgets(root: Any) -> Budgets:
+    return convert(root.get("budgets", {}), Budgets)
 
 
 def _hash(texts: list[str], expanded: Expanded) -> str:

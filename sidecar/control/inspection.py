@@ -106,6 +106,10 @@ class Inspection:
 
         return self._on_loop(change)
 
+    def budgets(self) -> list[dict[str, object]]:
+        """Show budgets, and what was spent of each."""
+        return self._on_loop(lambda: [budget.shown() for budget in self.stats.budgets.values()])
+
     def keys(self) -> dict[str, list[dict[str, object]]]:
         """Show the keys of upstreams that have several."""
         return self._on_loop(

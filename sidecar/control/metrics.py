@@ -17,6 +17,7 @@ from sidecar.observe import shortage
 from sidecar.observe.histogram import Histogram
 from sidecar.observe.models import ModelStats, Spent
 from sidecar.observe.stats import (
+    BudgetNumbers,
     EndpointStats,
     Kept,
     KeyNumbers,
@@ -189,6 +190,10 @@ _QUOTAS: Final = _Of[QuotaNumbers](
 )
 _TOKEN_LIMITS: Final = _Of[TokenNumbers](
     ("route", "upstream"), lambda stats: dict(stats.token_limits).items()
+)
+_BUDGETS: Final = _Of[BudgetNumbers](
+    ("budget", "unit"),
+    lambda stats: [((name, of.settings.unit), of) for name, of in dict(stats.budgets).items()],
 )
 _PROCESS: Final = _Of[Stats]((), lambda stats: [((), stats)])
 
@@ -642,6 +647,26 @@ METRICS: Final = (
         "Calls that named a task: ok, repaired (at the second try), streamed, named (by a header), "
         "invalid, failed.",
         lambda results: results,
+    ),
+    _BUDGETS.gauge(
+        "budget_spent",
+        "What was spent of the budget in this period, all clients together.",
+        lambda budget: sum(budget.current().values()),
+    ),
+    _BUDGETS.gauge(
+        "budget_used_ratio",
+        "The part of the budget that is spent, of the client that has spent most.",
+        lambda budget: max(budget.current().values(), default=0.0) / budget.settings.amount,
+    ),
+    _BUDGETS.counter(
+        "budget_exceeded",
+        "Calls that found the budget spent.",
+        lambda budget: budget.exceeded,
+    ),
+    _BUDGETS.counter(
+        "budget_ledger_errors",
+        "How often the ledger of the budget could not be used.",
+        lambda budget: budget.book.errors,
     ),
     _PROCESS.counts("reloads", "result", "Reloads of the configuration, by result.", _results),
     _PROCESS.gauge(

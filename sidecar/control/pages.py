@@ -58,6 +58,9 @@ class Inspected(Protocol):
         Raise LookupError when there is no such endpoint, OverflowError for too many overrides.
         """
 
+    def budgets(self) -> list[dict[str, object]]:
+        """Show budgets, and what was spent of each in this period."""
+
     def keys(self) -> dict[str, list[dict[str, object]]]:
         """Show the keys of upstreams that have several, by upstream; never a key itself."""
 
@@ -282,6 +285,7 @@ def admin_pages() -> Pages:
         "/upstreams/breaker": Page(
             "POST ?upstream=U&endpoint=E&state=open (closed, auto).", post=_breaker
         ),
+        "/budgets": Page("What was spent of each budget.", lambda i, _: Answer(i.budgets())),
         "/keys": Page("Keys of upstreams that have several.", lambda i, _: Answer(i.keys())),
         "/keys/restore": Page(
             "POST ?upstream=U&key=K (without key: all) uses a refused key again.", post=_restore

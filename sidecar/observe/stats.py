@@ -9,13 +9,16 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sidecar.observe.batched import Batched
 from sidecar.observe.conventions import Conventions
 from sidecar.observe.histogram import Histogram
 from sidecar.observe.models import Models
 from sidecar.observe.savings import Savings
+
+if TYPE_CHECKING:
+    from sidecar.policy.spending import BudgetSettings
 
 
 class RouteStats:
@@ -353,6 +356,36 @@ class QuotaNumbers(Protocol):
         """Calls that the provider refused with 429."""
 
 
+class BudgetNumbers(Protocol):
+    """The numbers of a budget."""
+
+    @property
+    def exceeded(self) -> int:
+        """Calls that found it spent."""
+
+    @property
+    def settings(self) -> BudgetSettings:
+        """Its amount and unit."""
+
+    @property
+    def book(self) -> Book:
+        """Where its sums are."""
+
+    def current(self) -> dict[str, float]:
+        """Return what was spent in this period, by client."""
+
+    def shown(self) -> dict[str, object]:
+        """Return what an operator sees of it."""
+
+
+class Book(Protocol):
+    """The sums of budgets and their ledger."""
+
+    @property
+    def errors(self) -> int:
+        """How often the ledger could not be used."""
+
+
 class SourceStats:
     """What is known of the source of the configuration."""
 
@@ -423,6 +456,7 @@ class Stats:
 
     __slots__ = (
         "body_memory",
+        "budgets",
         "cache",
         "conventions",
         "endpoints",
@@ -455,6 +489,8 @@ class Stats:
         """By name of a task: calls that named it, by what became of them."""
         self.quotas: dict[str, QuotaNumbers] = {}
         """By name, where calls are paced."""
+        self.budgets: dict[str, BudgetNumbers] = {}
+        """By name."""
         self.token_limits: dict[tuple[str, str], TokenNumbers] = {}
         """By (route, upstream), where there are limits on tokens."""
         self.reloads = ReloadStats()

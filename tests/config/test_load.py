@@ -287,7 +287,7 @@ def test_keys_are_shown_on_one_line() -> None:
     (error,) = errors(GOOD + '"a\\nb\\u2028": 1\n')
     assert error == (
         '9: "a\\nb\\u2028": unknown key; expected one of listeners, upstreams, routes, policies, '
-        "tasks, prices, intercept, buffers, access_log, metrics, ..."
+        "tasks, prices, budgets, intercept, buffers, access_log, ..."
     )
 
 

@@ -69,6 +69,9 @@ class Plane:
     def cache(self) -> dict[str, Any]:
         return {"memory": None, "routes": {}}
 
+    def budgets(self) -> list[dict[str, object]]:
+        return [{"budget": "b"}]
+
     def keys(self) -> dict[str, list[dict[str, object]]]:
         return {"u": [{"name": "a"}]}
 
@@ -242,6 +245,10 @@ def test_the_log_level_is_shown_and_changed(server: AdminServer, plane: Plane) -
         reply = ask(port, bad, "POST")
         assert (reply.status, reply.json["error"]["code"]) == (400, "bad_level")
     assert plane.level == "debug"
+
+
+def test_budgets_are_shown(server: AdminServer) -> None:
+    assert ask(server.port("admin"), "/budgets").json == [{"budget": "b"}]
 
 
 def test_a_key_is_restored(server: AdminServer, plane: Plane) -> None:

@@ -12,12 +12,14 @@ from sidecar.config.check import grammar
 from sidecar.config.check.fields import POLICIES, RULES
 from sidecar.config.check.rules import rule_problems
 from sidecar.config.model import Admin, Endpoint, Listener, Section
+from sidecar.config.model.budgets import SpendLimit
 from sidecar.config.problems import Path, Problem, dotted
 
 _KEYS: Final = "(keys)"
 _ONE_OF: Final[tuple[tuple[str, type[Section], str, str], ...]] = (
     ("listeners.*", Listener, "address", "path"),
     ("upstreams.*.endpoints.*", Endpoint, "url", "dns"),
+    ("budgets.limits.*", SpendLimit, "money", "tokens"),
 )
 _NAMES: Final[tuple[tuple[str, str, str, tuple[str, ...]], ...]] = (
     ("routes.*.upstream", "upstreams", "no such upstream", ()),

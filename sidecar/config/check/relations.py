@@ -11,7 +11,7 @@ from sidecar.config.check import sections as consistency
 from sidecar.config.check.grammar import captures
 from sidecar.config.check.shadowing import covers
 from sidecar.config.check.tasks import task_problems
-from sidecar.config.model import Route, Store, Task, Upstream
+from sidecar.config.model import Budgets, Route, Store, Task, Upstream
 from sidecar.config.model.policy import Policy
 from sidecar.config.model.retries import RETRY_ON
 from sidecar.config.model.route import Target
@@ -31,6 +31,9 @@ class Parts(Struct):
     """The routes as they are written."""
     tracing: Tracing | None
     store: Store | None
+    budgets: Budgets | None
+    prices: bool
+    """Whether there are any."""
     overlay: Overlay | None
     """None where `policies.default`, on which all others rest, is not valid."""
 
@@ -49,11 +52,26 @@ def broken_relations(parts: Parts, lines: Mapping[Path, int]) -> Iterator[Proble
     if parts.store is not None:
         for where, wrong in consistency.store_violations(parts.store):
             yield Problem(("store", *where), wrong)
+    if parts.budgets is not None:
+        yield from _budgets(parts.budgets, parts)
     yield from _dead_routes(parts.routes, lines)
     for name, task in parts.tasks.items():
         yield from task_problems(("tasks", name), task, parts.routes, parts.upstreams)
     if parts.overlay is not None:
         yield from _policies(parts, parts.overlay)
+
+
+def _budgets(budgets: Budgets, parts: Parts) -> Iterator[Problem]:
+    if budgets.limits and budgets.ledger is None:
+        yield Problem(("budgets",), "`ledger` is missing: the file with what was spent")
+    names = {route.name for route in parts.routes.values()}
+    for name, limit in budgets.limits.items():
+        path = "budgets", "limits", name
+        if limit.money is not None and not parts.prices:
+            yield Problem((*path, "money"), "needs `prices`: without them nothing costs money")
+        if limit.route is not None and limit.route not in names:
+            known = tuple(sorted(each for each in names if each is not None))
+            yield Problem((*path, "route"), "no route has this name", limit.route, known)
 
 
 def _upstream(path: Path, upstream: Upstream) -> Iterator[Problem]:

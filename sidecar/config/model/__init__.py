@@ -15,6 +15,7 @@ from sidecar.config.model.access import Access
 from sidecar.config.model.access_log import AccessLog
 from sidecar.config.model.balance import Balance
 from sidecar.config.model.base import Name, Secret, Section
+from sidecar.config.model.budgets import Budgets
 from sidecar.config.model.cache import Store
 from sidecar.config.model.calls import Calls
 from sidecar.config.model.intercept import Intercept, Mode
@@ -47,6 +48,7 @@ __all__ = [
     "Balance",
     "Breaker",
     "Budget",
+    "Budgets",
     "Buffers",
     "CallLimits",
     "Calls",
@@ -268,6 +270,7 @@ class Config(Section, frozen=True):
             "answers; the first that fits counts.",
         ),
     ] = {}
+    budgets: Annotated[Budgets, Meta(description="What may be spent.")] = Budgets()
     intercept: Annotated[
         Intercept, Meta(description="What is intercepted, and what passed through.")
     ] = Intercept()

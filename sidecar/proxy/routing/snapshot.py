@@ -96,6 +96,7 @@ class _Compiler:
             counts,
             self._loaded.config.store,
             self._trusted,
+            self._loaded.config.budgets,
         )
         policy = effective(config.upstream).policy
         stack = build(parts)
@@ -130,6 +131,7 @@ def _forget(stats: Stats) -> None:
     stats.cache = stats.store = None
     stats.token_limits.clear()
     stats.quotas.clear()
+    stats.budgets.clear()
     for upstream in stats.upstreams.values():
         upstream.queue = upstream.keys = None
 

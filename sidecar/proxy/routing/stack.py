@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from sidecar.config.model import Admission as AdmissionConfig
     from sidecar.config.model import Budget as BudgetConfig
+    from sidecar.config.model import Budgets as BudgetsConfig
     from sidecar.config.model import Policy, Store, Upstream
     from sidecar.config.model import Route as RouteConfig
     from sidecar.config.model import Target as TargetConfig
@@ -66,6 +67,7 @@ class Parts(NamedTuple):
     """Where replies are kept."""
     trusted: bool
     """Whether callers may set their own retries."""
+    budgets: BudgetsConfig
 
 
 def build(parts: Parts) -> Layer:
@@ -188,6 +190,11 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
         from sidecar.proxy.routing.token_limits import token_limited
 
         stack = token_limited(parts, upstream, policy.limits.tokens, stack)
+    # Before the limits on tokens: a call that may not be paid for reserves none.
+    if parts.budgets.limits:
+        from sidecar.proxy.routing.budgets import budgeted
+
+        stack = budgeted(parts, stack)
     # Outside every attempt, so that all of them send the same.
     stack = _edited(parts, upstream, stack)
     # Outside every attempt, so that all of them authenticate alike.

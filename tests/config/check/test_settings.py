@@ -71,6 +71,26 @@ def test_stores(redis: str, wrong: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("budgets", "wrong"),
+    [
+        ("{limits: {b: {per: day, tokens: 1}}}", "budgets: `ledger` is missing"),
+        ("{ledger: '', limits: {}}", "budgets.ledger: "),
+        ("{ledger: x, limits: {b: {per: week, tokens: 1}}}", "budgets.limits.b.per: unknown"),
+        ("{ledger: x, limits: {b: {per: day}}}", "budgets.limits.b: expected exactly one of"),
+        ("{ledger: x, limits: {b: {per: day, money: 1}}}", "budgets.limits.b.money: needs"),
+        ("{ledger: x, limits: {b: {per: day, tokens: 0}}}", "budgets.limits.b.tokens: expected"),
+        ("{ledger: x, limits: {b: {per: day, tokens: 1, header: ':'}}}", "budgets.limits.b.header"),
+        ("{ledger: x, limits: {b: {per: day, tokens: 1, warn_at: 101%}}}", "budgets.limits.b.warn"),
+        ("{ledger: x, limits: {b: {per: day, tokens: 1, route: q}}}",
+         "budgets.limits.b.route: no route has this name"),
+    ],
+)  # fmt: skip
+def test_budgets(budgets: str, wrong: str) -> None:
+    (error,) = errors(BASE + f"budgets: {budgets}\n")
+    assert error.startswith(wrong)
+
+
+@pytest.mark.parametrize(
     ("schedule", "wrong"),
     [("0 6 * *", "expected five fields"), ("61 * * * *", "61 is no number from 0 to 59")],
 )

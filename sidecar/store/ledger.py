@@ -1,0 +1,203 @@
+"""The ledger of budgets: a SQLite file that any number of processes add to.
+
+Each batch is one transaction that adds to sums, so that it is in the file once or not at all. The
+write-ahead log with `synchronous=NORMAL` survives the end of a process at any moment; a power cut
+may lose the last batches, but never makes the file unreadable (SQLite, "Write-Ahead Logging").
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import queue
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from threading import Thread
+from typing import Final, NamedTuple
+
+from sidecar.policy.spending import Change, Row
+
+_log: Final = logging.getLogger("sidecar.budgets")
+KEPT: Final = timedelta(days=400)
+"""How long sums stay in the file."""
+_TICK: Final = 1.0
+"""Seconds after which the sums of other processes are looked at."""
+_BUSY: Final = 5.0
+"""Seconds that a batch waits for another process."""
+_CLEAN: Final = 3600.0
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS spent (
+  budget TEXT NOT NULL, unit TEXT NOT NULL, client TEXT NOT NULL, period TEXT NOT NULL,
+  spent REAL NOT NULL, amount REAL NOT NULL, version INTEGER NOT NULL,
+  PRIMARY KEY (budget, unit, client, period)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS spent_version ON spent (version);
+CREATE TABLE IF NOT EXISTS version (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER);
+INSERT OR IGNORE INTO version VALUES (1, 0);
+"""
+_ADD: Final = """
+INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?, (SELECT version FROM version))
+ON CONFLICT DO UPDATE SET
+  spent = spent + excluded.spent, amount = excluded.amount, version = excluded.version
+"""
+_NEW: Final = "SELECT budget, unit, client, period, spent, version FROM spent WHERE version > ?"
+
+
+class Sum(NamedTuple):
+    """One line of the ledger."""
+
+    row: Row
+    spent: float
+    amount: float
+
+
+class Ledger:
+    """A connection to the file *path*; for one thread. Raises OSError if it can't be opened."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._turn = os.open(f"{path}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._db = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
+        except OSError as error:
+            raise OSError(0, f"cannot open the ledger {path}: {error.strerror}") from None
+        except sqlite3.Error as error:
+            os.close(self._turn)
+            raise OSError(0, f"cannot open the ledger {path}: {error}") from None
+        # One at a time: SQLite does not wait where two begin a log, or mend one after a kill.
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        except sqlite3.Error as error:
+            self.close()
+            raise OSError(0, f"cannot open the ledger {path}: {error}") from None
+        fcntl.flock(self._turn, fcntl.LOCK_UN)
+        self._version = 0
+
+    def close(self) -> None:
+        """Close it."""
+        self._db.close()
+        os.close(self._turn)
+
+    def news(self) -> dict[Row, float]:
+        """Return the sums that have changed since this was last asked; at first, all."""
+        totals = {}
+        for budget, unit, client, period, spent, version in self._db.execute(
+            _NEW, (self._version,)
+        ).fetchall():
+            totals[Row(budget, unit, client, period)] = spent
+            self._version = max(self._version, version)
+        return totals
+
+    def add(self, batch: Mapping[Row, Change]) -> None:
+        """Add *batch* to the sums, all of it or nothing. Raise sqlite3.Error for nothing."""
+        # SQLite would look again after 1 to 100 ms while another process writes. A lock of the
+        # kernel wakes us at once.
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        try:
+            self._add(batch)
+        finally:
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
+
+    def _add(self, batch: Mapping[Row, Change]) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute("UPDATE version SET version = version + 1")
+            self._db.executemany(_ADD, [(*row, *change) for row, change in batch.items()])
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def clean(self, now: datetime) -> None:
+        """Delete sums that are older than KEPT."""
+        oldest = (now - KEPT).isoformat()[:7]
+        self._db.execute("DELETE FROM spent WHERE period < ?", (oldest,))
+
+    def sums(self) -> list[Sum]:
+        """Return all lines, by period, budget and client."""
+        found = self._db.execute(
+            "SELECT budget, unit, client, period, spent, amount FROM spent "
+            "ORDER BY period, budget, client"
+        )
+        return [Sum(Row(*line[:4]), line[4], line[5]) for line in found]
+
+
+def read(path: str) -> dict[Row, float]:
+    """Return all sums of the file, which is made if it is not there. Raise OSError if it can't."""
+    with closing(Ledger(path)) as ledger:
+        return ledger.news()
+
+
+Tell = Callable[[bool, Mapping[Row, float]], None]
+"""Takes whether the batch is in the ledger, and the sums that have changed."""
+
+
+class Writer:
+    """A thread that writes one batch after another, and looks every second for others' sums."""
+
+    def __init__(self, path: str, tell: Tell, looked: Callable[[Mapping[Row, float]], None]):
+        """*tell* and *looked* are called on the thread, *looked* also if there is no news."""
+        self._path = path
+        self._tell = tell
+        self._looked = looked
+        self._batches: queue.SimpleQueue[Mapping[Row, Change] | None] = queue.SimpleQueue()
+        self._ledger: Ledger | None = None
+        self._failed = False
+        self._cleaned = 0.0
+        self.errors = 0
+        """How often the file could not be used."""
+        self._thread = Thread(target=self._run, name="ledger", daemon=True)
+        self._thread.start()
+
+    def write(self, batch: Mapping[Row, Change]) -> None:
+        """Write *batch* next. Never waits."""
+        self._batches.put(batch)
+
+    def stop(self, within: float) -> None:
+        """Write what is queued and end, waiting so many seconds at most."""
+        self._batches.put(None)
+        self._thread.join(within)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                batch = self._batches.get(timeout=_TICK)
+            except queue.Empty:
+                self._looked(self._try({})[1])
+                continue
+            if batch is None:
+                break
+            self._tell(*self._try(batch))
+        if self._ledger is not None:
+            self._ledger.close()
+
+    def _try(self, batch: Mapping[Row, Change]) -> tuple[bool, Mapping[Row, float]]:
+        """Write *batch* and read what is new. Return whether it is written, and the news."""
+        written = False
+        try:
+            if self._ledger is None:
+                self._ledger = Ledger(self._path)
+            if batch:
+                self._ledger.add(batch)
+            written = True
+            if time.monotonic() - self._cleaned > _CLEAN:
+                self._ledger.clean(datetime.now(UTC))
+                self._cleaned = time.monotonic()
+            news = self._ledger.news()
+        except (OSError, sqlite3.Error) as error:
+            self.errors += 1
+            if not self._failed:
+                self._failed = True
+                _log.error("the ledger can't be written: budgets go on in memory: %s", error)
+            return written, {}
+        if self._failed:
+            self._failed = False
+            _log.warning("the ledger can be written again")
+        return True, news
