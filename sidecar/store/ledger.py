@@ -67,7 +67,7 @@ class Ledger:
         except sqlite3.Error as error:
             os.close(self._turn)
             raise OSError(0, f"cannot open the ledger {path}: {error}") from None
-        # One at a time: SQLite does not wait where two begin a log, or mend one after a kill.
+        # One at a time: opening may begin the write-ahead log, or mend it after a kill.
         fcntl.flock(self._turn, fcntl.LOCK_EX)
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
