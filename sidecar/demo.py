@@ -83,9 +83,10 @@ async def _demo(port: int, admin: int, once: bool) -> None:
         print(f"2. a sidecar in front of them: http://127.0.0.1:{port}")
         print(f"3. a call: POST /v1/chat/completions, {_BODY['messages']}\n")
         await _carry_a_call(f"http://127.0.0.1:{port}/v1/chat/completions")
-        print(_HINTS.format(port=port, admin=admin, program=sys.argv[0]), flush=True)
         if once:
             app.stop()
+        else:
+            print(_HINTS.format(port=port, admin=admin, program=sys.argv[0]), flush=True)
         await app.run()
     finally:
         await fleet.stop()

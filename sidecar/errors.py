@@ -20,6 +20,8 @@ class CallError(Exception):
     """The field of the request that is wrong, for APIs whose errors name one."""
     retry_after: float | None = None
     """Seconds after which the caller may succeed."""
+    allow = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+    """The methods that a 405 names."""
 
     def __init__(
         self,

@@ -127,8 +127,12 @@ def error_body_of(dialect: Dialect, error: CallError, request_id: bytes) -> byte
 def error_lines(error: CallError) -> bytes:
     """Return the header lines of every local error."""
     lines = b"\r\nContent-Type: application/json\r\nx-sidecar-error: %b" % error.code.encode()
-    # RFC 9110, section 15.5.2: a 401 must name a scheme.
-    return lines + b"\r\nWWW-Authenticate: Bearer" if error.status == 401 else lines
+    # RFC 9110, sections 15.5.2 and 15.5.6: a 401 must name a scheme, a 405 the methods.
+    if error.status == 401:
+        lines += b"\r\nWWW-Authenticate: Bearer"
+    elif error.status == 405:
+        lines += b"\r\nAllow: " + error.allow
+    return lines
 
 
 def error_status_line(error: CallError) -> bytes:

@@ -284,6 +284,7 @@ async def test_a_caller_may_want_only_what_is_kept() -> None:
         only = asks(cache_control="only-if-cached")
         reply = await asking.hit(only)
         assert (reply.status, reply.code, reply["x-sidecar-cache"]) == (504, "not_cached", "miss")
+        assert reply["x-should-retry"] == "false"
         await asking.miss(asks())
         assert (await asking.hit(only)).body == BODY
 

@@ -23,6 +23,7 @@ async def test_trace_is_not_shown_a_key_of_ours() -> None:
         await client.sends(ask("TRACE"))
         reply = await client.reply()
         assert (reply.status, reply.code) == (405, "trace_refused")
+        assert reply["allow"] == "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
         await client.sends(ask("OPTIONS"))  # the connection goes on
         server = await stage.accepts()
         assert b"Bearer ours" in await server.head()

@@ -333,6 +333,9 @@ async def test_the_tasks_are_listed_and_described() -> None:
         assert told["openapi"] == "3.1.0"
         got, told = await answered(fleet, asked({}, "/v1/tasks/openapi.json"), client)
         assert (got.status, told["error"]["code"]) == (405, "bad_task")
+        assert got["allow"] == "GET, HEAD"
+        got, _ = await answered(fleet, task().replace(b"POST", b"PUT"), client)
+        assert (got.status, got["allow"]) == (405, "GET, HEAD, POST")
 
 
 NAMED = b"X-LLM-Task: t"

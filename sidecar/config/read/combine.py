@@ -36,6 +36,13 @@ def is_table(root: object) -> bool:
 def lay_over(below: Tree, above: Tree, file: str) -> None:
     """Lay *above*, which *file* holds, over *below*, and note which place has what."""
     below.problems += [_in(problem, file) for problem in above.problems]
+    if not isinstance(below.root, dict):
+        return  # which is the error to tell
+    if not isinstance(above.root, dict):
+        if not above.problems:
+            text = "expected a mapping (`key: value`)"
+            below.problems.append(Problem((), text, "", (), 1, file))
+        return
     if is_table(above.root):
         above = _as_policies(above, below, file)
     layers = _Layers(below, above, file)

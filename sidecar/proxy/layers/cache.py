@@ -75,6 +75,7 @@ class Cache:
                 return self._answer(call, stored, now, "stale")
         if wants.only_if_cached:
             self._tell(call, "miss")
+            call.final = True  # asked again, it would say the same
             raise NotCached("the caller wants no other reply than a kept one, and there is none")
         if wants.no_cache:
             request = request.replace(anew=True)

@@ -81,7 +81,9 @@ class Tasks:
         if page is None or (call.head.method == b"POST" and call.head.path == PATH):
             return None
         if call.head.method not in (b"GET", b"HEAD"):
-            raise BadTask("this page is read with GET", status=405)
+            error = BadTask("this page is read with GET", status=405)
+            error.allow = b"GET, HEAD, POST" if call.head.path == PATH else b"GET, HEAD"
+            raise error
         return LocalReply(call, 200, _JSON, page)
 
     def job(self, call: Call) -> Job | Passed:

@@ -103,6 +103,15 @@ def test_a_mistake_below_keeps_its_own_place() -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["- 1", "<html>no</html>", "5"])
+def test_what_is_no_mapping_is_told_once_and_with_its_place(text: str) -> None:
+    assert errors(text) == ["etcd://e/0:1: expected a mapping (`key: value`)"]
+    with pytest.raises(ConfigErrors) as refused:
+        load(text, file="base.yaml", over=over("order-service: {retries: 2}"))
+    [error] = map(str, refused.value.errors)
+    assert error.startswith("base.yaml:1: expected a mapping (`key: value`)")
+
+
 def test_the_hash_is_of_all_texts() -> None:
     one = load(BASE, file="base.yaml", over=over("order-service: {retries: 2}"))
     two = load(BASE, file="base.yaml", over=over("order-service: {retries: 3}"))
