@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.errors import GuardRefused
 from sidecar.proxy.layers.batches import Batches
 from sidecar.proxy.layers.layer import Layer
 from tests.sockets.peers import Peer, Reply, Server, ok, until
@@ -254,17 +255,35 @@ async def test_one_bad_item_fails_its_own_caller(status: int) -> None:
         assert not here.route.saved.calls
 
 
-async def test_one_secret_refuses_its_own_caller() -> None:
-    policy = {"redact": {"action": "refuse"}}
-    async with Batching(2, policy=policy) as here:
-        clients = await here.sends(asks("a"), asks("write to bob@example.com"))
+async def test_a_text_with_a_secret_travels_alone() -> None:
+    async with Batching(2, policy={"redact": {}}) as here:
+        clients = await here.sends(asks("a"), asks(["b", "write to bob@example.com"]))
+        server = await here.accepts()
+        _, body = await joint(server)
+        assert body["input"] == ["b", "write to [[EMAIL_1]]"]
+        await server.sends(vectors(body["input"], 2))
+        assert (await clients[1].reply("POST"))["x-sidecar-batch"] == ""
+        assert here.waiting == 1
+
+
+async def test_what_a_guard_refuses_is_refused_to_its_own_caller() -> None:
+    async with Batching(2) as here:
+        inner = here.layer._inner
+
+        async def guarded(call: Any, request: Any) -> Any:
+            if b"bob" in (request.content or call.body.content()):
+                raise GuardRefused("no")
+            return await inner(call, request)
+
+        here.layer._inner = guarded
+        clients = await here.sends(asks("a"), asks("bob"))
         server = await here.accepts()
         _, body = await joint(server)
         assert body["input"] == "a"
         await server.sends(vectors("a", 1))
         assert texts(await clients[0].reply("POST")) == [(0, "a")]
         refused = await clients[1].reply("POST")
-        assert (refused.status, refused.code) == (400, "sensitive_content")
+        assert (refused.status, refused.code) == (400, "guard_refused")
         await here.is_at_rest()
         assert here.route.batched.ended == {"refused": 1}
 

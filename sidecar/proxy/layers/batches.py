@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+import msgspec
+
 from sidecar.errors import EmptyInput
 from sidecar.llm.batch import Asked, Empty, read
 from sidecar.llm.cache_key import digest
@@ -30,6 +32,9 @@ _GROUPS: Final = 1024
 """Kinds of calls that are told apart; at most so many batches are open. Others go alone."""
 
 
+_text: Final = msgspec.json.Decoder(str).decode
+
+
 class BatchOptions(NamedTuple):
     """What a policy says about batches."""
 
@@ -40,6 +45,9 @@ class BatchOptions(NamedTuple):
     """Bytes of a joint reply that are kept."""
     apart: tuple[Callable[[Call], Hashable], ...] = ()
     """What the layers inside tell callers apart by: one call can't be in two of their shares."""
+    masked: tuple[Callable[[str], object], ...] = ()
+    """Find what the layers inside mask. Placeholders are numbered over a whole call, so the vector
+    of a text with one would depend on what travels with it: such a call goes alone."""
 
 
 class _Group:
@@ -138,6 +146,8 @@ class Batches:
         now = time.monotonic()
         group.arrivals.arrive(now)
         load = Load(len(asked.items), sum(asked.tokens), asked.size)
+        if load.fits(self._settings) and self._is_masked(asked):
+            return self._alone(group, call, request, asked, load)
         if group.batch is not None and not group.batch.load.plus(load).fits(self._settings):
             self._send(group)
         if group.batch is None:
@@ -151,6 +161,12 @@ class Batches:
         if group.batch.load.full(self._settings):
             self._send(group)
         return member
+
+    def _is_masked(self, asked: Asked) -> bool:
+        if not self._options.masked or asked.kind != b"text":
+            return False
+        texts = map(_text, asked.items)
+        return any(find(text) for text in texts for find in self._options.masked)
 
     def _alone(
         self, group: _Group, call: Call, request: Request, asked: Asked, load: Load

@@ -31,7 +31,11 @@ def batching(parts: Parts, config: Batch, inner: Layer) -> Layer:
         return inner
     key = CallKey(parts.name, dialect, APIS[dialect], config.key_settings(), hidden_keys(parts))
     options = BatchOptions(
-        config.settings(), config.empty, int(config.reply), tuple(_told_apart(parts))
+        config.settings(),
+        config.empty,
+        int(config.reply),
+        tuple(_told_apart(parts)),
+        tuple(_masked(parts)),
     )
     return Batches(inner, key, options, parts.stats)
 
@@ -46,3 +50,14 @@ def _told_apart(parts: Parts) -> Iterator[Callable[[Call], Hashable]]:
         tokens = parts.effective(target.upstream).policy.limits.tokens
         if tokens is not None and tokens.client is not None:
             yield client_by(tokens.client)
+
+
+def _masked(parts: Parts) -> Iterator[Callable[[str], object]]:
+    """Yield what finds the values that `redact` looks for at the route's upstreams."""
+    route = parts.route
+    targets: list[Route | Target] = [route, *route.split, *route.fallback]
+    policies = {each.upstream: parts.effective(each.upstream).policy for each in targets}
+    found = {id(policy.redact): policy.redact for policy in policies.values()}
+    for redact in found.values():
+        if redact is not None:
+            yield redact.finder()
