@@ -77,7 +77,7 @@ class Recorder:
                 _tell(record, call, said)
             if spans is not None:
                 record.span_id = call.trace.child().decode()
-                content = content_of(call, self.content, record.finish)
+                content = content_of(call, self.content, _finish(call, record))
                 spans.export(record, parameters_of(call), content)
             for sink in self.sinks:
                 sink.append(record)
@@ -202,6 +202,15 @@ def _team(call: Call) -> str:
         return call.caller
     value = call.head.fields.get(name.lower().encode(), b"").decode("latin-1")
     return value[:LONGEST_SHOWN]
+
+
+def _finish(call: Call, record: CallRecord) -> str:
+    """Why the answer ended. Of one that no endpoint gave to this call (kept, shared) it is unknown.
+
+    The conventions have no word for that.
+    """
+    whole = call.error is None and record.verdict in ("", "complete")
+    return record.finish or ("stop" if whole else "error")
 
 
 def _tell(record: CallRecord, call: Call, said: Said) -> None:

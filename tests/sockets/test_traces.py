@@ -191,6 +191,19 @@ async def test_what_is_said_is_told_where_that_is_asked_for(form: str) -> None:
         assert message["finish_reason"] == "stop"
 
 
+async def test_a_kept_answer_is_told_as_a_whole_one() -> None:
+    policy = {"cache": {}, "cache_key": {"when": "always"}}
+    server = Scripted("server", always=ok(WHOLE, b"Content-Type: application/json"))
+    async with Traced(server, tracing={"content": "1KiB"}, policy=policy) as stage:
+        for _ in range(2):
+            await stage.gets(post(ASKS % b"false"))
+        await stage.export(3)
+        spans = [each for export in exports(stage.collector) for each in export.attributes]
+    told = [each["gen_ai.output.messages"] for each in spans if "gen_ai.output.messages" in each]
+    assert [json.loads(str(each))[0]["finish_reason"] for each in told] == ["stop", "stop"]
+    assert len(server.requests) == 1
+
+
 @pytest.mark.parametrize("content", [None, "1KiB"])
 async def test_what_is_said_is_not_told_unasked_nor_where_it_is_redacted(
     content: str | None,
