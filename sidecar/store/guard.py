@@ -11,9 +11,10 @@ import logging
 import random
 import secrets
 import time
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from sidecar.policy.breaker import CLOSED, Breaker
+from sidecar.policy.breaker import CLOSED, Breaker, Permit
 from sidecar.policy.breaker_settings import BreakerSettings
 from sidecar.store.base import StoreError
 
@@ -27,6 +28,10 @@ _log: Final = logging.getLogger("sidecar.store")
 T = TypeVar("T")
 WAIT: Final = 0.002
 """Seconds that a call waits for an answer."""
+_TRIES: Final = 5
+"""Questions of a trial, of which the fastest counts."""
+_ANSWERS: Final = 2 * WAIT
+"""Seconds in which that must be answered."""
 _TURNS: Final = 3
 """Turns of the loop that an answer gets which came in time, while the loop was busy."""
 _AT_ONCE: Final = 16
@@ -44,7 +49,7 @@ _CIRCUIT: Final = BreakerSettings(
     window=10.0,
     window_calls=100,
     open=1.0,
-    open_max=30.0,
+    open_max=5.0,  # a trial costs no call anything
     jitter=0.2,
     trials=3,
 )
@@ -150,7 +155,9 @@ class Guard:
             self._stats.results["busy"] += 1
             return None
         permit = self._circuit.acquire(now)
-        if permit is None:
+        if permit is not None and not self.available:
+            self._task(self._try(permit))
+        if permit is None or not self.available:
             self._stats.results["refused"] += 1
             return None
         task = self._task(ask())
@@ -175,6 +182,22 @@ class Guard:
         if failed:
             return None
         return task.result()
+
+    async def _try(self, permit: Permit) -> None:
+        """See whether the store answers again.
+
+        No call waits for that: the store may have to connect first, and the loop may be busy, which
+        says nothing about the store.
+        """
+        best = inf
+        try:
+            for _ in range(_TRIES):
+                began = time.monotonic()
+                await self._store.ping()
+                best = min(best, time.monotonic() - began)
+        finally:
+            now = time.monotonic()
+            self._circuit.settle(permit, now, best > _ANSWERS, 0.0)
 
     def _later(self, what: Coroutine[Any, Any, None]) -> None:
         if not self.available or self._queued >= _QUEUED:

@@ -151,14 +151,41 @@ async def test_a_store_that_fails_is_not_asked(
     assert stats.results["refused"] == 20
     assert stats.state == "open"
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    # When its time is over, a few questions try it, and it is asked again.
-    fake.error = None
+    # When its time is over, it is tried beside a few calls, and asked again.
     fake.values["a"] = b"x"
+    for error in (fake.error, None):
+        fake.error = error
+        guard._circuit.until = 0.0
+        for _ in range(3):
+            assert await guard.get("a") is None
+        await until(lambda: not guard._asked)
+    assert [guard.available] == [True]
+    assert await guard.get("a") == b"x"
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+@pytest.mark.parametrize("slow", [1, 5])
+async def test_a_store_that_must_connect_first_is_tried_more_than_once(
+    slow: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ANSWERS", 0.2)
+    fake, guard, stats = guarded()
+    fake.error = StoreError("away")
+    while guard.available:
+        await guard.get("a")
+    fake.error = None
+    left = iter([True] * 3 * slow)
+
+    async def ping() -> None:
+        if next(left, False):
+            await asyncio.sleep(0.25)
+
+    monkeypatch.setattr(fake, "ping", ping)
     guard._circuit.until = 0.0
     for _ in range(3):
-        assert await guard.get("a") == b"x"
-    assert [guard.available] == [True]
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+        await guard.get("a")
+    await until(lambda: not guard._asked)
+    assert stats.state == ("closed" if slow == 1 else "open")
 
 
 async def test_no_more_is_asked_at_once_than_it_may_be() -> None:
