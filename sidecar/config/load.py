@@ -123,7 +123,7 @@ def _parts(root: Any, problems: list[Problem]) -> Parts:
 
     def good(group: str, kind: type[T]) -> Iterator[tuple[Any, T]]:
         for key, item in children(root, group):
-            if (group, key) not in bad:
+            if not {(group,), (group, key)} & bad:
                 yield key, convert(item, kind)
 
     trees: Any = children(root, "routes")

@@ -14,11 +14,11 @@ from sidecar.http.fields import Header, headers_in, valid
 from sidecar.http.head import bare_lf
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
+_QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _SIZE_LINE: Final = re.compile(
-    rb"([0-9A-Fa-f]{1,16}+)(?:;%b(?:=(?:%b|%b))?+)*+\r\n" % (_TOKEN, _TOKEN, _QUOTED)
+    rb"([0-9A-Fa-f]{1,16}+)(?:;%b(?:=(?:%b|%b))?)*\r\n" % (_TOKEN, _TOKEN, _QUOTED)
 ).match
-_BEGINNING: Final = re.compile(rb"(?:[0-9A-Fa-f]{1,16}+(?:;[^\r\n]*+)?+\r?+)?+").fullmatch
+_BEGINNING: Final = re.compile(rb"(?:[0-9A-Fa-f]{1,16}+(?:;[^\r\n]*+)?\r?+)?").fullmatch
 """The beginning of a size line."""
 _LARGE: Final = 4096
 """Bytes. Smaller pieces are joined: delivering each would take longer than the copy."""

@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 Header = tuple[bytes, bytes, bytes]
 """(lower-case name, name as it was sent, value)."""
 
-_NAMES: Final = re.compile(rb"(?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\r]*+)*+").fullmatch
+_NAMES: Final = re.compile(rb"(?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\r]*+)*").fullmatch
 """RFC 9110, section 5.1: each line has a name, which is a token. It never backtracks."""
 _TEXT: Final = bytes([9, *range(32, 127), *range(128, 256)])
 """The bytes of a valid value (RFC 9110, section 5.5)."""

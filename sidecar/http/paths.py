@@ -12,7 +12,7 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-_PLAIN: Final = re.compile(r"(?:/[^/%\\;.][^/%\\;]*+)*+/?|\*")
+_PLAIN: Final = re.compile(r"(?:/[^/%\\;.][^/%\\;]*+)*/?|\*")
 """A path with one reading: no empty segment, none that begins with a dot, nothing encoded."""
 _PARAMETERS: Final = re.compile(r";[^/]*+")
 _SEPARATORS: Final = str.maketrans("\\\0", "//")

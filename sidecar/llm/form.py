@@ -18,13 +18,13 @@ _BOUNDARY: Final = re.compile(
     rb';[ \t]*boundary=(?:"([^"\\]{1,70})"|([^\s;,"]{1,70}))', re.IGNORECASE
 )
 """RFC 2046, section 5.1.1: at most 70 characters."""
-_HEAD: Final = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*+(?:\r\n|\Z))++")
+_HEAD: Final = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*+(?:\r\n|\Z))+")
 _DISPOSITION: Final = re.compile(
     rb"^content-disposition:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE
 )
 _PLAIN: Final = re.compile(
     rb"""form-data(?:;[ \t]*+[A-Za-z0-9*-]++=
-        (?:"(?:[^"\\]|\\.)*+"|[!#$%&'*+.^_`|~0-9A-Za-z-]++)[ \t]*+)*+;?""",
+        (?:"(?:[^"\\]|\\.)*"|[!#$%&'*+.^_`|~0-9A-Za-z-]++)[ \t]*+)*;?""",
     re.IGNORECASE | re.VERBOSE,
 )
 """RFC 6266, section 4.1, in the form that all servers read alike."""

@@ -23,7 +23,7 @@ _PATH: Final = re.compile(
 )
 _ASKED: Final = re.compile(
     rb'"(?:(?:(previous_response_id|conversation)|input_file_id|file_id|container)"[ \t\r\n]*+'
-    rb':[ \t\r\n]*+(?:\{[ \t\r\n]*+"id"[ \t\r\n]*+:[ \t\r\n]*+)?+"([A-Za-z0-9_.:-]{1,256})"'
+    rb':[ \t\r\n]*+(?:\{[ \t\r\n]*+"id"[ \t\r\n]*+:[ \t\r\n]*+)?"([A-Za-z0-9_.:-]{1,256})"'
     rb'|id"[ \t\r\n]*+:[ \t\r\n]*+"(rs_[A-Za-z0-9_.:-]{1,256})")'
 )
 """Members that name what a call continues, and other things; ids of reasoning items."""

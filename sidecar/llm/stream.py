@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
+import msgspec
+
 from sidecar.llm.failures import Failure
 from sidecar.llm.json_stream import JsonSplitter
 from sidecar.llm.sse import Event, EventSplitter
@@ -25,6 +27,7 @@ DONE: Final = b"[DONE]"
 """The data of the last event of OpenAI's streams. Gateways put it behind other APIs' as well."""
 _BLANK: Final = b" \t\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
+_syntax: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _MOST_ANSWERS: Final = 128
 """Finish reasons that are kept. `n` is at most that (OpenAI's API reference)."""
 
@@ -124,13 +127,12 @@ class StreamReader:
     def flush(self) -> None:
         """Read the last event too, if no blank line follows it: nothing more comes.
 
-        It may have been cut, so that one which can't be read is no unknown event.
+        One that was cut is dropped.
         """
-        unknown = self.unknown
         if self._events is not None:
             for event in self._events.finish():
-                self._read(event)
-        self.unknown = unknown
+                if _is_whole(event.data):
+                    self._read(event)
 
     def _begin(self, data: bytes) -> None:
         """Decide by the first byte that is not blank whether this is a stream of events."""
@@ -192,6 +194,15 @@ class StreamReader:
         if isinstance(reason, str) and reason and len(self.finished) < _MOST_ANSWERS:
             place = index if isinstance(index, int) else 0
             self.finished[place] = reason[:64]
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether an event's data is what it says, to its end."""
+    try:
+        _syntax(data)
+    except (msgspec.MsgspecError, RecursionError):
+        return data.startswith(DONE)
+    return True
 
 
 def beginnings(kinds: tuple[str, ...]) -> tuple[tuple[bytes, ...], ...]:

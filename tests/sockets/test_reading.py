@@ -613,6 +613,15 @@ async def test_blanks_that_keep_a_connection_alive_go_on() -> None:
         assert (await stage.record()).input_tokens == 100
 
 
+async def test_a_streams_only_event_may_have_been_cut() -> None:
+    async with called(policy=RETRY) as (stage, client, server):
+        await server.sends(EVENTS + chunk(TEXT[:-20]) + END)
+        again = await stage.accepts()
+        await again.head()
+        await again.sends(EVENTS + chunk(TEXT) + chunk(LAST) + chunk(DONE) + END)
+        assert (await client.reply()).body == TEXT + LAST + DONE
+
+
 async def test_a_streams_only_event_may_lack_its_blank_line() -> None:
     async with called(policy=RETRY) as (stage, client, server):
         await server.sends(EVENTS + chunk(TEXT.rstrip(b"\n")) + END)

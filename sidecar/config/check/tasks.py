@@ -39,7 +39,8 @@ def _carried(
 ) -> Iterator[Problem]:
     route = known.get(name)
     if route is None:
-        yield Problem(path, "no such route", name, tuple(known))
+        # Which there are is not told: a name may come from a reference, which may be a secret.
+        yield Problem(path, "no such route")
         return
     for target in targets(route):
         upstream = upstreams.get(target)
