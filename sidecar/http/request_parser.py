@@ -68,7 +68,7 @@ class RequestParser:
         self.unfinished: RequestHead | None = None
         """The head of the request that is being received, as far as it is known."""
         self._limits = limits
-        self._last_raw = b""
+        self._last_raw = b"\0"  # which no head is
         self._last_head = RequestHead()
         """The head before, as it came and as it was read: it is never changed."""
         self._held = bytearray()

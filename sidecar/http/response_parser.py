@@ -56,7 +56,7 @@ class ResponseParser:
         """Whether a chunk's size line is next, so that a `plain_chunk` need not be fed."""
         self._to_head = False
         self._to_upgrade = False
-        self._last_raw = b""
+        self._last_raw = b"\0"  # which no head is
         self._last_head = ResponseHead()
         """The head before, as it came and as it was read: it is never changed."""
         self._last_to_head = False
