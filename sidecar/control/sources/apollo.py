@@ -14,10 +14,8 @@ from base64 import b64encode
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import msgspec
-
 from sidecar.control.sources.base import Text
-from sidecar.control.sources.web import Answer, Refused, Web, expected
+from sidecar.control.sources.web import Answer, Refused, Web, decoded, expected, object_in
 
 _WITHIN: Final = 5.0
 _HELD: Final = 90.0
@@ -46,9 +44,7 @@ class Apollo:
         answer = self._ask(path, _WITHIN)
         if answer.status == 404:
             raise Refused(f"{self.name}: there is no such namespace, or it was never released")
-        found = _json(expected(answer, self.name).body, self.name)
-        if not isinstance(found, dict):
-            raise Refused(f"{self.name}: not an answer of Apollo")
+        found = object_in(expected(answer, self.name).body, self.name)
         values = found.get("configurations") or {}
         if not isinstance(values, dict) or not isinstance(values.get("content"), str):
             raise Refused(f"{self.name}: not a namespace of type yaml or txt")
@@ -63,7 +59,7 @@ class Apollo:
         if answer.status == 304:
             return False
         first = self._notification < 0
-        for each in _json(expected(answer, self.name).body, self.name):
+        for each in decoded(expected(answer, self.name).body) or ():
             self._notification = int(each["notificationId"])
             self._messages = each.get("messages")
         # The first answer only tells where notifications begin, which is after `read`, or before.
@@ -89,10 +85,3 @@ class Apollo:
                 "Timestamp": stamp,
             }
         return self._web.ask("GET", path, seconds=seconds, headers=headers)
-
-
-def _json(data: bytes, name: str) -> Any:
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise Refused(f"{name}: not an answer of Apollo") from None

@@ -12,15 +12,18 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, NoReturn, Protocol
+from functools import partial
+from typing import Final, NoReturn, Protocol, TypeVar
 
 from sidecar.control.sources.base import Text
 from sidecar.control.sources.kept import Kept
+from sidecar.control.sources.web import Refused
 from sidecar.observe.stats import SourceStats
 from sidecar.upstream.off_loop import off_loop
 
 _log: Final = logging.getLogger(__name__)
 
+T = TypeVar("T")
 _FIRST: Final = 0.25
 """Seconds before the first retry; twice as many each time, and up to half of them at random."""
 _LONGEST: Final = 15.0
@@ -65,7 +68,7 @@ class CentreSource:
         Raise OSError if there is neither.
         """
         try:
-            text = self._centre.read()
+            text = asked(self._centre.read, self._centre.name)
         except OSError as error:
             self.stats.failed(str(error))
             if self._read is not None:  # another source may have changed meanwhile
@@ -113,7 +116,7 @@ class CentreSource:
 
     async def _wait(self, changed: Callable[[], Awaitable[None]]) -> None:
         began = time.monotonic()
-        if await off_loop(self._centre.wait):
+        if await off_loop(partial(asked, self._centre.wait, self._centre.name)):
             await self._tell(changed)
         else:
             self.stats.heard(self.stats.revision)
@@ -128,6 +131,14 @@ class CentreSource:
             _log.exception("internal error: a changed configuration was not taken up")
         if before and not self.stats.last_error:
             _log.info("the source answers again", extra={"source": self.stats.name})
+
+
+def asked(ask: Callable[[], T], name: str) -> T:
+    """Return what *ask* does. An answer of another form than the protocol's is an OSError too."""
+    try:
+        return ask()
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Refused(f"{name}: not an answer of this protocol ({type(error).__name__})") from None
 
 
 def pause(failures: int, chance: float) -> float:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from sidecar.control.sources.base import Text
-from sidecar.control.sources.web import Refused, Web, expected
+from sidecar.control.sources.web import Refused, Web, expected, object_in
 
 _WITHIN: Final = 5.0
 _QUIET: Final = 60.0
@@ -67,7 +67,7 @@ class Etcd:
         self._web.close()
 
     def _changed(self, line: bytes) -> bool:
-        message = _json(line, self.name)
+        message = object_in(line, self.name)
         if "error" in message:
             self._token = ""
             raise Refused(f"{self.name}: {message['error'].get('message', 'the watch failed')}")
@@ -86,7 +86,7 @@ class Etcd:
             if answer.status != 401 or self._login is None or fresh:
                 break
             self._token = ""
-        return _json(expected(answer, self.name).body, self.name)
+        return object_in(expected(answer, self.name).body, self.name)
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}
@@ -98,18 +98,8 @@ class Etcd:
     def _authenticate(self, user: str, password: str) -> str:
         body = msgspec.json.encode({"name": user, "password": password})
         answer = self._web.ask("POST", "/v3/auth/authenticate", seconds=_WITHIN, body=body)
-        return str(_json(expected(answer, self.name).body, self.name)["token"])
+        return str(object_in(expected(answer, self.name).body, self.name)["token"])
 
     def _forget_token(self, error: Refused) -> None:
         if error.status == 401:
             self._token = ""
-
-
-def _json(data: bytes, name: str) -> Any:
-    try:
-        found = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        found = None
-    if not isinstance(found, dict):
-        raise Refused(f"{name}: not an answer of etcd")
-    return found

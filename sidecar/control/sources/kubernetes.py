@@ -11,10 +11,8 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import msgspec
-
 from sidecar.control.sources.base import Text
-from sidecar.control.sources.web import Refused, Web, expected
+from sidecar.control.sources.web import Refused, Web, expected, object_in
 
 _WITHIN: Final = 5.0
 _WATCHED: Final = 50
@@ -42,7 +40,7 @@ class ConfigMap:
         """Fetch the value."""
         target = f"{self._path}/{quote(self._map, safe='')}"
         answer = self._web.ask("GET", target, seconds=_WITHIN, headers=self._headers())
-        found = _json(expected(answer, self.name).body, self.name)
+        found = object_in(expected(answer, self.name).body, self.name)
         self._text = _value(found, self._key)
         self._version = str(found["metadata"]["resourceVersion"])
         if self._text is None:
@@ -60,7 +58,7 @@ class ConfigMap:
         }
         target = f"{self._path}?{urlencode(query)}"
         for line in self._web.lines("GET", target, seconds=_QUIET, headers=self._headers()):
-            event = _json(line, self.name)
+            event = object_in(line, self.name)
             found = event.get("object") or {}
             if event.get("type") == "ERROR":  # 410: the version is too old to be watched from
                 return True
@@ -81,13 +79,3 @@ class ConfigMap:
 def _value(found: Any, key: str) -> str | None:
     value = (found.get("data") or {}).get(key)
     return value if isinstance(value, str) else None
-
-
-def _json(data: bytes, name: str) -> Any:
-    try:
-        found = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        found = None
-    if not isinstance(found, dict):
-        raise Refused(f"{name}: not an answer of an API server")
-    return found

@@ -14,10 +14,8 @@ from threading import Event
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import msgspec
-
 from sidecar.control.sources.base import Text
-from sidecar.control.sources.web import Answer, Refused, Web, expected
+from sidecar.control.sources.web import Answer, Refused, Web, decoded, expected
 
 _WITHIN: Final = 5.0
 _HELD: Final = 30.0
@@ -82,7 +80,7 @@ class Nacos:
         """None: this server does not know version 3, or has no such configuration."""
         query = {"groupName": self._group, "dataId": self._data_id, "namespaceId": self._tenant}
         answer = self._ask("GET", "/nacos/v3/client/cs/config", query)
-        found = _json(answer.body)
+        found = _object(answer.body)
         data = found.get("data")
         if answer.status == 200 and isinstance(data, dict) and "content" in data:
             self._version = 3
@@ -139,7 +137,7 @@ class Nacos:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         for path in ("/nacos/v3/auth/user/login", "/nacos/v1/auth/login"):
             answer = self._web.ask("POST", path, seconds=_WITHIN, body=form, headers=headers)
-            found = _json(answer.body)
+            found = _object(answer.body)
             found = found["data"] if isinstance(found.get("data"), dict) else found
             if answer.status == 200 and found.get("accessToken"):
                 life = float(found.get("tokenTtl") or 60.0)
@@ -155,9 +153,7 @@ def _digest(text: str) -> str:
     return md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def _json(data: bytes) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return {}
+def _object(data: bytes) -> dict[str, Any]:
+    """Return *data* as a JSON object; an empty one where another version answers in text."""
+    found = decoded(data)
     return found if isinstance(found, dict) else {}

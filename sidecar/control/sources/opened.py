@@ -57,8 +57,10 @@ def read_once(text: str) -> tuple[str, str]:
     """Return what the source *text* has now, and its name. Raise BadSource or OSError."""
     if not is_url(text):
         return Path(text).read_text(encoding="utf-8", errors="replace"), text
+    from sidecar.control.sources.centre import asked
+
     centre = _centre(text)
-    return centre.read().text, centre.name
+    return asked(centre.read, centre.name).text, centre.name
 
 
 def _centre(text: str) -> Centre:

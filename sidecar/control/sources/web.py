@@ -10,7 +10,9 @@ import http.client
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import msgspec
 
 MAX_REPLY: Final = 4 * 2**20
 """Bytes. A configuration has at most 1 MiB; some centres send it in Base64."""
@@ -162,6 +164,22 @@ def _named(server: Server, error: Exception) -> OSError:
     if isinstance(error, OSError):
         return Refused(f"{server}: {error.strerror or error}")
     return Refused(f"{server}: not HTTP ({error!r})")
+
+
+def decoded(answer: bytes) -> Any:
+    """Return *answer* as JSON; None if it is none."""
+    try:
+        return msgspec.json.decode(answer)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def object_in(answer: bytes, where: str) -> dict[str, Any]:
+    """Return the JSON object *answer*; raise Refused if it is none."""
+    found = decoded(answer)
+    if not isinstance(found, dict):
+        raise Refused(f"{where}: the answer is no JSON object")
+    return found
 
 
 def is_redirect(answer: Answer) -> bool:

@@ -157,6 +157,49 @@ async def test_a_table_over_a_file_is_followed_and_a_bad_one_refused(
         await serving.drain(0.0)
 
 
+JSON = [kind for kind in KINDS if kind.__name__ in ("Nacos1", "Nacos3", "Apollo", "ConfigMap")]
+
+
+@pytest.mark.parametrize("garbage", [b"{}", b"[3]", b"<html>", b'{"data": 3, "metadata": []}'])
+@pytest.mark.parametrize("kind", JSON)
+async def test_an_answer_of_another_form_is_an_error_and_ends_nothing(
+    kind: type[Centre], garbage: bytes, tmp_path: Path
+) -> None:
+    centre = kind()
+    centre.start()
+    try:
+        centre.put("one")
+        async with Following(source_of(centre.arguments(tmp_path))) as it:
+            centre.garbage = garbage
+            with centre.changed:
+                centre.index += 1
+                centre.changed.notify_all()
+            await asyncio.sleep(0.5)
+            centre.garbage = None
+            centre.put("two")
+            await until(lambda: it.texts[-1] == "two")
+            assert not it.task.done()
+    finally:
+        centre.stop()
+
+
+@pytest.mark.parametrize("garbage", [b"{}", b"[3]", b"<html>", b'{"header": 3}'])
+def test_garbage_at_the_start_is_told(garbage: bytes, tmp_path: Path) -> None:
+    page = Consul()  # whose server any URL may name by mistake
+    page.garbage = garbage
+    page.start()
+    try:
+        place = f"127.0.0.1:{page.port}"
+        (tmp_path / "jwt").write_text("jwt")
+        k8s = f"k8s://a/b/c?server=http://{place}&token_file={tmp_path}/jwt"
+        for url in (f"etcd://{place}/k", f"apollo://{place}/a/b/c", k8s):
+            with pytest.raises(OSError, match=r"answer|not a namespace"):
+                source_of(url).read()
+            assert check([url]) == 1
+    finally:
+        page.stop()
+
+
 @pytest.mark.skipif(Etcd not in KINDS, reason="needs etcd-server")
 async def test_etcd_that_has_compacted_what_was_not_seen(tmp_path: Path) -> None:
     etcd = Etcd()
