@@ -86,7 +86,18 @@ def _add_serving(commands: _Commands, named: Sequence[str]) -> None:
     run.set_defaults(command=_run)
 
     check = commands.add_parser("check", help="list every mistake in a configuration")
-    check.add_argument("sources", nargs="+", metavar="SOURCE", help="as --config of `sidecar run`")
+    check.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="as --config of `sidecar run`; - reads standard input",
+    )
+    check.add_argument(
+        "--offline",
+        action="store_true",
+        help="where the secrets are not: fetch nothing, and list what could not be checked",
+    )
+    check.add_argument("--strict", action="store_true", help="exit with 1 for warnings, too")
     check.set_defaults(command=_check)
 
     schema = commands.add_parser("schema", help="print the configuration's JSON schema")
@@ -203,7 +214,7 @@ def _ready(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from sidecar.check import check
 
-    return check(arguments.sources)
+    return check(arguments.sources, offline=arguments.offline, strict=arguments.strict)
 
 
 def _schema(_: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -68,6 +69,47 @@ def test_check_tells_what_a_file_hardly_means(
     assert len(lines) == 2
     assert all(line.startswith(f"{file}:3: routes[0].") for line in lines)
     assert all(line.endswith("(warning)") for line in lines)
+
+
+def test_check_that_is_strict(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--strict", str(file)]) == 0
+    assert capsys.readouterr().out == f"{file} is valid\n"
+    file.write_text(GOOD.replace("upstream: u", "upstream: u, match: {model: '^x'}"))
+    assert main(["check", "--strict", str(file)]) == 1
+    said = capsys.readouterr()
+    assert said.out == f"{file} is not valid under --strict, with 1 warning\n"
+    assert said.err.startswith(f"{file}:3: routes[0].match.model: ")
+
+
+def test_check_where_the_secrets_are_not(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = "credentials: {header: authorization, value: 'Bearer ${file:none}'}"
+    file.write_text(GOOD.replace("}]}}", "}], " + key + "}}"))
+    assert main(["check", str(file)]) == 1
+    capsys.readouterr()
+    assert main(["check", "--offline", "--strict", str(file), "etcd://h/x"]) == 0
+    said = capsys.readouterr()
+    missing = f"cannot read file {file.parent}/none: No such file or directory"
+    assert said.err.splitlines() == [
+        f"{file}:2: upstreams.u.credentials.value: {missing} (not checked)",
+        "etcd://h/x is not read offline (not checked)",
+    ]
+    assert said.out == f"{file}, etcd://h/x is valid, with 2 things not checked\n"
+
+
+def test_check_offline_of_what_is_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--offline", "etcd://h/x"]) == 2
+    assert "needs the first source to be a file" in capsys.readouterr().err
+
+
+def test_check_of_standard_input(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(GOOD.encode())))
+    assert main(["check", "-"]) == 0
+    assert capsys.readouterr().out == "standard input is valid\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"routes: []")))
+    assert main(["check", "-"]) == 1
+    assert capsys.readouterr().err.startswith("standard input:1: ")
 
 
 def test_check_of_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

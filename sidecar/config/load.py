@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -20,11 +20,12 @@ from sidecar.config.check.relations import Parts, broken_relations
 from sidecar.config.check.warnings import Whole, doubtful
 from sidecar.config.model import Budgets, Config, Policy, Route, Store, Task, Tracing, Upstream
 from sidecar.config.overlay import DEFAULT, Effective, Overlay
-from sidecar.config.problems import MAX_SHOWN, ConfigErrors, Located, Problem, locate
+from sidecar.config.problems import MAX_SHOWN, ConfigErrors, Located, Path, Problem, locate
 from sidecar.config.read import references, tree
 from sidecar.config.read.combine import lay_over
 from sidecar.config.read.decode import convert
 from sidecar.config.read.references import Expanded, Resolve
+from sidecar.config.read.stand_ins import fill
 from sidecar.config.read.tree import Tree
 
 __all__ = ["ConfigErrors", "Effective", "Loaded", "Located", "Written", "load"]
@@ -48,6 +49,8 @@ class Loaded(Struct, frozen=True):
     """Makes policies for calls that ask for another one than their route's."""
     warnings: tuple[Located, ...] = ()
     """What is valid, but probably not meant."""
+    unchecked: tuple[Located, ...] = ()
+    """What was not looked at, as it is not here: only when loaded `offline`."""
 
 
 class Written(NamedTuple):
@@ -64,28 +67,32 @@ def load(
     file: str,
     over: Sequence[Written] = (),
     resolve: Resolve = references.from_system,
+    offline: bool = False,
 ) -> Loaded:
     """Decode *text*, with the documents or tables of *over* laid over it, the last one on top.
 
     *file* names it in errors; relative paths start at that file's folder, or at the current one
-    if it is a URL. Raises ConfigErrors with every error that was found.
+    if it is a URL. *offline*: files and variables that it refers to may be missing; what is
+    returned is not fit to serve then. Raises ConfigErrors with every error that was found.
     """
     document = _read(text, file)
     for each in over:
         lay_over(document, _read(*each), each.file)
     folder = "" if "://" in file else os.path.dirname(file)
-    expanded = references.expand(document.root, folder=folder, resolve=resolve)
+    expanded = references.expand(document.root, folder=folder, resolve=resolve, offline=offline)
+    if expanded.absent:
+        fill(expanded.root, expanded.absent, lambda: _problems(expanded.root))
     config, mistyped = _decode(expanded.root)
     problems = document.problems + expanded.problems + mistyped
-    problems += broken_rules(expanded.root)
+    problems += _unless(expanded.absent, broken_rules(expanded.root))
     parts = _parts(expanded.root, problems)
-    problems += broken_relations(parts, document.lines)
+    problems += _unless(expanded.absent, broken_relations(parts, document.lines))
     if problems or config is None or parts.overlay is None:
         refused = locate(problems, document.lines, file, document.files)
         refused.files = expanded.files
         raise refused
     effective = overlay.effective(parts.overlay, parts.routes, parts.trees)
-    doubts = doubtful(Whole(config, effective, document.root))
+    doubts = _unless(expanded.absent, doubtful(Whole(config, effective, document.root)))
     warnings = tuple(locate(doubts, document.lines, file, document.files).errors)
     return Loaded(
         config=config,
@@ -95,7 +102,18 @@ def load(
         effective=effective,
         overlay=parts.overlay,
         warnings=warnings,
+        unchecked=tuple(locate(expanded.unchecked, document.lines, file, document.files).errors),
     )
+
+
+def _problems(root: object) -> list[Problem]:
+    """Find what is wrong in single parts of *root*."""
+    return [*_decode(root)[1], *broken_rules(root)]
+
+
+def _unless(absent: Container[Path], problems: Iterable[Problem]) -> list[Problem]:
+    """Leave out problems of texts that only stand in for others."""
+    return [problem for problem in problems if problem.path not in absent]
 
 
 def _read(text: str, file: str) -> Tree:

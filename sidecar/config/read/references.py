@@ -6,6 +6,7 @@ values, and `shown` is the tree as it was written.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -15,6 +16,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from sidecar.config.problems import Path, Problem
+from sidecar.config.read.stand_ins import ABSENT
 
 Kind = Literal["env", "file"]
 Resolve = Callable[[Kind, str], str]
@@ -54,15 +56,31 @@ class Expanded(Struct):
     files: frozenset[str]
     """Paths of all files that it names, also of those that could not be read."""
     problems: list[Problem]
+    absent: dict[Path, str]
+    """Texts with references that there is nothing for here, each marked; only when `offline`."""
+    unchecked: list[Problem]
+    """What of these, and of TLS files, is not here."""
 
 
 class _Failed(Exception):
     """A reference that can't be resolved; the message is for the user."""
 
 
-def expand(root: object, *, folder: str, resolve: Resolve) -> Expanded:
-    """Replace the references in *root*; relative paths are relative to *folder*."""
-    expander = _Expander(folder, resolve)
+class _Absent(_Failed):
+    """There is no such variable or file here."""
+
+
+def nothing(kind: Kind, name: str) -> str:
+    """Read nothing: for a check that must not depend on where it runs."""
+    raise LookupError if kind == "env" else FileNotFoundError(errno.ENOENT, "not read here")
+
+
+def expand(root: object, *, folder: str, resolve: Resolve, offline: bool = False) -> Expanded:
+    """Replace the references in *root*; relative paths are relative to *folder*.
+
+    *offline*: a file or variable that is not here is no problem, but is told in `unchecked`.
+    """
+    expander = _Expander(folder, resolve, offline)
     done = expander.value(root, ())
     for path, section in _sections(done, "upstreams", "tls"):
         expander.tls(section, path)
@@ -71,17 +89,24 @@ def expand(root: object, *, folder: str, resolve: Resolve) -> Expanded:
     if isinstance(redis := _inner(done, "store", "redis"), dict):
         expander.tls(redis, ("store", "redis"))
     files = frozenset(name for kind, name in expander.asked if kind == "file")
-    return Expanded(done, expander.read, files, expander.problems)
+    return Expanded(
+        done, expander.read, files, expander.problems, expander.absent, expander.unchecked
+    )
 
 
 class _Expander:
-    def __init__(self, folder: str, resolve: Resolve) -> None:
+    def __init__(self, folder: str, resolve: Resolve, offline: bool) -> None:
         self.folder = folder
         self.resolve = resolve
+        self.offline = offline
         self.read: dict[tuple[Kind, str], str] = {}
         self.asked: set[tuple[Kind, str]] = set()
         self.left = MAX_EXPANDED
         self.problems: list[Problem] = []
+        self.absent: dict[Path, str] = {}
+        self.unchecked: list[Problem] = []
+        self.path: Path = ()
+        """Of the text whose references are being replaced."""
 
     def value(self, value: object, path: Path) -> object:
         if isinstance(value, dict):
@@ -91,26 +116,38 @@ class _Expander:
         return self.text(value, path) if isinstance(value, str) and "${" in value else value
 
     def text(self, text: str, path: Path) -> str:
+        self.path = path
         try:
-            return _REFERENCE.sub(self.replace, text)
+            done = _REFERENCE.sub(self.replace, text)
         except _Failed as error:
             self.problems.append(Problem(path, str(error)))
             return text
+        if self.offline and ABSENT in done:
+            self.absent[path] = done
+        return done
 
     def replace(self, match: re.Match[str]) -> str:
         if match[0] == "$${":
             return "${"
-        if match["env"]:
-            text = self.look_up("env", match[2], f"environment variable {match[2]}")
-        elif match["file"]:
-            name = os.path.join(self.folder, match[4])
-            text = re.sub(r"\r?\n\Z", "", self.look_up("file", name, f"file {name}"))
-        else:
+        if not match["env"] and not match["file"]:
             raise _Failed("expected ${env:NAME} or ${file:PATH}; write $${ for a plain ${")
+        try:
+            text = self.text_of(match)
+        except _Absent as error:
+            if not self.offline:
+                raise
+            self.unchecked.append(Problem(self.path, str(error)))
+            return ABSENT
         self.left -= len(text)
         if self.left < 0:
             raise _Failed(f"the references expand to more than {MAX_EXPANDED} characters")
         return text
+
+    def text_of(self, match: re.Match[str]) -> str:
+        if match["env"]:
+            return self.look_up("env", match[2], f"environment variable {match[2]}")
+        name = os.path.join(self.folder, match[4])
+        return re.sub(r"\r?\n\Z", "", self.look_up("file", name, f"file {name}"))
 
     def look_up(self, kind: Kind, name: str, what: str) -> str:
         """Return the text that a reference stands for, read once. *what* names it in errors."""
@@ -120,7 +157,9 @@ class _Expander:
         try:
             text = self.read[kind, name] = self.resolve(kind, name)
         except LookupError:
-            raise _Failed(f"{what} is not set") from None
+            raise _Absent(f"{what} is not set") from None
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+            raise _Absent(f"cannot read {what}: {error.strerror or 'unreadable'}") from None
         except OSError as error:
             raise _Failed(f"cannot read {what}: {error.strerror or 'unreadable'}") from None
         except ValueError:  # a UnicodeDecodeError quotes bytes of the value
@@ -137,7 +176,10 @@ class _Expander:
             try:
                 self.look_up("file", name, "the file")  # unnamed: a reference may be part of it
             except _Failed as error:
-                self.problems.append(Problem((*path, key), str(error)))
+                problems = self.problems
+                if self.offline and isinstance(error, _Absent):
+                    problems = self.unchecked
+                problems.append(Problem((*path, key), str(error)))
 
 
 def _sections(root: object, group: str, key: str) -> Iterator[tuple[Path, dict[str, object]]]:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sidecar.config.load import load
-from sidecar.config.read.references import Kind
+from sidecar.config.read.references import Kind, nothing
 
 ROOT = Path(__file__).parents[3]
 TWO = """listeners: [{address: "127.0.0.1:0"}]
@@ -135,6 +135,13 @@ def of_system(kind: Kind, name: str) -> str:
 @pytest.mark.parametrize("text", shown(), ids=range(len(shown())))
 def test_no_example_needs_one(text: str) -> None:
     assert load(text, file="f.yaml", resolve=of_system).warnings == ()
+
+
+@pytest.mark.parametrize("text", shown(), ids=range(len(shown())))
+def test_each_example_can_be_checked_where_nothing_of_it_is(text: str) -> None:
+    loaded = load(text, file="f.yaml", resolve=nothing, offline=True)
+    assert loaded.warnings == ()
+    assert len(loaded.unchecked) >= len(set(re.findall(r"\$\{\w+:[^}]+", text)))
 
 
 def test_without_a_file_there_is_none() -> None:
