@@ -14,7 +14,7 @@ COPY locks/runtime.txt locks/redis.txt locks/build.txt locks/
 RUN python3 -m venv /opt/llm-sidecar \
  && /opt/llm-sidecar/bin/pip install --no-cache-dir --require-hashes --only-binary=:all: \
       -r locks/runtime.txt -r locks/redis.txt -r locks/build.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY sidecar sidecar
 RUN /opt/llm-sidecar/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
  && /opt/llm-sidecar/bin/pip uninstall --yes -r locks/build.txt \

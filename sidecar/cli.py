@@ -54,6 +54,7 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "sidecar", description=_ABOUT, epilog=_EXAMPLES, formatter_class=raw
     )
+    parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     _add_serving(commands, named)
@@ -61,7 +62,7 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
     _add_interception(commands, named)
     _add_kubernetes(commands, named)
     version = commands.add_parser("version", help="print the version")
-    version.set_defaults(command=_version)
+    version.set_defaults(command=_print_version)
     return parser
 
 
@@ -232,8 +233,12 @@ def _demo(arguments: argparse.Namespace) -> int:
     return demo(port=arguments.port, admin=arguments.admin_port, once=arguments.once)
 
 
-def _version(_: argparse.Namespace) -> int:
-    print(f"llm-sidecar {__version__} (Python {platform.python_version()})")
+def _version() -> str:
+    return f"llm-sidecar {__version__} (Python {platform.python_version()})"
+
+
+def _print_version(_: argparse.Namespace) -> int:
+    print(_version())
     return OK
 
 

@@ -136,7 +136,12 @@ def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["version"]) == 0
-    assert capsys.readouterr().out.startswith(f"llm-sidecar {__version__} (Python 3.")
+    said = capsys.readouterr().out
+    assert said.startswith(f"llm-sidecar {__version__} (Python 3.")
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == said
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])

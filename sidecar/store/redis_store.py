@@ -48,7 +48,7 @@ class RedisStore:
             from redis.exceptions import RedisError
         except ImportError:
             raise OSError(
-                "`store.redis` needs the package redis: pip install 'llm-sidecar[redis]'"
+                "`store.redis` needs the package redis: pip install 'llm-sidecar-proxy[redis]'"
             ) from None
         self._failures = (RedisError, OSError, TimeoutError)
         try:

@@ -123,8 +123,8 @@ def test_packages_say_who_they_are(image: Image) -> None:
     names = ("runtime", "redis")
     lock = "".join((ROOT / "locks" / f"{name}.txt").read_text() for name in names).splitlines()
     locked = {line.split("==")[0].replace("-", "_") for line in lock if "==" in line}
-    assert {name.lower() for name in found} >= {"llm_sidecar", "aiohttp", "uvloop"}
-    assert {name.lower() for name in found} - locked == {"llm_sidecar"}
+    assert {name.lower() for name in found} >= {"llm_sidecar_proxy", "aiohttp", "uvloop"}
+    assert {name.lower() for name in found} - locked == {"llm_sidecar_proxy"}
 
 
 def test_it_is_small(image: Image) -> None:
