@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from sidecar.config.load import ConfigErrors, Loaded, Written, load
+from sidecar.control.examine import examine, examine_offline
 from sidecar.control.sources.opened import BadSource, is_url, read_once
 
 STDIN = "-"
@@ -50,7 +51,8 @@ def _load(places: Sequence[str], offline: bool) -> Loaded:
     if offline and is_url(places[0]):
         raise BadSource("--offline needs the first source to be a file: the others lie over it")
     first, *others = [Written(*_read(place)) for place in places if not (offline and is_url(place))]
-    return load(first.text, file=first.file, over=others, offline=offline)
+    look = examine_offline if offline else examine
+    return load(first.text, file=first.file, over=others, offline=offline, examine=look)
 
 
 def _read(place: str) -> tuple[str, str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -53,6 +54,22 @@ class Loaded(Struct, frozen=True):
     """What was not looked at, as it is not here: only when loaded `offline`."""
 
 
+class Findings(NamedTuple):
+    """What a look at the machine finds, each at the path of the setting that needs it."""
+
+    wrong: list[Problem]
+    """With these it can't serve here."""
+    doubtful: list[Problem]
+    unchecked: list[Problem]
+
+
+Examine = Callable[[Whole], Findings]
+
+
+def _unseen(_: Whole) -> Findings:
+    return Findings([], [], [])
+
+
 class Written(NamedTuple):
     """One text of a configuration."""
 
@@ -68,12 +85,14 @@ def load(
     over: Sequence[Written] = (),
     resolve: Resolve = references.from_system,
     offline: bool = False,
+    examine: Examine = _unseen,
 ) -> Loaded:
     """Decode *text*, with the documents or tables of *over* laid over it, the last one on top.
 
     *file* names it in errors; relative paths start at that file's folder, or at the current one
     if it is a URL. *offline*: files and variables that it refers to may be missing; what is
-    returned is not fit to serve then. Raises ConfigErrors with every error that was found.
+    returned is not fit to serve then. *examine* looks at what it needs of this machine.
+    Raises ConfigErrors with every error that was found.
     """
     document = _read(text, file)
     for each in over:
@@ -87,13 +106,21 @@ def load(
     problems += _unless(expanded.absent, broken_rules(expanded.root))
     parts = _parts(expanded.root, problems)
     problems += _unless(expanded.absent, broken_relations(parts, document.lines))
+    placed = partial(locate, lines=document.lines, file=file, files=document.files)
+
+    def refused(problems: Iterable[Problem]) -> ConfigErrors:
+        errors = placed(problems)
+        errors.files = expanded.files
+        return errors
+
     if problems or config is None or parts.overlay is None:
-        refused = locate(problems, document.lines, file, document.files)
-        refused.files = expanded.files
-        raise refused
+        raise refused(problems)
     effective = overlay.effective(parts.overlay, parts.routes, parts.trees)
-    doubts = _unless(expanded.absent, doubtful(Whole(config, effective, document.root)))
-    warnings = tuple(locate(doubts, document.lines, file, document.files).errors)
+    whole = Whole(config, effective, document.root)
+    found = examine(whole)
+    if found.wrong:
+        raise refused(found.wrong)
+    doubts = [*doubtful(whole), *found.doubtful]
     return Loaded(
         config=config,
         shown=references.masked(document.root),
@@ -101,8 +128,8 @@ def load(
         hash=_hash([text, *(each.text for each in over)], expanded),
         effective=effective,
         overlay=parts.overlay,
-        warnings=warnings,
-        unchecked=tuple(locate(expanded.unchecked, document.lines, file, document.files).errors),
+        warnings=tuple(placed(_unless(expanded.absent, doubts)).errors),
+        unchecked=tuple(placed([*expanded.unchecked, *found.unchecked]).errors),
     )
 
 

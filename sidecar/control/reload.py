@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sidecar.ca.folder import KEY_FILE, default_folder
-from sidecar.config.load import ConfigErrors, Loaded, Written, load
+from sidecar.config.load import ConfigErrors, Examine, Loaded, Written, load
 from sidecar.config.overrides import Overrides
 from sidecar.control import logs
+from sidecar.control.examine import examine, examine_again
 from sidecar.control.watcher import FileWatch
 from sidecar.upstream.connect.tls import stamp, system_roots, uses_system_roots
 from sidecar.upstream.off_loop import off_loop
@@ -51,7 +52,7 @@ class Reloader:
 
     async def start(self) -> None:
         """Load and serve for the first time. Raise ConfigErrors or OSError."""
-        loaded, self._roots = self._read()
+        loaded, self._roots = self._read(examine)
         logs.set_level(loaded.config.log_level)
         await self._serving.apply(loaded)
         self._accept(loaded)
@@ -128,13 +129,14 @@ class Reloader:
         """Whether the system's roots are others now, of which *roots* is a stamp, or our own CA."""
         return roots != self._roots or stamp(_authority(self.loaded)) != self._published
 
-    def _read(self) -> tuple[Loaded, str]:
-        """What the sources say, and a stamp of the roots that go with it.
+    def _read(self, look: Examine = examine_again) -> tuple[Loaded, str]:
+        """What the sources say, and a stamp of the roots that go with it. *look* at the machine.
 
         Raise ConfigErrors or OSError.
         """
         first, *others = [Written(each.read().text, each.stats.name) for each in self.sources]
-        loaded = self._overrides.over(load(first.text, file=first.file, over=others))
+        loaded = load(first.text, file=first.file, over=others, examine=look)
+        loaded = self._overrides.over(loaded)
         return loaded, stamp(_roots(loaded))
 
     def _tell_sources(self) -> None:

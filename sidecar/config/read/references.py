@@ -31,6 +31,8 @@ _REFERENCE: Final = re.compile(
     r"\$\$\{|\$\{(?:(?P<env>env):([A-Za-z_][A-Za-z0-9_]*)|(?P<file>file):([^{}\x00-\x1f]+))\}|\$\{"
 )
 _SCHEME: Final = re.compile(r"(?i)(?:(?:bearer|basic|token|apikey|key) +)?")
+_NO_TEXT: Final = "not UTF-8 text"
+_DER: Final = "; PEM is expected: openssl x509 -inform der -in FILE -out NEW"
 _TLS_FILES: Final = ("ca", "cert", "key")
 
 
@@ -163,7 +165,7 @@ class _Expander:
         except OSError as error:
             raise _Failed(f"cannot read {what}: {error.strerror or 'unreadable'}") from None
         except ValueError:  # a UnicodeDecodeError quotes bytes of the value
-            raise _Failed(f"cannot read {what}: not UTF-8 text") from None
+            raise _Failed(f"cannot read {what}: {_NO_TEXT}") from None
         return text
 
     def tls(self, section: dict[str, object], path: Path) -> None:
@@ -179,7 +181,8 @@ class _Expander:
                 problems = self.problems
                 if self.offline and isinstance(error, _Absent):
                     problems = self.unchecked
-                problems.append(Problem((*path, key), str(error)))
+                hint = _DER if str(error).endswith(_NO_TEXT) else ""
+                problems.append(Problem((*path, key), f"{error}{hint}"))
 
 
 def _sections(root: object, group: str, key: str) -> Iterator[tuple[Path, dict[str, object]]]:

@@ -109,5 +109,10 @@ def client_context(tls: Tls) -> ssl.SSLContext:
     context.hostname_checks_common_name = False
     context.set_alpn_protocols(["http/1.1"])
     if tls.cert is not None:
-        context.load_cert_chain(tls.cert, tls.key)
+        context.load_cert_chain(tls.cert, tls.key, _no_passphrase)
     return context
+
+
+def _no_passphrase() -> str:
+    """Keep OpenSSL from asking on the terminal."""
+    return ""
