@@ -69,7 +69,7 @@ class Paced:
         if call.going is not None:
             return call.going, 0.0
         after = self.pace.wait(now)
-        self.pace.give_up(call, now)
+        self.pace.leave(call)
         return None, after
 
     def answered(self, going: Going, limits: Costs, levels: Costs, now: float) -> None:

@@ -31,7 +31,7 @@ from sidecar.policy.token_limits import TokenLimits, TokenSettings
 from sidecar.proxy.body.memory import BodyMemory
 from sidecar.proxy.layers.budgets import Budget
 from sidecar.proxy.layers.keeps import Memory
-from sidecar.proxy.layers.pace import Quota
+from sidecar.proxy.layers.turns import Quota
 from sidecar.store.book import Book
 
 ROOT = Path(__file__).parents[1]
@@ -248,7 +248,7 @@ def busy_stats() -> Stats:
     upstream.keys.keys[0].count("ok")
     upstream.panic["x"], upstream.ejected["x"], upstream.shed["x"] = True, [], 1
     stats.tasks["t"]["ok"] = 1
-    stats.quotas["q"] = Quota()
+    stats.quotas["q"] = Quota("q")
     stats.budgets["b"] = Budget(BudgetSettings("b", "tokens", 1.0, "day"), NoBook())
     stats.token_limits["r", "u"] = TokenLimits(TokenSettings())
     stats.listeners["l"] = ListenerStats()

@@ -175,6 +175,23 @@ class KeyPool:
             return free[0] if len(free) == 1 else min(free, key=lambda key: key.rank(point))
         return None if tried else min(self.keys, key=lambda key: _last_choice(key, model, now))
 
+    def candidates(
+        self, point: int, model: str, now: float, tried: Collection[Key], soon: float
+    ) -> Sequence[Key]:
+        """Return all keys that `choose` would choose among, the first choice first.
+
+        For the first attempt of a call, keys that cool down for less than *soon* seconds are
+        among them: the call may wait for any of these.
+        """
+        model = model[:_LONGEST_MODEL]
+        until = now if tried else now + soon
+        free = [
+            key for key in self.keys if key not in tried and _available_at(key, model, now) <= until
+        ]
+        if not free and not tried:
+            free = [min(self.keys, key=lambda key: _last_choice(key, model, now))]
+        return sorted(free, key=lambda key: key.rank(point))
+
     def named(self, name: str) -> Key | None:
         """Return the key called *name*, whatever its state; None if there is none."""
         return next((key for key in self.keys if key.name == name), None)

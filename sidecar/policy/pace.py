@@ -171,10 +171,13 @@ class Pace:
         self.advance(now)
         return call
 
-    def give_up(self, call: Waiting, now: float) -> None:
-        """A call waits no longer."""
+    def leave(self, call: Waiting) -> None:
+        """A call waits no longer. Nobody's turn comes sooner for that."""
         self._line.pop(call, None)
-        self.advance(now)
+
+    def room(self, now: float) -> bool:
+        """Whether a call that came now would go at once."""
+        return self.advance(now) is None and self.wait(now) <= _SOON
 
     def advance(self, now: float) -> float | None:
         """Let calls go whose turn it is. Return the seconds until the next; None: nobody waits."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,6 +68,8 @@ class Request(msgspec.Struct, frozen=True):
     """What it asks for that only one endpoint has; None: any endpoint can take it."""
     holds_interims: bool = False
     """Whether 1xx replies wait, because a hedge may answer instead of this attempt."""
+    begins: Callable[[], None] | None = None
+    """Is called when the attempt has its turn at a quota, where there is one."""
 
     def __repr__(self) -> str:
         text = f"{self.method.decode('latin-1')} {self.target.decode('latin-1')[:80]}"

@@ -62,7 +62,7 @@ def test_calls_go_in_order_and_who_gives_up_does_not() -> None:
     woken: list[int] = []
     for number, call in enumerate(waiting):
         call.wake = lambda number=number: woken.append(number)
-    pace.give_up(waiting[1], 0.0)
+    pace.leave(waiting[1])
     now = 0.0
     while (after := pace.advance(now)) is not None:
         now += after + 1e-6

@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 
 from sidecar.policy.pace import _SLOW_GROWTH
-from sidecar.proxy.layers.pace import Quota
+from sidecar.proxy.layers import hedge
+from sidecar.proxy.layers.turns import Quota
 from tests.sockets.peers import until
 from tests.sockets.scripted import Fleet, Scripted, chat, status
 from tests.sockets.test_fallbacks import TO_B, fleet
@@ -198,3 +199,45 @@ async def test_the_pace_survives_a_reload_and_goes_with_its_setting() -> None:
         await stage.apply()
         assert stage.stats.quotas == {}
         assert (await stage.gets(chat()))[0] == 200
+
+
+HEDGES: dict[str, Any] = {"hedge": {"after": "20ms"}, "retry": {"max": 0}}
+
+
+async def test_a_hedge_without_a_turn_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    why: list[str] = []
+    monkeypatch.setattr(hedge, "_no_hedge", lambda _, reason: why.append(reason))
+    one = Scripted("one", level(300), "wait", always=level(300))
+    async with Fleet(one, upstream=pace(), policy=HEDGES) as stage:
+        assert (await stage.gets(chat()))[0] == 200
+        call = stage.begins(stage.gets(chat()))
+        await until(lambda: one.calls == 2)
+        await until(lambda: why == ["the provider's quota has no room"])
+        one.gate.set()
+        assert (await call)[0] == 200
+        assert (one.calls, stage.route.hedges) == (2, 0)
+        assert quota(stage).refused == quota(stage).waiting == 0
+
+
+async def test_a_hedge_takes_a_turn() -> None:
+    one, two = (Scripted(name, level(600), always="wait") for name in ("one", "two"))
+    async with Fleet(one, two, upstream=pace(), policy=HEDGES) as stage:
+        for _ in range(2):
+            assert (await stage.gets(chat()))[0] == 200
+        calls = [stage.begins(stage.gets(chat())) for _ in range(2)]
+        await until(lambda: one.calls + two.calls == 2 + 4)
+        assert stage.route.hedges == 2
+        (line,) = quota(stage).lines.limiters()
+        assert line.policy._buckets["requests"]._sent == 1 + 4  # the first told of the quota
+        for server in (one, two):
+            server.gate.set()
+        for call in calls:
+            assert (await call)[0] == 200
+
+
+async def test_who_waits_for_a_turn_is_not_late() -> None:
+    one = Scripted("one", level(600, 600, 429, b"retry-after-ms: 300"), always=level(600))
+    async with Fleet(one, upstream=pace(), policy=HEDGES) as stage:
+        assert (await stage.gets(chat()))[0] == 429
+        assert (await stage.gets(chat()))[0] == 200
+        assert (one.calls, stage.route.hedges) == (2, 0)

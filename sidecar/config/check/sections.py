@@ -62,10 +62,6 @@ def upstream_violations(upstream: Upstream) -> Iterator[Violation]:
     if upstream.tls.key is not None and upstream.tls.cert is None:
         yield ("tls", "key"), "`cert` is missing: the certificate that the key belongs to"
     yield from _within("credentials", _keys(upstream.credentials))
-    if upstream.pace is not None and isinstance(upstream.credentials, tuple):
-        quotas = {key.quota or index for index, key in enumerate(upstream.credentials)}
-        if len(quotas) > 1:
-            yield ("pace",), "an upstream has one pace: its keys must have the same `quota`"
     if isinstance(upstream.balance, Balance):
         yield from _within("balance", _balance(upstream.balance))
     if upstream.admission is not None:

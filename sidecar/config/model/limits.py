@@ -152,7 +152,8 @@ class Pace(Section, frozen=True):
         Name | None,
         Meta(
             description="Upstreams with the same word share one rate limit at their provider, and "
-            "one pace. `null`: the upstream has its own."
+            "one pace; of several keys, those without a `quota`. `null`: the upstream, or each "
+            "such key, has its own."
         ),
     ] = None
     max_wait: Annotated[

@@ -105,7 +105,7 @@ class Key(Credentials, frozen=True):
         Name | None,
         Meta(
             description="Keys with the same word share one rate limit, as those of one account do: "
-            "they cool down together. `null`: the key has its own."
+            "they cool down together, and have one pace. `null`: the key has its own."
         ),
     ] = None
     weight: Annotated[

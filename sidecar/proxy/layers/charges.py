@@ -40,10 +40,14 @@ class Charges:
         self._hold = hold
         self._operations = Operations(self._api)
 
+    def model(self, call: Call, request: Request) -> str:
+        """Return the model that is asked; "" if there is none."""
+        return request.model or call.model or self._operations.target(request).model or ""
+
     async def of(self, call: Call, request: Request, outputs: Outputs) -> Charge:
         """Estimate it; *outputs*: what answers usually have."""
         target = self._operations.target(request)
-        model = request.model or call.model or target.model or ""
+        model = self.model(call, request)
         nothing = Charge(model, 0, Output(0, guessed=True))
         if target.operation not in READABLE or call.head.upgrade:
             return nothing

@@ -44,6 +44,21 @@ class HedgeSettings(NamedTuple):
     """Statuses that do not win while the other attempt still runs."""
 
 
+class _Begun:
+    """When an attempt began. One that *waits* for its turn at a quota has not yet begun."""
+
+    def __init__(self, *, waits: bool = False) -> None:
+        self.at = time.monotonic()
+        self.told: asyncio.Future[None] | None = None
+        if waits:
+            self.told = asyncio.get_running_loop().create_future()
+
+    def tell(self) -> None:
+        if self.told is not None and not self.told.done():
+            self.at = time.monotonic()
+            self.told.set_result(None)
+
+
 class Hedge:
     """Wraps the attempt, inside the retry: both attempts count as one try.
 
@@ -60,12 +75,18 @@ class Hedge:
         stats: RouteStats,
         wanted: Callable[[Request], bool],
         places: Admission | None = None,
+        room: Callable[[Call, Request], bool] | None = None,
     ) -> None:
-        """*wanted*: whether any endpoint wants calls now; *places*: limits the calls in flight."""
+        """*wanted*: whether any endpoint wants calls now; *places*: limits the calls in flight.
+
+        *room*: whether an attempt would get its turn at the provider's quota at once; None: calls
+        are not paced.
+        """
         self._inner = inner
         self._settings = settings
         self._wanted = wanted
         self._places = places
+        self._room = room
         self._budget = budget
         self._observed = observed
         self._stats = stats
@@ -78,23 +99,25 @@ class Hedge:
         """Return the better of two replies; close the other's connection at once."""
         now = time.monotonic()
         self._budget.count(now)
+        paced = self._room is not None
         # A streamed body can't go to two endpoints, nor can what only one endpoint knows.
         if not call.body.complete or request.home is not None:
-            return await self._timed(call, request)
+            return await self._timed(call, request, _Begun(waits=paced))
         request = request.replace(holds_interims=True)
-        first = asyncio.create_task(self._timed(call, request))
+        begun = _Begun(waits=paced)
+        first = asyncio.create_task(self._timed(call, request, begun))
         tasks, place = [first], None
         try:
-            if await self._is_late(first, now):
+            if await self._is_late(first, begun):
                 place = self._place(call, request)
             if place is not None:
                 second = request.replace(why=HEDGE, reason="slow")
-                tasks.append(asyncio.create_task(self._timed(call, second)))
+                tasks.append(asyncio.create_task(self._timed(call, second, _Begun(waits=paced))))
             winner = await self._winner(tasks)
             if len(tasks) > 1:
                 call.note("hedge", f"the {'first' if winner is first else 'second'} is taken")
             if winner is not first and not first.done():
-                self._observed.observe(time.monotonic() - now)
+                self._observed.observe(time.monotonic() - begun.at)
                 first.cancel(OUTRUN)
             tasks.remove(winner)
             if winner is first and tasks:
@@ -108,16 +131,18 @@ class Hedge:
         self._stats.hedges_won += winner is not first and winner.exception() is None
         return winner.result()
 
-    async def _is_late(self, first: asyncio.Task[Reply], began: float) -> bool:
+    async def _is_late(self, first: asyncio.Task[Reply], begun: _Begun) -> bool:
         """Wait until a hedge is due or *first* is done; return whether *first* still runs.
 
         After too few calls there is no quantile yet, so it is looked up again and again: the very
         first calls may be the slowest, because slow endpoints are not known yet.
         """
+        if begun.told is not None:
+            await asyncio.wait((first, begun.told), return_when=asyncio.FIRST_COMPLETED)
         pause = _LOOK
         while not first.done():
             delay = self._delay()
-            left = pause if delay is None else began + delay - time.monotonic()
+            left = pause if delay is None else begun.at + delay - time.monotonic()
             if left <= 0.0:
                 return True
             await asyncio.wait((first,), timeout=left)
@@ -131,6 +156,8 @@ class Hedge:
             return _no_hedge(call, "no endpoint wants calls")
         if not self._budget.allows(now):
             return _no_hedge(call, "the hedge budget is used up")
+        if self._room is not None and not self._room(call, request):
+            return _no_hedge(call, "the provider's quota has no room")
         give_back = _nothing
         if self._places is not None:
             ticket = self._places.spare(now)
@@ -147,15 +174,16 @@ class Hedge:
             return settings.after
         return self._observed.value(settings.quantile, settings.min_calls)
 
-    async def _timed(self, call: Call, request: Request) -> Reply:
-        began = time.monotonic()
+    async def _timed(self, call: Call, request: Request, begun: _Begun) -> Reply:
+        if begun.told is not None:
+            request = request.replace(begins=begun.tell)
         try:
             reply = await self._inner(call, request)
         except TimedOut:
-            self._observed.observe(time.monotonic() - began)
+            self._observed.observe(time.monotonic() - begun.at)
             raise
         if reply.head.status < 400:
-            self._observed.observe(time.monotonic() - began)
+            self._observed.observe(time.monotonic() - begun.at)
         return reply
 
     async def _winner(self, tasks: list[asyncio.Task[Reply]]) -> asyncio.Task[Reply]:

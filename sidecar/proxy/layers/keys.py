@@ -22,12 +22,17 @@ from sidecar.proxy.parameters import parameters_of
 from sidecar.proxy.record import KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
     from sidecar.proxy.call import Call
     from sidecar.proxy.layers.layer import Layer
+    from sidecar.proxy.layers.turns import Quota, Turn, Turns
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
 
 _log: Final = logging.getLogger("sidecar.proxy")
+SOON: Final = 60.0
+"""Seconds. Where keys are paced, a call may wait for one that cools down for less."""
 _FORBIDDEN: Final = 403
 _KINDS: Final = {
     401: "authentication",
@@ -41,8 +46,16 @@ _KINDS: Final = {
 class Keys:
     """Sends attempts at *upstream* with the keys of *pool*, which all routes share."""
 
-    def __init__(self, inner: Layer, pool: KeyPool, upstream: str) -> None:
+    def __init__(
+        self,
+        inner: Layer,
+        pool: KeyPool,
+        upstream: str,
+        pace: tuple[Turns, Mapping[str, Quota]] | None = None,
+    ) -> None:
+        """*pace*: what gives attempts their turns, and the quota of each key by its name."""
         self._inner = inner
+        self._pace = pace
         self._pool = pool
         self._upstream = upstream
 
@@ -55,29 +68,37 @@ class Keys:
             raise TraceRefused(
                 "TRACE is refused: the reply would show credentials that the sidecar adds"
             )
-        pool, model = self._pool, request.model or ""
-        point = _point(call, request) if len(pool.keys) > 1 else 0
-        key = None if request.home is None else pool.named(request.home.key)
-        key = key or pool.choose(point, model, time.monotonic())
-        assert key is not None  # the first attempt gets one
+        model = request.model or ""
+        point = _point(call, request) if len(self._pool.keys) > 1 else 0
         tried: list[Key] = []
+        keys, reason = self._usable(request, point, tried), ""
         while True:
+            key, turn = await self._turn(call, request, point, keys, tried)
+            if tried:
+                call.note(
+                    "key", f"{key.name} after {tried[-1].name}, whose attempt came to {reason}"
+                )
+                request = request.replace(why=KEY, reason=reason)
+            edited = request.edited(key.settings.edits)
             began, result = time.monotonic(), "given_up"
             try:
-                reply = await self._inner(call, request.edited(key.settings.edits))
+                if turn is None:
+                    reply = await self._inner(call, edited)
+                else:
+                    reply = await turn.send(self._inner, call, edited)
                 if reply.attempt is not None:
                     reply.attempt.key = key.name
                 result = self._judge(key, model, began, reply)
-                other = self._other(call, request, point, key, tried, result)
-                if other is None:
+                keys = self._others(call, request, point, key, tried, result)
+                if not keys:
                     return reply
                 reply.abandon()
                 reason = str(reply.head.status)
             except NoAnswer as error:
                 result = error.kind or "failed"
                 self._blame(key, model, began, result, error.status, error.retry_after)
-                other = self._other(call, request, point, key, tried, result)
-                if other is None:
+                keys = self._others(call, request, point, key, tried, result)
+                if not keys:
                     raise
                 reason = error.code
                 forget_frames(error)
@@ -86,26 +107,60 @@ class Keys:
                 raise
             finally:
                 key.count(result)
-            call.note("key", f"{other.name} after {key.name}, whose attempt came to {reason}")
-            request = request.replace(why=KEY, reason=reason)
-            key = other
 
-    def _other(
+    def room(self, call: Call, request: Request) -> bool:
+        """Whether another attempt would get its turn at the quota of some key at once."""
+        if self._pace is None:
+            return True
+        turns, quotas = self._pace
+        keys = self._usable(request, 0, ())
+        return turns.room(call, request, [quotas[key.name] for key in keys])
+
+    def _usable(self, request: Request, point: int, tried: Collection[Key]) -> Sequence[Key]:
+        """Return the key for an attempt, or all from which turns may come, the first choice first.
+
+        Empty: *tried* has all that help.
+        """
+        pool, model, now = self._pool, request.model or "", time.monotonic()
+        home = None if request.home is None else pool.named(request.home.key)
+        if home is not None:
+            return (home,)
+        if self._pace is not None:
+            return pool.candidates(point, model, now, tried, SOON)
+        key = pool.choose(point, model, now, tried)
+        return () if key is None else (key,)
+
+    async def _turn(
+        self, call: Call, request: Request, point: int, keys: Sequence[Key], tried: Collection[Key]
+    ) -> tuple[Key, Turn | None]:
+        """Return the first of *keys* whose quota has a turn for the attempt, and that turn."""
+        if self._pace is None:
+            return keys[0], None
+        turns, quotas = self._pace
+        while True:
+            own = {key: quotas[key.name] for key in keys}
+            turn = await turns.take(call, request, tuple(dict.fromkeys(own.values())))
+            key = next(key for key, quota in own.items() if quota is turn.quota)
+            # Meanwhile it may have been refused.
+            keys = self._usable(request, point, tried)
+            if not keys or key in keys:
+                return key, turn
+
+    def _others(
         self, call: Call, request: Request, point: int, key: Key, tried: list[Key], result: str
-    ) -> Key | None:
-        """Return the key for another attempt, after one with *key* came to *result*.
+    ) -> Sequence[Key]:
+        """Return the keys for another attempt, after one with *key* came to *result*.
 
-        None if there is none, or if another account does not have what the call asks for.
+        Empty if there is none, or if another account does not have what the call asks for.
         """
         if result not in ("rate_limit", "authentication", "money") or call.body.streamed:
-            return None
+            return ()
         if request.home is not None:
-            return None
-        now = time.monotonic()
-        if call.deadline is not None and now >= call.deadline:
-            return None
+            return ()
+        if call.deadline is not None and time.monotonic() >= call.deadline:
+            return ()
         tried.append(key)
-        return self._pool.choose(point, request.model or "", now, tried)
+        return self._usable(request, point, tried)
 
     def _judge(self, key: Key, model: str, began: float, reply: Reply) -> str:
         """Return what the attempt came to, and note what that says of its key."""

@@ -9,15 +9,25 @@ from sidecar.policy.key_pool import KeyPool, KeySettings
 from sidecar.proxy.layers.keys import Keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sidecar.config.model import Key
     from sidecar.proxy.layers.layer import Layer
+    from sidecar.proxy.layers.turns import Quota, Turns
     from sidecar.proxy.routing.stack import Parts
 
 
-def pooled(parts: Parts, upstream: str, keys: tuple[Key, ...], attempt: Layer) -> Layer:
-    """Wrap *attempt* so that it authenticates with one of *keys*."""
+def pooled(
+    parts: Parts,
+    upstream: str,
+    keys: tuple[Key, ...],
+    attempt: Layer,
+    pace: tuple[Turns, Mapping[str, Quota]] | None = None,
+) -> Keys:
+    """Wrap *attempt* so that it authenticates with one of *keys*.
+
+    *pace*: what gives turns, and the quota of each key by its name.
+    """
     settings = tuple(_settings(keys))
     pool = parts.transaction.get(
         ("keys", upstream),
@@ -27,7 +37,12 @@ def pooled(parts: Parts, upstream: str, keys: tuple[Key, ...], attempt: Layer) -
     parts.transaction.changes.append(
         partial(setattr, parts.counts.upstream(upstream), "keys", pool)
     )
-    return Keys(attempt, pool, upstream)
+    return Keys(attempt, pool, upstream, pace)
+
+
+def name_of(key: Key, index: int) -> str:
+    """Return the name of *key*, which is at *index* in the list."""
+    return key.name or f"key-{index + 1}"
 
 
 def _settings(keys: tuple[Key, ...]) -> Iterator[KeySettings]:
@@ -36,4 +51,4 @@ def _settings(keys: tuple[Key, ...]) -> Iterator[KeySettings]:
         name = key.header.encode()
         line = b"\r\n%b: %b" % (name, key.value.encode())
         edits = {**removed, name.lower(): line}
-        yield KeySettings(key.name or f"key-{index + 1}", key.value, edits, key.quota, key.weight)
+        yield KeySettings(name_of(key, index), key.value, edits, key.quota, key.weight)

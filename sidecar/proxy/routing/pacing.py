@@ -1,4 +1,4 @@
-"""The pace of an upstream; what is known of its quota survives reloads."""
+"""The paces of an upstream's quotas; what is known of these survives reloads."""
 
 from __future__ import annotations
 
@@ -6,19 +6,42 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sidecar.proxy.layers.charges import Charges
-from sidecar.proxy.layers.pace import Paced, Quota
+from sidecar.proxy.layers.pace import Paced
+from sidecar.proxy.layers.turns import Quota, Turns
+from sidecar.proxy.routing.key_pools import name_of, pooled
 
 if TYPE_CHECKING:
     from sidecar.config.model.limits import Pace
+    from sidecar.proxy.layers.keys import Keys
     from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.routing.stack import Parts
 
 
-def paced(parts: Parts, upstream: str, config: Pace, stack: Layer) -> Layer:
-    """Wrap *stack*, which makes one try at *upstream*, in the pace of its quota."""
-    name = config.quota or upstream
+def paced(parts: Parts, upstream: str, config: Pace, attempt: Layer) -> Paced | Keys:
+    """Wrap *attempt* so that it waits for its turn at the quota of *upstream*, or of its key."""
+    keys = parts.configs[upstream].credentials
+    if isinstance(keys, tuple):
+        quotas = {
+            name_of(key, index): _quota(
+                parts, upstream, key.quota or config.quota, name_of(key, index)
+            )
+            for index, key in enumerate(keys)
+        }
+        turns = _turns(parts, upstream, config, next(iter(quotas.values())))
+        return pooled(parts, upstream, keys, attempt, (turns, quotas))
+    quota = _quota(parts, upstream, config.quota)
+    return Paced(attempt, _turns(parts, upstream, config, quota), quota)
+
+
+def _quota(parts: Parts, upstream: str, named: str | None, key: str | None = None) -> Quota:
+    """Return the quota with the word *named*; None: the upstream or its *key* has its own."""
+    name = named or (upstream if key is None else f"{upstream}/{key}")
     # A quota's name may also be an upstream's, which has nothing to do with it.
-    quota = parts.transaction.get(("pace", config.quota is not None, name), Quota)
+    quota: Quota = parts.transaction.get(("pace", named is not None, name), partial(Quota, name))
     parts.transaction.changes.append(partial(parts.counts.quotas.__setitem__, name, quota))
+    return quota
+
+
+def _turns(parts: Parts, upstream: str, config: Pace, quota: Quota) -> Turns:
     charges = Charges(parts.configs[upstream].dialect, int(parts.effective(upstream).policy.hold))
-    return Paced(stack, quota, charges, name, float(config.max_wait), config.max_waiting)
+    return Turns(charges, quota.outputs, float(config.max_wait), config.max_waiting)

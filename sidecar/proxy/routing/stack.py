@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sidecar.config.model import Target as TargetConfig
     from sidecar.config.model.redact import Guard as GuardConfig
     from sidecar.config.overlay import Effective
+    from sidecar.proxy.call import Call
     from sidecar.proxy.layers.guard import Guard
     from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.request import Request
@@ -152,17 +153,20 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
     config = parts.configs[upstream]
     # Picks an endpoint, connects and sends: the other layers decide when, and how often.
     attempt = _attempt(parts, upstream, labels, spare=spare)
-    # Right around each attempt, which has its own key.
-    stack = _keyed(parts, upstream, attempt)
+    # Right around each attempt, which has its own key, and counts at the provider.
+    stack: Layer = attempt
+    room = None
+    if config.pace is None:
+        stack = _keyed(parts, upstream, attempt)
+    else:
+        from sidecar.proxy.routing.pacing import paced
+
+        turned = paced(parts, upstream, config.pace, attempt)
+        stack, room = turned, turned.room
     # Two attempts side by side count as one try.
     places = None if config.admission is None else _places(parts, upstream, config.admission)
     if policy.hedge is not None:
-        stack = _hedge(parts, upstream, policy, stack, attempt.wanted, places)
-    # Around every try, since each counts at the provider.
-    if config.pace is not None:
-        from sidecar.proxy.routing.pacing import paced
-
-        stack = paced(parts, upstream, config.pace, stack)
+        stack = _hedge(parts, upstream, policy, stack, attempt.wanted, places, room)
     # Around every try; it also counts the retries of SDKs.
     if policy.retry.max or parts.trusted:
         stack = Retry(
@@ -289,6 +293,7 @@ def _hedge(
     inner: Layer,
     wanted: Callable[[Request], bool],
     places: AdmissionPolicy | None,
+    room: Callable[[Call, Request], bool] | None,
 ) -> Layer:
     config = policy.hedge
     assert config is not None
@@ -300,7 +305,7 @@ def _hedge(
     )
     observed = parts.transaction.get(("first bytes", parts.name, upstream), Quantile)
     budget = _budget(parts, "hedge", upstream, config.budget)
-    return Hedge(inner, hedge, budget, observed, parts.stats, wanted, places)
+    return Hedge(inner, hedge, budget, observed, parts.stats, wanted, places, room)
 
 
 def _budget(parts: Parts, kind: str, upstream: str, config: BudgetConfig) -> Budget:

@@ -276,10 +276,6 @@ MISTAKES = {
         ("load: {interval: 11s}", ".load.stale_after: shorter than `interval`"),
         ("load: {gpu: 'http://{hst}:9400/metrics'}", ".load.gpu: {host} is the only placeholder"),
         ("load: {gpu: ':9400/metrics'}", ".load.gpu: expected a URL"),
-        (
-            "{pace: {}, credentials: [{header: a, value: b, quota: q}, {header: a, value: c}]}",
-            ".pace: an upstream has one pace: its keys must have the same `quota`",
-        ),
         ("pace: {max_wait: 0s}", ".pace.max_wait: must be more than zero"),
         ("pace: {max_waiting: 0}", ".pace.max_waiting: expected a whole number from 1"),
         ("admission: {}", ".admission.max_in_flight: missing; expected a whole number from 1"),
