@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ _CHOICES: Final[dict[str, list[Any]]] = {
     "image.pullPolicy": ["Always", "IfNotPresent", "Never"],
     "webhook.failurePolicy": ["Ignore", "Fail"],
     "webhook.podSecurityDefault": ["privileged", "baseline", "restricted"],
+    "gateway.service.type": ["ClusterIP", "NodePort", "LoadBalancer"],
     "webhook.certificates.source": ["self", "cert-manager", "secret"],
     "alerts.firstToken.seconds": [*SECONDS],
 }
@@ -43,18 +44,30 @@ _LISTS_OF: Final[dict[str, Tree]] = {
     "webhook.excludedNamespaces": {"type": "string"},
     "networkPolicy.apiServerPorts": {"type": "integer", "minimum": 1, "maximum": 65535},
 }
+_NAMED: Final[Tree] = {"type": "object", "required": ["name"]}
+_LISTS_ANYWHERE: Final[dict[str, Tree]] = {
+    "extraEnv": _NAMED,
+    "extraVolumes": _NAMED,
+    "extraVolumeMounts": {"type": "object", "required": ["name", "mountPath"]},
+    "topologySpreadConstraints": {"type": "object", "required": ["topologyKey"]},
+}
+"""By the last part of their path: these are Kubernetes' own, which refuses the rest."""
+_NAMES: Final[Tree] = {"type": "string", "pattern": "^([a-z]([a-z0-9-]{0,38}[a-z0-9])?)?$"}
+"""The part of a Service's name (RFC 1035) that leaves room for our endings; empty: ours."""
+_EXACTLY: Final[dict[str, Tree]] = {"nameOverride": _NAMES, "fullnameOverride": _NAMES}
 _TEXTS: Final = frozenset(
     {
+        "commonLabels",
         "credentials",
-        "injector.podLabels",
-        "injector.nodeSelector",
         "monitoring.labels",
         "dashboard.labels",
         "alerts.labels",
         "webhook.certificates.issuerRef",
     }
 )
-"""Mappings from any name to a text; other empty mappings are as Kubernetes has them."""
+_TEXTS_ANYWHERE: Final = ("Labels", "Annotations", ".annotations", ".nodeSelector")
+"""Mappings from any name to a text, by path or by its end; other empty mappings are as Kubernetes
+has them."""
 _CONFIGURATIONS: Final = frozenset({"policy", "gateway.policy"})
 _LEAST: Final = {"injector.replicas": 1, "webhook.timeoutSeconds": 1, "gateway.replicas": 1}
 _MOST: Final = {"webhook.timeoutSeconds": 30}
@@ -96,7 +109,7 @@ def values_schema() -> Tree:
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Values of the chart llm-sidecar",
-        **_schema_of(values, ""),
+        **_schema_of(values, "", {path: meaning for path, _, meaning in _described()}),
         "definitions": definitions,
     }
 
@@ -118,25 +131,37 @@ def _in_draft_7(schema: Any) -> Any:
     return made
 
 
-def _schema_of(value: Any, path: str) -> Tree:
+def _schema_of(value: Any, path: str, about: Mapping[str, str]) -> Tree:
+    made = _shape_of(value, path, about)
+    # Draft 7 ignores all that stands beside a `$ref`.
+    return {"description": about[path], **made} if path in about and "$ref" not in made else made
+
+
+def _shape_of(value: Any, path: str, about: Mapping[str, str]) -> Tree:
     if path in _CONFIGURATIONS:
         return {"$ref": "#/definitions/Configuration"}
     if path == "injection":
         return {"$ref": "#/definitions/Settings"}
     if isinstance(value, dict) and value and not path.endswith((".resources", ".labels")):
-        inner = {key: _schema_of(each, f"{path}.{key}".lstrip(".")) for key, each in value.items()}
+        inner = {
+            key: _schema_of(each, f"{path}.{key}".lstrip("."), about) for key, each in value.items()
+        }
         if not path:
             inner["global"] = _GLOBAL
         return {"type": "object", "properties": inner, "additionalProperties": False}
     if isinstance(value, dict):
-        texts = {"additionalProperties": {"type": "string"}} if path in _TEXTS else {}
+        all_texts = path in _TEXTS or path.endswith(_TEXTS_ANYWHERE)
+        texts = {"additionalProperties": {"type": "string"}} if all_texts else {}
         return {"type": "object", **texts}
     if isinstance(value, list):
-        return {"type": "array", "items": _LISTS_OF.get(path, {"type": "object"})}
+        usual = _LISTS_ANYWHERE.get(path.rsplit(".", 1)[-1], {"type": "object"})
+        return {"type": "array", "items": _LISTS_OF.get(path, usual)}
     return _scalar(value, path)
 
 
 def _scalar(value: Any, path: str) -> Tree:
+    if path in _EXACTLY:
+        return _EXACTLY[path]
     if path in _CHOICES:
         return {"enum": _CHOICES[path]}
     if path.endswith(".objective"):
@@ -163,13 +188,19 @@ def _oldest(version: str) -> str:
 
 
 def _rows() -> Iterator[str]:
+    for path, default, meaning in _described():
+        yield f"| `{path}` | `{json.dumps(default)}` | {meaning} |".replace('`""`', "")
+
+
+def _described() -> Iterator[tuple[str, Any, str]]:
+    """Path, default and meaning of every value that is described by itself."""
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
     lines = text.splitlines()
     for path, line, default in _leaves(yaml.compose(text), ""):
         meaning = _comment_above(lines, line)
         if not meaning:
             raise ValueError(f"values.yaml: {path} has no comment that begins with {_MARK!r}")
-        yield f"| `{path}` | `{json.dumps(default)}` | {meaning} |".replace('`""`', "")
+        yield path, default, meaning
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, int, Any]]:

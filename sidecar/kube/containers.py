@@ -95,7 +95,13 @@ def _common(name: str, settings: Settings) -> Tree:
     made: Tree = {"name": name, "image": settings.image}
     if settings.image_pull_policy:
         made["imagePullPolicy"] = settings.image_pull_policy
-    made |= {"resources": _resources(settings), "securityContext": _LOCKED}
+    made |= {
+        "resources": _resources(settings),
+        "securityContext": _LOCKED,
+        # A container that refuses its policy has the reason shown by `kubectl describe pod`, also
+        # where it could not write its termination message.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
     if _has_state(settings):
         made["env"] = [{"name": "XDG_STATE_HOME", "value": _STATE}]
         made["volumeMounts"] = [{"name": STATE_VOLUME, "mountPath": _STATE}]

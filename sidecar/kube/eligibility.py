@@ -20,6 +20,8 @@ Tree = dict[str, Any]
 
 _MIRROR: Final = "kubernetes.io/config.mirror"
 """Annotation of a kubelet's own pod as the API shows it: a picture that nothing can change."""
+_OS_LABELS: Final = ("kubernetes.io/os", "beta.kubernetes.io/os")
+"""Labels of nodes (Kubernetes, Well-Known Labels), the second one as old charts have it."""
 
 
 def containers_of(spec: Tree) -> list[Tree]:
@@ -37,13 +39,41 @@ def not_eligible(pod: Tree) -> str | None:
         return "it mirrors a kubelet's own pod"
     if spec.get("hostNetwork"):
         return "hostNetwork: the sidecar's ports would be the node's"
-    if (spec.get("os") or {}).get("name") == "windows":
-        return "the sidecar does not run on Windows"
+    if why := _windows(spec):
+        return f"the sidecar does not run on Windows ({why})"
     if not spec.get("containers"):
         return "it has no containers"
     if STATUS not in annotations and any(c.get("name") in CONTAINERS for c in containers_of(spec)):
         return f"it has a container {CONTAINER} that was not injected"
     return None
+
+
+def _windows(spec: Tree) -> str | None:
+    """What says that the pod is for Windows nodes, if anything does."""
+    if (spec.get("os") or {}).get("name") == "windows":
+        return "os"
+    selector = spec.get("nodeSelector") or {}
+    if any(selector.get(label) == "windows" for label in _OS_LABELS):
+        return "nodeSelector"
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    terms = required.get("nodeSelectorTerms") or ()
+    # A node has to fit one of the terms, and all expressions of that.
+    if terms and all(any(map(_asks_for_windows, _expressions(term))) for term in terms):
+        return "affinity"
+    return None
+
+
+def _expressions(term: Tree) -> list[Tree]:
+    return term.get("matchExpressions") or []
+
+
+def _asks_for_windows(expression: Tree) -> bool:
+    return (
+        expression.get("key") in _OS_LABELS
+        and expression.get("operator") == "In"
+        and expression.get("values") == ["windows"]
+    )
 
 
 def conflict(spec: Tree, settings: Settings) -> str | None:

@@ -13,6 +13,8 @@ Tree = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "llm-sidecar"
 NAME, NAMESPACE = "llm-sidecar", "injectors"
+FOREIGN = {"PodMonitor", "ServiceMonitor", "PrometheusRule", "Certificate", "Issuer"}
+"""Kinds of other people's operators: no schema of Kubernetes has them."""
 
 
 def rendered(values: Tree, *, name: str = NAME) -> str:

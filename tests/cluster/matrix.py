@@ -15,21 +15,57 @@ POLICY = {
 }
 GATEWAY = {"enabled": True, "policy": POLICY | {"listeners": [{"address": "0.0.0.0:14001"}]}}
 
+PLACES: Tree = {
+    "nodeSelector": {"disk": "ssd"},
+    "tolerations": [{"operator": "Exists"}],
+    "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+    "topologySpreadConstraints": [{"topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}],
+    "priorityClassName": "system-cluster-critical",
+    "podLabels": {"team": "a", "app.kubernetes.io/name": "not-ours"},
+    "podAnnotations": {"example.com/cost-centre": "7"},
+}
+"""Where pods run, and what they are called."""
+IDENTITY = {"eks.amazonaws.com/role-arn": "arn:aws:iam::111122223333:role/llm"}
+EXTRAS: Tree = {
+    "extraEnv": [{"name": "REGION", "value": "eu"}],
+    "extraEnvFrom": [{"secretRef": {"name": "more", "optional": True}}],
+    "extraVolumes": [{"name": "roots", "configMap": {"name": "roots"}}],
+    "extraVolumeMounts": [{"name": "roots", "mountPath": "/etc/roots", "readOnly": True}],
+}
+
 MATRIX: dict[str, Tree] = {
     "defaults": {},
     "openai": example("openai"),
     "vllm-fleet": example("vllm-fleet"),
     "mixed": example("mixed"),
     "one replica": {"injector": {"replicas": 1}},
-    "every place": {
-        "injector": {
-            "priorityClassName": "system-cluster-critical",
-            "nodeSelector": {"disk": "ssd"},
-            "tolerations": [{"operator": "Exists"}],
-            "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
-            "podLabels": {"team": "a"},
-            "resources": {},
-        }
+    "every place": {"injector": PLACES | {"resources": {}}, "gateway": GATEWAY | PLACES},
+    "extras": {"injector": EXTRAS, "gateway": GATEWAY | EXTRAS},
+    "names": {"nameOverride": "calls", "commonLabels": {"app.kubernetes.io/part-of": "platform"}},
+    "full name": {
+        "fullnameOverride": "mesh",
+        "commonLabels": {"app.kubernetes.io/instance": "not-ours"},
+        "gateway": GATEWAY,
+        "credentials": {"k": "v"},
+    },
+    "accounts of the cloud": {
+        "injector": {"serviceAccount": {"annotations": IDENTITY, "automount": True}},
+        "gateway": GATEWAY
+        | {"serviceAccount": {"name": "llm", "annotations": IDENTITY, "automount": True}},
+    },
+    "accounts of others": {
+        "injector": {"serviceAccount": {"create": False, "name": "theirs"}},
+        "gateway": GATEWAY | {"serviceAccount": {"create": False}},
+    },
+    "a gateway with a secret and a balancer": {
+        "credentials": {"k": "v"},
+        "gateway": GATEWAY
+        | {
+            "secret": "keys",
+            "service": {"type": "LoadBalancer", "annotations": {"example.com/internal": "true"}},
+            "maxUnavailable": 2,
+            "terminationGracePeriodSeconds": 120,
+        },
     },
     "image": {
         "image": {"repository": "r/i", "digest": "sha256:" + "0" * 64, "pullSecrets": ["a", "b"]},
@@ -96,6 +132,14 @@ MATRIX: dict[str, Tree] = {
 }
 
 REFUSED: dict[str, tuple[Tree, str]] = {
+    "a name that no Service can have": ({"fullnameOverride": "Mesh_1"}, "fullnameOverride"),
+    "a label that is no text": ({"commonLabels": {"tier": 1}}, "commonLabels"),
+    "a variable without a name": ({"gateway": {"extraEnv": [{"value": "x"}]}}, "extraEnv"),
+    "a place that nobody knows": ({"gateway": {"nodeSelectors": {}}}, "nodeSelectors"),
+    "an account's annotation that is no text": (
+        {"gateway": {"serviceAccount": {"annotations": {"a": True}}}},
+        "annotations",
+    ),
     "a value that nobody knows": ({"replicas": 1}, "replicas"),
     "a setting that nobody knows": ({"injection": {"mood": "x"}}, "mood"),
     "a setting out of range": ({"injection": {"mode": "magic"}}, "mode"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,9 @@ import helm_python
 import kubernetes_validate
 import pytest
 import yaml
-from chart import CHART, ROOT, example, find, manifests, rendered
+from chart import CHART, FOREIGN, NAME, ROOT, example, find, manifests, rendered
 from corpus import corpus
-from matrix import MATRIX, REFUSED
+from matrix import EXTRAS, IDENTITY, MATRIX, PLACES, REFUSED
 
 Tree = dict[str, Any]
 
@@ -21,8 +23,6 @@ OLDEST, NEWEST = "1.29", "1.37"
 """What the chart's kubeVersion begins with, and the newest whose schemas there are."""
 EVERY = pytest.mark.parametrize("values", MATRIX.values(), ids=[*MATRIX])
 VERSIONS = pytest.mark.parametrize("version", [OLDEST, NEWEST])
-FOREIGN = {"PodMonitor", "ServiceMonitor", "PrometheusRule", "Certificate", "Issuer"}
-"""Kinds of other people's operators: no schema of Kubernetes has them."""
 SHOWN = ["defaults", "mixed", "cert-manager", "strict"]
 SIDECAR = ROOT / ".venv" / "bin" / "sidecar"
 
@@ -47,7 +47,119 @@ def test_manifests_fit_the_schemas(values: Tree, version: str) -> None:
     assert len(trees) >= 7
     for tree in trees:
         if tree["kind"] not in FOREIGN:
-            kubernetes_validate.validate(tree, version, strict=True)
+            fits(json.dumps(tree), version)
+
+
+@cache
+def fits(text: str, version: str) -> None:
+    """Remembered, since most value sets have most objects in common."""
+    kubernetes_validate.validate(json.loads(text), version, strict=True)
+
+
+@EVERY
+def test_selectors_find_the_pods_they_mean(values: Tree) -> None:
+    """Whatever names and labels were asked for."""
+    trees = manifests(values)
+    pods = {
+        tree["metadata"]["name"]: tree["spec"]["template"]["metadata"]["labels"]
+        for tree in trees
+        if tree["kind"] == "Deployment"
+    }
+    for tree in trees:
+        spec = tree.get("spec", {})
+        selector = {
+            "Deployment": lambda spec: spec["selector"]["matchLabels"],
+            "PodDisruptionBudget": lambda spec: spec["selector"]["matchLabels"],
+            "NetworkPolicy": lambda spec: spec["podSelector"]["matchLabels"],
+            "Service": lambda spec: spec["selector"],
+        }.get(tree["kind"])
+        if selector:
+            component = tree["metadata"]["labels"]["app.kubernetes.io/component"]
+            found = [
+                name for name, labels in pods.items() if selector(spec).items() <= labels.items()
+            ]
+            assert len(found) == 1
+            assert found[0].endswith(component)
+    for labels in pods.values():
+        assert labels["llm-sidecar/inject"] == "disabled"
+
+
+@EVERY
+def test_all_that_is_made_is_labelled(values: Tree) -> None:
+    wanted = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "helm.sh/chart"}
+    common = values.get("commonLabels", {})
+    for tree in manifests(values):
+        labels = tree["metadata"]["labels"]
+        assert {*wanted, *common} <= {*labels}
+        assert labels["app.kubernetes.io/instance"] == NAME
+
+
+def of_component(values: Tree, component: str) -> Tree:
+    deployment = find(manifests(values), "Deployment", f"{NAME}-{component}")
+    template: Tree = deployment["spec"]["template"]
+    return template
+
+
+@pytest.mark.parametrize("component", ["injector", "gateway"])
+def test_where_pods_run_and_what_they_are_called(component: str) -> None:
+    template = of_component(MATRIX["every place"], component)
+    for key in ("nodeSelector", "tolerations", "affinity", "priorityClassName"):
+        assert template["spec"][key] == PLACES[key]
+    (spread,) = template["spec"]["topologySpreadConstraints"]
+    own = {"app.kubernetes.io/component": component, "app.kubernetes.io/instance": NAME}
+    assert (spread["topologyKey"], spread["maxSkew"]) == ("rack", 1)
+    assert spread["whenUnsatisfiable"] == "DoNotSchedule"
+    assert own.items() <= spread["labelSelector"]["matchLabels"].items()
+    assert template["metadata"]["labels"]["team"] == "a"
+    assert template["metadata"]["labels"]["app.kubernetes.io/name"] == NAME
+    assert PLACES["podAnnotations"].items() <= template["metadata"]["annotations"].items()
+
+
+def test_the_test_pod_runs_where_injectors_do() -> None:
+    spec = find(manifests(MATRIX["every place"]), "Pod", f"{NAME}-test")["spec"]
+    assert spec["tolerations"] == PLACES["tolerations"]
+    assert spec["nodeSelector"] == PLACES["nodeSelector"]
+
+
+@pytest.mark.parametrize("component", ["injector", "gateway"])
+def test_extras_are_added_to_what_there_is(component: str) -> None:
+    plain = of_component({"gateway": MATRIX["gateway"]["gateway"]}, component)["spec"]
+    spec = of_component(MATRIX["extras"], component)["spec"]
+    for key, name in (("env", "extraEnv"), ("volumeMounts", "extraVolumeMounts")):
+        before = plain["containers"][0].get(key, [])
+        assert spec["containers"][0][key] == before + EXTRAS[name]
+    assert spec["containers"][0]["envFrom"] == EXTRAS["extraEnvFrom"]
+    assert spec["volumes"] == plain["volumes"] + EXTRAS["extraVolumes"]
+
+
+def test_accounts() -> None:
+    trees = manifests(MATRIX["accounts of the cloud"])
+    for component, account in (("injector", f"{NAME}-injector"), ("gateway", "llm")):
+        assert find(trees, "ServiceAccount", account)["metadata"]["annotations"] == IDENTITY
+        spec = find(trees, "Deployment", f"{NAME}-{component}")["spec"]["template"]["spec"]
+        assert spec["serviceAccountName"] == account
+        assert spec["automountServiceAccountToken"] is True
+    trees = manifests(MATRIX["accounts of others"])
+    assert "ServiceAccount" not in {tree["kind"] for tree in trees}
+    for component, account in (("injector", "theirs"), ("gateway", "default")):
+        spec = find(trees, "Deployment", f"{NAME}-{component}")["spec"]["template"]["spec"]
+        assert spec["serviceAccountName"] == account
+    bound = [tree["subjects"][0]["name"] for tree in trees if tree["kind"].endswith("Binding")]
+    assert bound == ["theirs", "theirs"]
+
+
+def test_a_secret_of_ones_own_for_the_gateway() -> None:
+    spec = of_component(MATRIX["a gateway with a secret and a balancer"], "gateway")["spec"]
+    assert {"name": "credentials", "secret": {"secretName": "keys"}} in spec["volumes"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]}
+    assert mounted["credentials"] == "/var/run/secrets/llm-sidecar"
+
+
+def test_names_of_ones_own() -> None:
+    names = {tree["metadata"]["name"] for tree in manifests(MATRIX["full name"])}
+    assert {name for name in names if not name.startswith("mesh-")} == set()
+    names = {tree["metadata"]["name"] for tree in manifests(MATRIX["names"], name="r")}
+    assert {name for name in names if not name.startswith("r-calls-")} == set()
 
 
 @pytest.mark.parametrize(("values", "message"), REFUSED.values(), ids=[*REFUSED])

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
-from chart import NAME, NAMESPACE, ROOT, example
+from chart import FOREIGN, NAME, NAMESPACE, ROOT, example, manifests
 from cluster import INJECTOR, Cluster, until
 from corpus import corpus, pod
-from matrix import POLICY
+from matrix import MATRIX, POLICY
 
 Tree = dict[str, Any]
 
@@ -73,6 +73,22 @@ def made(cluster: Cluster, namespace: str, tree: Tree = PLAIN, **metadata: Any) 
     found = [c["name"] for c in pod["spec"].get("initContainers", [])]
     assert (CONTAINER in found) is ("llm-sidecar/status" in pod["metadata"].get("annotations", {}))
     return CONTAINER in found
+
+
+def test_the_api_server_takes_every_value_set(cluster: Cluster) -> None:
+    """All manifests of all value sets by a dry run, each object that several have once."""
+    for name in ("a", "b"):
+        cluster.namespace(name)
+    trees = [tree for values in MATRIX.values() for tree in manifests(values, name="tried")]
+    texts = {json.dumps(tree) for tree in trees if tree["kind"] not in FOREIGN}
+    assert len(MATRIX) >= 20
+    assert len(texts) >= 100
+    done = cluster.run(
+        *("kubectl", "create", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-"),
+        given="\n---\n".join(sorted(texts)),
+    )
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == len(texts)
 
 
 def test_the_certificate_is_made_and_known(cluster: Cluster, injector: object) -> None:

@@ -334,11 +334,45 @@ def test_bad_annotations_are_all_told() -> None:
     ]
 
 
+def on_nodes(*systems: str) -> str:
+    terms = ", ".join(
+        f"{{matchExpressions: [{{key: disk, operator: Exists}}, "
+        f"{{key: kubernetes.io/os, operator: In, values: {values}}}]}}"
+        for values in systems
+    )
+    required = f"requiredDuringSchedulingIgnoredDuringExecution: {{nodeSelectorTerms: [{terms}]}}"
+    return f"affinity: {{nodeAffinity: {{{required}}}}}"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "nodeSelector: {kubernetes.io/os: linux}",
+        on_nodes("[windows]", "[linux]"),
+        on_nodes("[linux, windows]"),
+        on_nodes(),
+    ],
+)
+def test_pods_that_may_run_on_linux_get_it(place: str) -> None:
+    assert inject(pod(f"{place}, containers: [{{name: a}}]"), DEFAULT).pod
+
+
 @pytest.mark.parametrize(
     ("spec", "metadata", "reason"),
     [
         ("hostNetwork: true, containers: [{name: a}]", {}, "hostNetwork"),
-        ("os: {name: windows}, containers: [{name: a}]", {}, "Windows"),
+        ("os: {name: windows}, containers: [{name: a}]", {}, r"Windows \(os\)"),
+        (
+            "nodeSelector: {kubernetes.io/os: windows}, containers: [{name: a}]",
+            {},
+            r"Windows \(nodeSelector\)",
+        ),
+        (
+            "nodeSelector: {beta.kubernetes.io/os: windows}, containers: [{name: a}]",
+            {},
+            r"Windows \(nodeSelector\)",
+        ),
+        (f"{on_nodes('[windows]')}, containers: [{{name: a}}]", {}, r"Windows \(affinity\)"),
         ("containers: []", {}, "no containers"),
         ("containers: [{name: a}]", {"labels": {INJECT: "disabled"}}, "disabled"),
         (
