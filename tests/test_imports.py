@@ -13,6 +13,7 @@ LATE = (
     "sidecar.proxy.layers.batches",
     "sidecar.proxy.tasks.tasks",
     "sidecar.control.sources.centre",
+    "sidecar.control.live",
 )
 STARTS = """
 import asyncio, sys

@@ -11,9 +11,10 @@ import errno
 import ipaddress
 import logging
 import socket
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sidecar.control.acceptor import Acceptor
 from sidecar.control.admin_http import AdminHttp
@@ -27,10 +28,15 @@ from sidecar.control.pages import (
     busy,
     health_pages,
     page_at,
+    refusal,
     refuse,
-    refuse_strangers,
 )
+from sidecar.control.strangers import new_token, refuse_other_sites, refuse_strangers
 
+if TYPE_CHECKING:
+    from sidecar.control.live.hub import Hub
+
+T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 64
@@ -121,6 +127,8 @@ class _Thread:
         self._inspected = inspected
         self._pages = {"admin": admin_pages(), "health": health_pages()}
         self._servers: dict[str, tuple[Acceptor, AdminHttp]] = {}
+        self._token = new_token()
+        self._hub: Hub | None = None
         self._loop = asyncio.new_event_loop()
         self._orders: asyncio.Queue[tuple[str, socket.socket | None] | None] = asyncio.Queue()
         # Pages that may wait for the data plane wait here, so that /live does not.
@@ -165,7 +173,7 @@ class _Thread:
         pages = self._pages[name]
 
         async def give(request: Request) -> Answer:
-            refused = refuse_strangers(request) if name == "admin" else None
+            refused = refuse_strangers(request, self._token) if name == "admin" else None
             return refused or refuse(request, pages) or await self._ask(request, pages)
 
         http = AdminHttp(give, MAX_CONNECTIONS)
@@ -174,6 +182,8 @@ class _Thread:
     async def _ask(self, request: Request, pages: Pages) -> Answer:
         page = page_at(request.path, pages)
         assert page is not None  # `refuse` looked
+        if page.stream:
+            return refuse_other_sites(request) or self._watch()
         if page.prompt:
             return answer(self._inspected, request, page)
         threads = self._renderer if page.long else self._waiters
@@ -182,6 +192,20 @@ class _Thread:
             return await asyncio.wait_for(asked, ANSWER_WITHIN)
         except TimeoutError:
             return busy()
+
+    def _watch(self) -> Answer:
+        """Answer with what the live page shows, as it changes."""
+        if self._hub is None:
+            from sidecar.control.live.hub import Hub  # late: most sidecars are not looked at
+
+            self._hub = Hub(self._inspected, self._wait, self._token)
+        if self._hub.full:
+            return refusal(503, "too_many_viewers", "others are looking; close one of their pages")
+        return Answer(None, content_type="text/event-stream", stream=self._hub.watch())
+
+    def _wait(self, question: Callable[[], T]) -> Awaitable[T]:
+        """Call *question* in a thread that may wait for the data plane."""
+        return self._loop.run_in_executor(self._waiters, question)
 
 
 async def _end(accepting: Acceptor, http: AdminHttp) -> None:

@@ -1,7 +1,7 @@
 """HTTP for the admin and health servers: a few connections, one page after another on each.
 
-It parses with the data plane's parser, but shares nothing else with it: no pools, no streams, no
-back-pressure. A page is rendered whole, and what a request's body says is not looked at.
+It parses with the data plane's parser, but shares nothing else with it. A page is rendered whole,
+but for those that never end, and what a request's body says is not looked at.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from http import HTTPStatus
 from typing import Final, cast
 from urllib.parse import parse_qsl, unquote
@@ -28,6 +28,8 @@ _LIMITS: Final = HeadLimits(
 )
 _IDLE: Final = 60.0
 """Seconds that a connection may take for its next request, its head and body included."""
+_STUCK: Final = 30.0
+"""Seconds that a client may take nothing of a stream."""
 _LINGER: Final = 1.0
 """Seconds that a client gets to close its side behind our last reply."""
 _HEADERS: Final = {
@@ -97,7 +99,11 @@ class AdminConnection(asyncio.Protocol):
         self._answering: asyncio.Task[None] | None = None
         self._unparsed = b""
         """What came behind the request that is being answered; reading is paused then."""
-        self._writable = True
+        self._room = asyncio.Event()
+        """Set while the client takes what is sent."""
+        self._room.set()
+        self._streaming = False
+        """The reply has no end."""
         self._closing = False
         """The reply in progress, or the last one, is the last."""
         self._ended = False
@@ -124,7 +130,7 @@ class AdminConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A client that has closed its side still gets the answer that it waits for."""
         self._closing = self._ended = True
-        return self._answering is not None
+        return self._answering is not None and not self._streaming
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection, and what was being answered on it."""
@@ -139,12 +145,13 @@ class AdminConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client takes replies slower than it asks for them."""
-        self._writable = False
+        self._room.clear()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
-        self._writable = True
-        self._next()
+        self._room.set()
+        if not self._streaming:
+            self._next()
 
     # -- the parser's sink --
 
@@ -173,7 +180,7 @@ class AdminConnection(asyncio.Protocol):
 
     def close_when_idle(self) -> None:
         """Close now, or after the reply in progress."""
-        if self._answering is None:
+        if self._answering is None or self._streaming:
             self._transport.close()
         self._closing = True
 
@@ -185,7 +192,7 @@ class AdminConnection(asyncio.Protocol):
 
     def _parse(self) -> None:
         """Parse up to the end of one request."""
-        if self._answering is not None or self._closing or not self._writable:
+        if self._answering is not None or self._closing or not self._room.is_set():
             return
         data, self._unparsed = self._unparsed, b""
         try:
@@ -204,7 +211,13 @@ class AdminConnection(asyncio.Protocol):
     async def _respond(self, head: RequestHead) -> None:
         request = _request(head)
         try:
-            self._write(head, request, await self._server.answer(request))
+            answer = await self._server.answer(request)
+            if answer.stream is None:
+                self._write(head, request, answer)
+            else:
+                await self._stream(answer)
+        except TimeoutError:  # its client is stuck
+            self._transport.abort()
         except Exception:
             _log.exception("admin: %s %s was not answered", request.method, request.path)
             self._transport.abort()
@@ -215,19 +228,20 @@ class AdminConnection(asyncio.Protocol):
             self._expire_in(_IDLE)
             self._next()
 
+    async def _stream(self, answer: Answer) -> None:
+        """Send what comes, as fast as the client takes it, until it leaves."""
+        stream = cast("AsyncGenerator[bytes]", answer.stream)
+        self._closing = self._streaming = True  # the end of the connection ends the body
+        self._transport.write(_head(answer, {"Connection": "close"}))
+        async with aclosing(stream):
+            async for data in stream:
+                self._transport.write(data)
+                await asyncio.wait_for(self._room.wait(), _STUCK)
+
     def _write(self, head: RequestHead | None, request: Request, answer: Answer) -> None:
         body = encode(answer, request)
-        headers = {
-            **_HEADERS,
-            **answer.headers,
-            "Date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime()),
-            "Content-Type": answer.content_type,
-            "Content-Length": str(len(body)),
-            **({"Connection": "close"} if self._closing else {}),
-        }
-        lines = "".join(f"\r\n{name}: {value}" for name, value in headers.items())
-        reason = HTTPStatus(answer.status).phrase
-        raw = f"HTTP/1.1 {answer.status} {reason}{lines}\r\n\r\n".encode("latin-1")
+        framing = {"Content-Length": str(len(body))}
+        raw = _head(answer, framing | ({"Connection": "close"} if self._closing else {}))
         to_head = head is not None and head.method == b"HEAD"
         self._transport.write(raw if to_head else raw + body)
 
@@ -254,6 +268,19 @@ class AdminConnection(asyncio.Protocol):
         if self._expiry is not None:
             self._expiry.cancel()
         self._expiry = self._loop.call_later(seconds, self.abort) if seconds is not None else None
+
+
+def _head(answer: Answer, framing: dict[str, str]) -> bytes:
+    headers = {
+        **_HEADERS,
+        **answer.headers,
+        "Date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime()),
+        "Content-Type": answer.content_type,
+        **framing,
+    }
+    lines = "".join(f"\r\n{name}: {value}" for name, value in headers.items())
+    reason = HTTPStatus(answer.status).phrase
+    return f"HTTP/1.1 {answer.status} {reason}{lines}\r\n\r\n".encode("latin-1")
 
 
 def _request(head: RequestHead) -> Request:

@@ -16,6 +16,7 @@ from sidecar.control.pulse import Pulse
 from sidecar.upstream.endpoints.overrides import Override
 
 if TYPE_CHECKING:
+    from sidecar.control.live.view import View
     from sidecar.control.reload import Reloader
     from sidecar.control.serving import Serving
     from sidecar.listen.downstream import DownstreamConnection
@@ -81,6 +82,21 @@ class Inspection:
             "last_error": reloads.last_error or None,
             "config": self._reloader.loaded.shown,
         }
+
+    def view(self) -> View:
+        """Collect what the live page reads."""
+
+        def collect() -> View:
+            serving = self._serving
+            return View(
+                [(each, each.endpoints()) for each in serving.snapshot.upstreams.values()],
+                {name: of.config.mode for name, of in serving.listeners.items()},
+                serving.draining,
+            )
+
+        from sidecar.control.live.view import View  # late: most sidecars are not looked at
+
+        return self._on_loop(collect)
 
     def upstreams(self) -> list[dict[str, Any]]:
         """Show upstreams and their endpoints."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -19,10 +17,14 @@ from sidecar.observe.diagram import diagram
 from sidecar.observe.lines import encode as encode_call
 from sidecar.observe.stats import Stats
 
+if TYPE_CHECKING:
+    from sidecar.control.live.view import View
+
 _log: Final = logging.getLogger(__name__)
 _MAX_WEIGHT: Final = 1000
 ONE_CALL: Final = "/calls/"
 _MERMAID: Final = ".mmd"
+ASSET: Final = "/page/"
 
 
 class Inspected(Protocol):
@@ -48,6 +50,9 @@ class Inspected(Protocol):
 
     def config(self) -> dict[str, Any]:
         """Show the configuration in use, secrets redacted, its source, hash and last error."""
+
+    def view(self) -> View:
+        """Collect what the live page reads."""
 
     def upstreams(self) -> list[dict[str, Any]]:
         """Show upstreams and the state of their endpoints."""
@@ -111,12 +116,15 @@ class Answer(msgspec.Struct, frozen=True):
     status: int = 200
     content_type: str = "application/json"
     headers: dict[str, str] = {}
+    stream: AsyncIterator[bytes] | None = None
+    """In place of the body: it is sent as it comes, until the client leaves."""
 
 
 Handler = Callable[[Inspected, Request], Answer]
 
 
-def _error(status: int, code: str, message: str, **headers: str) -> Answer:
+def refusal(status: int, code: str, message: str, **headers: str) -> Answer:
+    """Answer that it can't be had, and why."""
     return Answer({"error": {"code": code, "message": message}}, status, headers=headers)
 
 
@@ -140,7 +148,7 @@ def _log_level(inspected: Inspected, _: Request) -> Answer:
 def _set_log_level(inspected: Inspected, request: Request) -> Answer:
     level = request.query.get("level", "")
     if level not in LEVELS:
-        return _error(400, "bad_level", f"?level= must be one of {', '.join(LEVELS)}")
+        return refusal(400, "bad_level", f"?level= must be one of {', '.join(LEVELS)}")
     inspected.set_log_level(level)
     return Answer({"level": level})
 
@@ -148,14 +156,14 @@ def _set_log_level(inspected: Inspected, request: Request) -> Answer:
 def _purge(inspected: Inspected, request: Request) -> Answer:
     route, model = request.query.get("route"), request.query.get("model")
     if route is None and model is None and "all" not in request.query:
-        return _error(400, "bad_purge", "say ?route=, ?model=, both, or ?all")
+        return refusal(400, "bad_purge", "say ?route=, ?model=, both, or ?all")
     return Answer({"purged": inspected.purge(route, model)})
 
 
 def _restore(inspected: Inspected, request: Request) -> Answer:
     upstream, key = request.query.get("upstream", ""), request.query.get("key")
     if not inspected.restore_key(upstream, key):
-        return _error(404, "no_such_key", "no such upstream, or no such key; /keys lists them")
+        return refusal(404, "no_such_key", "no such upstream, or no such key; /keys lists them")
     return Answer({upstream: inspected.keys()[upstream]})
 
 
@@ -178,14 +186,14 @@ def _weight(inspected: Inspected, request: Request) -> Answer:
     except ValueError:
         weight = -1.0
     if not 0 <= weight <= _MAX_WEIGHT:
-        return _error(400, "bad_weight", f"?weight= must be 0 to {_MAX_WEIGHT}, or auto")
+        return refusal(400, "bad_weight", f"?weight= must be 0 to {_MAX_WEIGHT}, or auto")
     return _override(inspected, request, weight=weight)
 
 
 def _breaker(inspected: Inspected, request: Request) -> Answer:
     state = request.query.get("state", "")
     if state not in ("open", "closed", "auto"):
-        return _error(400, "bad_state", "?state= must be open, closed or auto")
+        return refusal(400, "bad_state", "?state= must be open, closed or auto")
     return _override(inspected, request, breaker=None if state == "auto" else state)
 
 
@@ -194,16 +202,16 @@ def _override(inspected: Inspected, request: Request, **said: Any) -> Answer:
     try:
         return Answer(inspected.override(upstream, endpoint, **said))
     except LookupError as error:
-        return _error(404, "no_such_endpoint", f"{error.args[0]}; /upstreams lists them")
+        return refusal(404, "no_such_endpoint", f"{error.args[0]}; /upstreams lists them")
     except OverflowError as error:
-        return _error(409, "too_many_overrides", str(error))
+        return refusal(409, "too_many_overrides", str(error))
 
 
 def _calls(inspected: Inspected, request: Request) -> Answer:
     try:
         wanted = read(request.query)
     except ValueError as error:
-        return _error(400, "bad_filter", str(error))
+        return refusal(400, "bad_filter", str(error))
     # Each by itself, in pieces: the data plane waits while one is encoded.
     return Answer([msgspec.Raw(encode_call(call)) for call in select(inspected.calls, wanted)])
 
@@ -216,8 +224,28 @@ def _one_call(inspected: Inspected, request: Request) -> Answer:
     if name.endswith(_MERMAID):
         call = find(inspected.calls, name.removesuffix(_MERMAID))
     if call is None:
-        return _error(404, "no_such_call", "no call with this id is kept")
+        return refusal(404, "no_such_call", "no call with this id is kept")
     return Answer(diagram(call).encode(), content_type="text/plain; charset=utf-8")
+
+
+def _index(pages: Pages) -> Handler:
+    listed = [
+        {"path": path, "methods": page.methods(), "about": page.about}
+        for path, page in pages.items()
+    ]
+
+    def show(_: Inspected, request: Request) -> Answer:
+        if "text/html" in request.headers.get("accept", ""):
+            return _asset("index.html")
+        return Answer(listed, headers={"Vary": "Accept"})
+
+    return show
+
+
+def _asset(name: str) -> Answer:
+    from sidecar.control.live.assets import asset  # late: most sidecars are not looked at
+
+    return asset(name) or refusal(404, "not_found", "the page has no such file")
 
 
 class _Metrics:
@@ -247,9 +275,13 @@ class Page(msgspec.Struct, frozen=True):
     post: Handler | None = None
     prompt: bool = False
     long: bool = False
+    stream: bool = False
+    """Its answer has no end: the server gives it."""
 
     def methods(self) -> tuple[str, ...]:
         """List what may be asked; HEAD goes wherever GET does."""
+        if self.stream:
+            return ("GET",)
         return (("GET", "HEAD") if self.get else ()) + (("POST",) if self.post else ())
 
 
@@ -309,64 +341,43 @@ def admin_pages() -> Pages:
         ),
         "/cache": Page("What is kept, and what that saved.", lambda i, _: Answer(i.cache())),
         "/cache/purge": Page("POST ?route=R, ?model=M, both, or ?all.", post=_purge),
+        "/events": Page(
+            "What the live page shows, as server-sent events: all of it, then what has changed.",
+            stream=True,
+        ),
+        ASSET: Page(
+            "Files of the live page.", lambda _, r: _asset(r.path.removeprefix(ASSET)), long=True
+        ),
         "/log-level": Page("POST ?level=debug changes it.", _log_level, _set_log_level),
         "/drain": Page("Stop being ready; close each connection after its call.", post=_drain),
         "/quit": Page("Drain, then exit.", post=_quit),
     }
-    index = [
-        {"path": path, "methods": page.methods(), "about": page.about}
-        for path, page in pages.items()
-    ]
-    return {"/": Page("This list.", lambda _, __: Answer(index), prompt=True), **pages}
+    about = "The live page in a browser; elsewhere this list."
+    return {"/": Page(about, _index(pages), long=True), **pages}
 
 
 def page_at(path: str, pages: Pages) -> Page | None:
     """Find the page at *path*; what stands behind `/calls/` is an id, whatever it contains."""
-    if path.startswith(ONE_CALL) and path != ONE_CALL:
-        return pages.get(ONE_CALL)
-    return None if path == ONE_CALL else pages.get(path)
+    for folder in (ONE_CALL, ASSET):
+        if path.startswith(folder):
+            return None if path == folder else pages.get(folder)
+    return pages.get(path)
 
 
 def refuse(request: Request, pages: Pages) -> Answer | None:
     """Refuse what no page answers; None when one does."""
     page = page_at(request.path, pages)
     if page is None:
-        return _error(404, "not_found", "GET / lists the pages")
+        return refusal(404, "not_found", "GET / lists the pages")
     if request.method not in page.methods():
         allowed = ", ".join(page.methods())
-        return _error(405, "method_not_allowed", f"only {allowed}", Allow=allowed)
+        return refusal(405, "method_not_allowed", f"only {allowed}", Allow=allowed)
     return None
 
 
 def refuse_malformed(error: BadMessage) -> Answer:
     """Refuse what is not a valid request."""
-    return _error(error.status, error.code, error.message)
-
-
-def refuse_strangers(request: Request) -> Answer | None:
-    """Refuse what a web page elsewhere made a browser on this machine send.
-
-    A name that an attacker points at 127.0.0.1 (DNS rebinding) shows in Host; a form or fetch from
-    another site shows in Origin and Sec-Fetch-Site, which programs other than browsers don't send.
-    """
-    host = request.headers.get("host", "")
-    if not _is_loopback(host):
-        return _error(403, "forbidden_host", "Host must be localhost or a loopback address")
-    if request.method in ("GET", "HEAD"):
-        return None
-    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        return _error(403, "cross_site", "requests from another site may not change anything")
-    if request.headers.get("origin", f"http://{host}") != f"http://{host}":
-        return _error(403, "cross_site", "requests from another origin may not change anything")
-    return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+    return refusal(error.status, error.code, error.message)
 
 
 def answer(inspected: Inspected, request: Request, page: Page) -> Answer:
@@ -379,12 +390,12 @@ def answer(inspected: Inspected, request: Request, page: Page) -> Answer:
         return busy()
     except Exception:
         _log.exception("admin: %s %s failed", request.method, request.path)
-        return _error(500, "internal", "see the log")
+        return refusal(500, "internal", "see the log")
 
 
 def busy() -> Answer:
     """Answer that the data plane does not answer in time."""
-    return _error(503, "busy", "the data plane did not answer in time")
+    return refusal(503, "busy", "the data plane did not answer in time")
 
 
 def encode(reply: Answer, request: Request) -> bytes:

@@ -68,6 +68,10 @@ class Calls:
             earlier.pop(id(each), None)
         return chain(reversed(latest), sorted(earlier.values(), key=_end, reverse=True))
 
+    def latest(self) -> list[CallRecord]:
+        """The latest alone, the last to end first; safe on any thread."""
+        return list(reversed(self._latest.copy()))
+
     def __len__(self) -> int:
         return len(self._latest) + len(self._errors) + len(self._slow)
 

@@ -18,6 +18,7 @@ from sidecar.observe.models import Models
 from sidecar.observe.savings import Savings
 
 if TYPE_CHECKING:
+    from sidecar.policy.admission import AdmissionSettings
     from sidecar.policy.spending import BudgetSettings
 
 
@@ -174,6 +175,10 @@ class Queue(Protocol):
     @property
     def queued(self) -> int:
         """Calls that wait."""
+
+    @property
+    def settings(self) -> AdmissionSettings:
+        """How many of each there may be."""
 
 
 class KeyNumbers(Protocol):

@@ -17,7 +17,8 @@ from sidecar.cli import main
 from sidecar.control.admin import AdminServer
 from sidecar.launch.running import _free_ports, started
 from sidecar.observe.record import CallRecord, Try
-from tests.control.test_admin import ANY, Plane
+from tests.control.plane import Plane
+from tests.control.test_admin import ANY
 
 
 @pytest.fixture

@@ -17,86 +17,12 @@ import pytest
 from sidecar.control import admin as admin_module
 from sidecar.control import admin_http
 from sidecar.control.admin import MAX_CONNECTIONS, AdminServer
-from sidecar.control.pages import Inspected
-from sidecar.observe.calls import Calls, CallsSettings
+from sidecar.control.live.hub import MOST
 from sidecar.observe.record import CallRecord
-from sidecar.observe.stats import RouteStats, Stats
+from sidecar.observe.stats import RouteStats
+from tests.control.plane import Plane
 
 ANY = "127.0.0.1:0"
-
-
-class Plane:
-    """A data plane that is nothing but what the admin server sees of it."""
-
-    def __init__(self) -> None:
-        self.stats = Stats(started=1.0)
-        self.calls = Calls(CallsSettings(10, 10, 10, 2**20))
-        self.is_ready = (True, "")
-        self.level = "info"
-        self.asked: list[str] = []
-        self.wait: Callable[[], object] = lambda: None
-        self.stood_still = 0.0
-
-    def still(self) -> float:
-        return self.stood_still
-
-    def ready(self) -> tuple[bool, str]:
-        return self.is_ready
-
-    def config(self) -> dict[str, Any]:
-        self.wait()
-        return {"file": "sidecar.yaml", "hash": "c0ffee"}
-
-    def upstreams(self) -> list[dict[str, Any]]:
-        return [{"name": "openai"}]
-
-    def override(self, upstream: str, endpoint: str, **said: Any) -> dict[str, Any]:
-        if upstream != "openai":
-            raise LookupError(f"upstream {upstream} has no endpoint {endpoint}")
-        if endpoint == "one too many":
-            raise OverflowError("too many overrides: clear some")
-        return {"name": endpoint, **said}
-
-    def routes(self) -> list[dict[str, Any]]:
-        return [{"name": "all"}]
-
-    def connections(self) -> list[dict[str, Any]]:
-        return [{"client": "127.0.0.1:1"}]
-
-    def interception(self) -> dict[str, Any]:
-        return {"listeners": {"forward": ["127.0.0.1:14002"]}, "ca": "PEM"}
-
-    def cache(self) -> dict[str, Any]:
-        return {"memory": None, "routes": {}}
-
-    def budgets(self) -> list[dict[str, object]]:
-        return [{"budget": "b"}]
-
-    def keys(self) -> dict[str, list[dict[str, object]]]:
-        return {"u": [{"name": "a"}]}
-
-    def restore_key(self, upstream: str, key: str | None) -> int:
-        self.asked.append(f"restore {upstream} {key}")
-        return int(upstream == "u" and key in (None, "a"))
-
-    def purge(self, route: str | None, model: str | None) -> int:
-        self.asked.append(f"purge {route} {model}")
-        return 3
-
-    def log_level(self) -> str:
-        return self.level
-
-    def set_log_level(self, level: str) -> None:
-        self.level = level
-
-    def drain(self) -> None:
-        self.asked.append("drain")
-
-    def quit(self) -> None:
-        self.asked.append("quit")
-
-
-_plane: Inspected = Plane()  # mypy: it is what the server asks for
 
 
 @pytest.fixture
@@ -137,7 +63,7 @@ def test_pages_show_the_data_plane(server: AdminServer) -> None:
     port = server.port("admin")
     assert ask(port, "/config").json == {"file": "sidecar.yaml", "hash": "c0ffee"}
     assert ask(port, "/upstreams").json == [{"name": "openai"}]
-    assert ask(port, "/routes").json == [{"name": "all"}]
+    assert [route["name"] for route in ask(port, "/routes").json] == ["all"]
     assert ask(port, "/connections").json == [{"client": "127.0.0.1:1"}]
     assert {"path": "/quit", "methods": ["POST"], "about": "Drain, then exit."} in ask(
         port, "/"
@@ -617,3 +543,155 @@ def test_a_server_that_cannot_run_says_so(
         server.start()
         server.stop()
     assert "nothing can be accepted here" in caplog.text
+
+
+class Stream:
+    """A viewer of /events."""
+
+    def __init__(self, port: int, **headers: str) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=30)
+        sent = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.sock.sendall(f"GET /events HTTP/1.1\r\nHost: localhost\r\n{sent}\r\n".encode())
+        self.response = http.client.HTTPResponse(self.sock)
+        self.response.begin()
+
+    def next(self) -> tuple[str, dict[str, Any]]:
+        event, data, blank = (self.response.readline().decode() for _ in range(3))
+        assert blank == "\n"
+        return event.removeprefix("event: ").strip(), json.loads(data.removeprefix("data: "))
+
+    def leave(self) -> None:
+        self.response.close()
+        self.sock.close()
+
+
+Watch = Callable[[int], Stream]
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    streams: list[Stream] = []
+
+    def begin(port: int) -> Stream:
+        streams.append(Stream(port))
+        return streams[-1]
+
+    yield begin
+    for stream in streams:
+        stream.leave()
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sidecar.control.live.hub._EVERY", 0.001)
+    monkeypatch.setattr("sidecar.control.live.hub._SHARE", 1.0)
+
+
+@pytest.mark.usefixtures("often")
+def test_events_are_streamed_and_hold_up_no_other_page(
+    server: AdminServer, plane: Plane, watch: Watch
+) -> None:
+    port = server.port("admin")
+    stream = watch(port)
+    headers = stream.response.headers
+    assert (headers["content-type"], headers["connection"]) == ("text/event-stream", "close")
+    assert "content-length" not in headers
+    assert stream.next()[0] == "snapshot"
+    plane.calls.append(CallRecord(1e9, "r1", status=200))
+    while not (told := stream.next()[1])["calls"]:
+        assert ask(port, "/live").status == 200
+    assert told["calls"][0]["id"] == "r1"
+
+
+@pytest.mark.usefixtures("often")
+def test_viewers_are_bounded_and_make_room(server: AdminServer, watch: Watch) -> None:
+    port = server.port("admin")
+    streams = [watch(port) for _ in range(MOST)]
+    for stream in streams:
+        assert stream.next()[0] == "snapshot"
+    refused = ask(port, "/events")
+    assert (refused.status, refused.json["error"]["code"]) == (503, "too_many_viewers")
+    streams[0].leave()
+    until_sync(lambda: watch(port).response.status == 200)
+
+
+def until_sync(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        threading.Event().wait(0.02)
+    raise AssertionError("it did not come true")
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_other_sites_do_not_watch(server: AdminServer, site: str) -> None:
+    reply = ask(server.port("admin"), "/events", **{"Sec-Fetch-Site": site})
+    assert (reply.status, reply.json["error"]["code"]) == (403, "cross_site")
+    assert ask(server.port("admin"), "/events", "POST").status == 405
+    assert ask(server.port("health"), "/events").status == 404
+
+
+@pytest.mark.usefixtures("often")
+def test_viewers_that_take_nothing_make_room(
+    server: AdminServer, plane: Plane, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_http, "_STUCK", 0.05)
+    plane.level = "x" * 4_000_000  # more than the kernel holds for one
+    port = server.port("admin")
+    for _ in range(MOST):
+        assert watch(port).response.status == 200
+    until_sync(lambda: watch(port).response.status == 200)
+
+
+@pytest.mark.usefixtures("often")
+def test_a_stop_ends_the_streams(plane: Plane, watch: Watch) -> None:
+    server = AdminServer(plane, ANY, None)
+    server.start()
+    stream = watch(server.port("admin"))
+    stream.next()
+    server.stop()
+    while stream.response.readline():
+        pass
+
+
+def test_a_browser_gets_the_page_and_other_programs_the_list(server: AdminServer) -> None:
+    port = server.port("admin")
+    page = ask(port, "/", Accept="text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.body.startswith(b"<!doctype html>")
+    assert {"path": "/events", "methods": ["GET"]}.items() <= next(
+        each for each in ask(port, "/").json if each["path"] == "/events"
+    ).items()
+    assert ask(port, "/page/index.html").body == page.body
+    for path in (
+        "/page/",
+        "/page/none.js",
+        "/page/../assets.py",
+        "/page/..%2Fassets.py",
+        "/page/.",
+    ):
+        assert ask(port, path).status == 404
+
+
+def test_a_browser_runs_nothing_but_the_page(server: AdminServer) -> None:
+    port = server.port("admin")
+    for path in ("/", "/page/index.html"):
+        headers = ask(port, path, Accept="text/html").headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["content-security-policy"] == (
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+            "img-src 'self' data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+        )
+
+
+def test_a_browser_needs_the_token_of_the_stream(
+    server: AdminServer, plane: Plane, watch: Watch
+) -> None:
+    port = server.port("admin")
+    token = watch(port).next()[1]["token"]
+    here = {"Host": f"localhost:{port}", "Origin": f"http://localhost:{port}"}
+    assert ask(port, "/drain", "POST", **here).json["error"]["code"] == "no_token"
+    assert plane.asked == []
+    assert ask(port, "/drain", "POST", **here, **{"X-Sidecar-Token": token}).status == 202
+    assert plane.asked == ["drain"]

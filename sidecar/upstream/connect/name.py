@@ -83,6 +83,11 @@ class Name:
             raise self._failure or self.silent()
         return self.found
 
+    @property
+    def failure(self) -> str:
+        """Why it is unknown; empty while it is known, or was never looked up."""
+        return "" if self.found or self._failure is None else self._failure.message
+
     def ask(self) -> None:
         """Begin to look the name up and keep it fresh, unless that has begun already."""
         if self._asking is None and self._timer is None and not self.fixed:

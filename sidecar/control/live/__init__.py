@@ -1,0 +1,1 @@
+"""The live page: what it shows, computed while somebody looks, and its files."""

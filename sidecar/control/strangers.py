@@ -1,0 +1,63 @@
+"""Who may use the admin API: programs on this machine, and its own page in a browser."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from typing import Final
+from urllib.parse import urlsplit
+
+from sidecar.control.pages import Answer, Request, refusal
+
+TOKEN_HEADER: Final = "x-sidecar-token"  # noqa: S105 - a name
+_BY_BROWSERS: Final = ("origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
+"""Headers that browsers send with a POST, and that no script can leave out or invent."""
+
+
+def new_token() -> str:
+    """Return what the page must show with each change."""
+    return secrets.token_urlsafe(24)
+
+
+def refuse_strangers(request: Request, token: str) -> Answer | None:
+    """Refuse what a web page elsewhere made a browser on this machine send.
+
+    A name that an attacker points at 127.0.0.1 (DNS rebinding) shows in Host; a form or fetch from
+    another site shows in Origin and Sec-Fetch-Site. A browser must also show the *token*, which
+    only our own page can read: a header of one's own is refused to other sites without asking us.
+    Programs other than browsers send none of these.
+    """
+    host = request.headers.get("host", "")
+    if not _is_loopback(host):
+        return refusal(403, "forbidden_host", "Host must be localhost or a loopback address")
+    if request.method in ("GET", "HEAD"):
+        return None
+    return _refuse_change(request, host, token)
+
+
+def refuse_other_sites(request: Request) -> Answer | None:
+    """Refuse what another site's page asks for, even if it changes nothing and it can't read it."""
+    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return refusal(403, "cross_site", "requests from another site get nothing here")
+    return None
+
+
+def _refuse_change(request: Request, host: str, token: str) -> Answer | None:
+    headers = request.headers
+    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return refusal(403, "cross_site", "requests from another site may not change anything")
+    if headers.get("origin", f"http://{host}") != f"http://{host}":
+        return refusal(403, "cross_site", "requests from another origin may not change anything")
+    if not any(name in headers for name in _BY_BROWSERS):
+        return None
+    if not secrets.compare_digest(headers.get(TOKEN_HEADER, "").encode(), token.encode()):
+        return refusal(403, "no_token", f"a browser needs the page's token in {TOKEN_HEADER}")
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
