@@ -75,10 +75,17 @@ class NotRouted(CallError):
 
 
 class Unauthorized(CallError):
-    """The listener serves known callers only, and the call has no key of one."""
+    """The listener serves known callers only, and nothing tells that the call is from one."""
 
     code = "unauthorized"
     status = 401
+
+
+class NotAllowed(CallError):
+    """The listener knows who calls, and does not serve this caller."""
+
+    code = "caller_not_allowed"
+    status = 403
 
 
 class BadPath(CallError):

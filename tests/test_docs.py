@@ -253,6 +253,7 @@ def busy_stats() -> Stats:
     stats.token_limits["r", "u"] = TokenLimits(TokenSettings())
     stats.listeners["l"] = ListenerStats()
     stats.listeners["l"].denied["x"] = 1
+    stats.listeners["l"].handshakes["ok"] += 1
     stats.listeners["l"].refused[400] = stats.listeners["l"].decisions["x"] = 1
     return stats
 

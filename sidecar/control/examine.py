@@ -78,6 +78,12 @@ def _with_tls(config: Config) -> Iterator[tuple[Place, _Tls]]:
     redis = config.store.redis
     if redis is not None and redis.url.startswith("rediss:"):
         yield ("store", "redis"), _Tls(redis.ca, redis.cert, redis.key)
+    for index, listener in enumerate(config.listeners):
+        if listener.tls is not None:
+            yield ("listeners", index, "tls"), _Tls(None, listener.tls.cert, listener.tls.key)
+        if listener.access is not None and listener.access.certificates is not None:
+            path = "listeners", index, "access", "certificates"
+            yield path, _Tls(listener.access.certificates.ca, None, None)
 
 
 def _examine_tls(path: Place, tls: _Tls, written: Any, found: Findings) -> None:
@@ -115,7 +121,7 @@ def _examine_validity(path: Place, cert: str, written: Any, found: Findings) -> 
     now, (begins, ends) = datetime.now(UTC), times
     told = ""
     if ends < now:
-        told = f"has expired on {ends:%Y-%m-%d}: endpoints will refuse it. Renew it"
+        told = f"has expired on {ends:%Y-%m-%d}: others will refuse it. Renew it"
     elif begins > now:
         told = f"is not valid before {begins:%Y-%m-%d %H:%M} UTC: is the clock right?"
     elif ends - now < _SOON:

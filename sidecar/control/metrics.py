@@ -617,8 +617,14 @@ METRICS: Final = (
     _LISTENERS.counts(
         "access_denied",
         "reason",
-        "Calls that a listener's `access` did not let in: missing, wrong, limited.",
+        "Calls that a listener's `access` did not let in, by reason.",
         lambda listener: listener.denied,
+    ),
+    _LISTENERS.counts(
+        "tls_handshakes",
+        "result",
+        "TLS handshakes of callers: ok, bad_certificate, failed, left.",
+        lambda listener: listener.handshakes,
     ),
     _LISTENERS.counts(
         "listener_decisions",

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,6 +16,7 @@ from sidecar.config.model import Calls as CallsConfig
 from sidecar.control.memory import available_memory
 from sidecar.control.tracing import Tracing
 from sidecar.control.warm_up import WarmUp
+from sidecar.listen.files import NO_FILES, read_files
 from sidecar.listen.listener import Listener, name_of
 from sidecar.observe.access_log import AccessLog
 from sidecar.observe.calls import Calls, CallsSettings
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sidecar.config.model import AccessLog as AccessLogConfig
     from sidecar.config.model import Buffers, Config, Intercept
     from sidecar.config.model import Listener as ListenerConfig
+    from sidecar.listen.files import Files
     from sidecar.listen.intercept.modes import InterceptingListeners
     from sidecar.observe.semconv import Version
 
@@ -83,9 +85,10 @@ class Serving:
             tracing = await self._tracing.prepare(config.tracing)
             log = await off_loop(partial(self._new_log, config))
             await _publish(config.intercept)
+            files = await off_loop(partial(self._read_files, config))
             if not self.listeners:
                 self._set_buffers(config.buffers)
-            started = await self._start_listeners(config, snapshot)
+            started = await self._start_listeners(config, snapshot, files)
         except OSError:
             self._undo(log)
             raise
@@ -99,7 +102,7 @@ class Serving:
         self._swap_log(config, log)
         self._keep_calls(config.calls)
         self._tracing.swap(tracing)
-        self._swap_listeners(config, started)
+        self._swap_listeners(config, started, files)
         self._warm_up.configure(config.store.warm_up)
         self._forget_routes(snapshot)
 
@@ -178,16 +181,32 @@ class Serving:
         return all(listener.empty for listener in self._all_listeners())
 
     def _new_listener(self, entry: ListenerConfig, stats: ListenerStats) -> Listener:
-        if entry.mode == "reverse":
+        if entry.mode == "reverse" and entry.tls is None:
             return Listener(entry, self, self.recorder, stats)
-        # Late: what intercepts nothing need not know how.
+        # Late: what intercepts nothing, and has no TLS, need not know how.
+        if entry.mode == "reverse":
+            from sidecar.listen.tls_listener import TlsListener
+
+            return TlsListener(entry, self, self.recorder, stats)
         if self._gates is None:
             from sidecar.listen.intercept.modes import InterceptingListeners
 
             self._gates = InterceptingListeners()
         return self._gates.listener(entry, self, self.recorder, stats)
 
-    async def _start_listeners(self, config: Config, snapshot: Snapshot) -> dict[str, Listener]:
+    def _read_files(self, config: Config) -> dict[str, Files]:
+        """Read what files of listeners hold, by the listeners' names. Raise OSError."""
+        listeners = self.listeners
+        return {
+            (name := name_of(entry)): read_files(
+                entry, listeners[name].files if name in listeners else NO_FILES
+            )
+            for entry in config.listeners
+        }
+
+    async def _start_listeners(
+        self, config: Config, snapshot: Snapshot, files: Mapping[str, Files]
+    ) -> dict[str, Listener]:
         started = self._starting = dict[str, Listener]()
         if not self.listeners:
             self.snapshot = snapshot  # the first: connections may come before we return
@@ -195,10 +214,11 @@ class Serving:
             for entry in config.listeners:
                 name = name_of(entry)
                 if name in self.listeners:
-                    _check_mode(self.listeners[name], entry)
+                    _check_kind(self.listeners[name], entry)
                     continue
                 stats = self.stats.listeners.setdefault(name, ListenerStats())
                 started[name] = self._new_listener(entry, stats)
+                started[name].take(entry, files[name])
                 await started[name].start()
         except OSError as error:
             for listener in started.values():
@@ -206,14 +226,16 @@ class Serving:
             raise OSError(error.errno, f"cannot listen on {name}: {error.strerror}") from error
         return started
 
-    def _swap_listeners(self, config: Config, started: dict[str, Listener]) -> None:
+    def _swap_listeners(
+        self, config: Config, started: dict[str, Listener], files: Mapping[str, Files]
+    ) -> None:
         wanted = {name_of(entry): entry for entry in config.listeners}
         self._retired = [listener for listener in self._retired if not listener.empty]
         for name in self.listeners.keys() - wanted.keys():
             self._retired.append(listener := self.listeners.pop(name))
             listener.retire()
         for name, listener in self.listeners.items():
-            listener.config = wanted[name]
+            listener.take(wanted[name], files[name])
         self.listeners |= started
         wanted_connections = sum(entry.max_connections for entry in config.listeners)
         if wanted_connections > descriptors.ceilings.accepted != self._told_of:
@@ -285,13 +307,16 @@ async def _publish(settings: Intercept) -> None:
     await off_loop(partial(publish, ca, Path(settings.publish), os.environ))
 
 
-def _check_mode(listener: Listener, entry: ListenerConfig) -> None:
-    """Refuse another mode: an address can't be bound again before the old listener is closed."""
-    if listener.config.mode != entry.mode:
-        raise OSError(
-            errno.EADDRINUSE,
-            "the mode of a listener can't change while it is open; use another address",
-        )
+def _check_kind(listener: Listener, entry: ListenerConfig) -> None:
+    """Refuse another kind: an address can't be bound again before the old listener is closed."""
+    for what, changed in (
+        ("the mode of a listener", listener.config.mode != entry.mode),
+        ("whether a listener has TLS", (listener.config.tls is None) != (entry.tls is None)),
+    ):
+        if changed:
+            raise OSError(
+                errno.EADDRINUSE, f"{what} can't change while it is open; use another address"
+            )
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> bool:

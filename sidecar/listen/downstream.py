@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sidecar.config.model import Trust
     from sidecar.listen.listener import Listener
     from sidecar.policy.access import Access
+    from sidecar.policy.client_certificates import ClientCertificate
 
 _HANG_UP: Final = getattr(select, "POLLRDHUP", 0)
 """Linux tells of the other side's end even while there is input unread; others of a reset only."""
@@ -55,6 +56,9 @@ _RESET: Final = struct.pack("ii", 1, 0)
 
 class DownstreamConnection(asyncio.Protocol):
     """Made for each accepted connection."""
+
+    certificate: ClientCertificate | None = None
+    """What its client's certificate says, where it has shown one."""
 
     def __init__(self, listener: Listener) -> None:
         self.state: DownstreamState = IDLE

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from sidecar.http.limits import HeadLimits
 from sidecar.listen.downstream import DownstreamConnection
+from sidecar.listen.files import NO_FILES
 from sidecar.observe.stats import ListenerStats
 from sidecar.upstream.connect.keepalive import Tunable, is_gone, keep_alive
 
 if TYPE_CHECKING:
     from sidecar.config.model import Access as AccessConfig
     from sidecar.config.model import Listener as Config
+    from sidecar.listen.files import Files
     from sidecar.listen.intercept.tunnel import Tunnel
     from sidecar.policy.access import Access
     from sidecar.proxy.body.memory import BodyMemory
@@ -44,7 +46,7 @@ class Current(Protocol):
 
 
 class Listener:
-    """Accepts connections for one `listeners` entry; `config` may be replaced while it runs."""
+    """Accepts connections for one `listeners` entry; `take` replaces that while it runs."""
 
     def __init__(
         self, config: Config, current: Current, recorder: Recorder, stats: ListenerStats
@@ -59,6 +61,7 @@ class Listener:
         """Connections that are passed through (in modes that intercept)."""
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self.files = NO_FILES
         self._access: Access | None = None
         self._access_config: AccessConfig | None = None
         self.retired = False
@@ -78,13 +81,21 @@ class Listener:
             self._access_config = config
             if config is None:
                 self._access = None
-            elif self._access is None:
+                return None
+            if self._access is None:
                 from sidecar.policy.access import Access  # others don't pay for it in memory
 
-                self._access = Access(config.callers)
-            else:
-                self._access.configure(config.callers)
+                self._access = Access()
+            certificates = config.certificates
+            self._access.configure(
+                config.callers, None if certificates is None else certificates.settings()
+            )
         return self._access
+
+    def take(self, config: Config, files: Files) -> None:
+        """Serve as *config* says from now on, with what its files hold."""
+        self.config = config
+        self.files = files
 
     @property
     def name(self) -> str:

@@ -246,7 +246,8 @@ class ListenerStats:
     """Connections at one listener."""
 
     __slots__ = (
-        "accepted", "decisions", "denied", "open", "passed_in", "passed_out", "passing", "refused",
+        "accepted", "decisions", "denied", "handshakes", "open", "passed_in", "passed_out",
+        "passing", "refused",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -261,7 +262,9 @@ class ListenerStats:
         self.passed_in = 0
         """Bytes of servers that were passed through."""
         self.denied: defaultdict[str, int] = defaultdict(int)
-        """Calls that `access` did not let in: missing, wrong, limited."""
+        """Calls that `access` did not let in, by reason."""
+        self.handshakes: defaultdict[str, int] = defaultdict(int)
+        """TLS handshakes of callers: ok, bad_certificate, failed, left."""
         self.refused: defaultdict[int, int] = defaultdict(int)
         """Messages refused before they were calls, by status (400, 408, 413, 414, 431, ...)."""
 

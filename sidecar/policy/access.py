@@ -1,4 +1,4 @@
-"""Which caller a key belongs to. Only digests of keys are known here."""
+"""Who calls: by a key, of which only a digest is known here, a token or a client certificate."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import hashlib
 import hmac
 import os
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sidecar.policy.rate import Keyed, Rate
 
+if TYPE_CHECKING:
+    from sidecar.policy.client_certificates import Certificates
+
 PREFIX: Final = "sha256:"
 FAILURES: Final = 10
-"""Wrong keys that one address may send at once."""
+"""Failures that one address may have at once."""
 _PER_SECOND: Final = 0.2
 """And later on."""
 _ADDRESSES: Final = 10_000
@@ -26,16 +29,20 @@ class Access:
     process, and what it finds is compared in constant time.
     """
 
-    def __init__(self, callers: Mapping[str, Iterable[str]]) -> None:
+    certificates: Certificates | None = None
+    """How client certificates name callers; None: they don't."""
+
+    def __init__(self) -> None:
         self._secret = os.urandom(32)
         self._failures: Keyed[Rate] = Keyed(lambda: Rate(_PER_SECOND, FAILURES), _ADDRESSES)
         self._names: dict[bytes, tuple[bytes, str]] = {}
-        self.configure(callers)
 
     def __repr__(self) -> str:
         return f"<Access of {len(self._names)} keys>"
 
-    def configure(self, callers: Mapping[str, Iterable[str]]) -> None:
+    def configure(
+        self, callers: Mapping[str, Iterable[str]], certificates: Certificates | None = None
+    ) -> None:
         """Know these *callers* from now on, each with its `sha256:HEX` of keys."""
         digests = (
             (bytes.fromhex(each.removeprefix(PREFIX)), name)
@@ -43,6 +50,12 @@ class Access:
             for each in keys
         )
         self._names = {self._place(digest): (digest, name) for digest, name in digests}
+        self.certificates = certificates
+
+    @property
+    def keys(self) -> int:
+        """How many keys are known."""
+        return len(self._names)
 
     def caller(self, key: bytes) -> str | None:
         """Return the name of the caller whose *key* this is."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sidecar.llm.request import Asked
     from sidecar.observe.trace import TraceContext
     from sidecar.policy.access import Access
+    from sidecar.policy.client_certificates import ClientCertificate
     from sidecar.policy.load import Load
     from sidecar.proxy.body.body import RequestBody
     from sidecar.proxy.content import Answer
@@ -33,6 +34,10 @@ class Downstream(Protocol):
     """The application, as the life of a call sees it."""
 
     peer: str
+
+    @property
+    def certificate(self) -> ClientCertificate | None:
+        """What the caller's certificate says, where it has shown one."""
 
     @property
     def direct(self) -> bool:
@@ -77,9 +82,9 @@ class Call:
     operation = ""
     """What it asks for, in its API's terms: `chat`, `embeddings`; where that was looked at."""
     caller = ""
-    """Its caller's name, where the listener knows callers by their keys."""
+    """Its caller's name, where the listener knows callers."""
     local_key = b""
-    """Name of the header with that key, which does not go upstream."""
+    """Name of the header with what the caller is known by, which does not go upstream."""
     asked: Asked | None = None
     """Everything that the body asks for, if an alias may replace the model."""
     unknown: ModelUnknown | None = None

@@ -27,6 +27,7 @@ class Nobody:
 
     direct = False
     access = None
+    certificate = None
 
     def __init__(self, peer: str, trust: Trust) -> None:
         self.peer = peer

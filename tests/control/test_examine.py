@@ -119,6 +119,11 @@ ELSEWHERE = [
      "9: budgets.ledger: is no SQLite file; name another one"),
     ("budgets: {{ledger: {0}/folder, limits: {{l: {{per: day, tokens: 1}}}}}}",
      "9: budgets.ledger: is a folder"),
+    ("listeners: [{{address: 'localhost:0', tls: {{cert: {0}/cert.pem, key: {0}/locked.pem}}}}]",
+     "1: listeners[0].tls.key: {0}/locked.pem has an encrypted key"),
+    ("listeners: [{{address: 'localhost:0', tls: {{cert: {0}/both.pem}}, "
+     "access: {{certificates: {{ca: {0}/prose.pem}}}}}}]",
+     "1: listeners[0].access.certificates.ca: {0}/prose.pem has no certificate"),
     ("listeners: [{{path: {0}/none/s}}]", "1: listeners[0].path: there is no folder {0}/none"),
     ("listeners: [{{path: {0}/cert.pem}}]", "1: listeners[0].path: is there already, and is no so"),
     ("listeners: [{{address: '192.0.2.7:0'}}]",
@@ -233,7 +238,7 @@ def test_good_places_pass_and_nothing_is_made(folder: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("file", "told"),
     [
-        ("expired.pem", "has expired on 2025-01-02: endpoints will refuse it. Renew it"),
+        ("expired.pem", "has expired on 2025-01-02: others will refuse it. Renew it"),
         ("ending.pem", "expires on 2"),
     ],
 )

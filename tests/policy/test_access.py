@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,13 +20,19 @@ def test_each_key_is_its_callers_and_no_other_is(keys: dict[bytes, str], other: 
     callers: dict[str, list[str]] = {}
     for key, name in keys.items():
         callers.setdefault(name, []).append(digest(key))
-    access = Access(callers)
+    access = access_of(callers)
     assert {key: access.caller(key) for key in keys} == keys
     assert access.caller(other) == keys.get(other)
 
 
+def access_of(callers: Mapping[str, Iterable[str]]) -> Access:
+    access = Access()
+    access.configure(callers)
+    return access
+
+
 def test_a_reload_takes_keys_away() -> None:
-    access = Access({"a": [digest(b"old"), digest(b"new")]})
+    access = access_of({"a": [digest(b"old"), digest(b"new")]})
     access.configure({"a": [digest(b"new")]})
     assert access.caller(b"old") is None
     assert access.caller(b"new") == "a"
@@ -33,7 +40,7 @@ def test_a_reload_takes_keys_away() -> None:
 
 
 def test_failures_of_an_address_are_limited_and_forgiven() -> None:
-    access = Access({})
+    access = access_of({})
     assert [access.failed("a", 100.0) for _ in range(FAILURES)] == [0.0] * FAILURES
     wait = access.failed("a", 100.0)
     assert wait > 0

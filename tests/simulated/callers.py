@@ -58,6 +58,7 @@ class Downstream:
     trust = Trust()
     direct = True
     access = None
+    certificate = None
 
     def __init__(self, peer: str) -> None:
         self.peer = peer

@@ -51,7 +51,11 @@ _IN_LISTENERS: Final[tuple[tuple[str, Rule], ...]] = (
     ("limits.headers", grammar.positive),
     ("limits.headers", _at_most(MAX_HEADERS)),
     ("trust.team", grammar.shown_header),
+    ("tls.cert", grammar.file_path),
+    ("tls.key", grammar.file_path),
     ("access.callers.*.*", grammar.digest),
+    ("access.certificates.ca", grammar.file_path),
+    ("access.certificates.allow.*", grammar.pattern),
 )
 _IN_UPSTREAMS: Final[tuple[tuple[str, Rule], ...]] = (
     ("endpoints.*.url", grammar.url),

@@ -10,6 +10,7 @@ from typing import Final
 
 from sidecar.config.check import grammar
 from sidecar.config.check.fields import POLICIES, RULES
+from sidecar.config.check.listeners import listener_problems
 from sidecar.config.check.rules import rule_problems
 from sidecar.config.model import Admin, Endpoint, Listener, Section
 from sidecar.config.model.budgets import SpendLimit
@@ -48,7 +49,7 @@ def broken_rules(root: object) -> Iterator[Problem]:
     yield from _names(root)
     yield from _conditions(root)
     yield from _probes(root)
-    yield from _sockets_of_other_modes(root)
+    yield from listener_problems(select(root, "listeners.*"))
     for policy in POLICIES:
         for path, rules in select(root, f"{policy}.rules"):
             yield from rule_problems(path, rules)
@@ -72,21 +73,6 @@ def _conditions(root: object) -> Iterator[Problem]:
         for path, word in _texts(root, steps):
             if word not in _CONDITIONS and (word[:1] not in ("4", "5") or grammar.status(word)):
                 yield Problem(path, "no condition and no status of an error", word, _CONDITIONS)
-
-
-def _sockets_of_other_modes(root: object) -> Iterator[Problem]:
-    """Allow Unix sockets and keys in mode `reverse` only.
-
-    Proxies and redirects have TCP addresses, and keys of providers in the headers of calls.
-    """
-    for path, value in select(root, "listeners.*"):
-        mode = value.get("mode") if isinstance(value, dict) else None
-        if not isinstance(value, dict) or mode not in ("forward", "capture"):
-            continue
-        if value.get("path") is not None:
-            yield Problem((*path, "path"), f"mode {mode} needs an `address`")
-        if value.get("access") is not None:
-            yield Problem((*path, "access"), f"mode {mode} knows no callers")
 
 
 def _keys_of_two(root: object) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.model.access import Access
+from sidecar.config.model.access import Access, ServerTls
 from sidecar.config.model.access_log import AccessLog
 from sidecar.config.model.balance import Balance
 from sidecar.config.model.base import Name, Secret, Section
@@ -77,6 +77,7 @@ __all__ = [
     "Route",
     "Secret",
     "Section",
+    "ServerTls",
     "Split",
     "Sticky",
     "Store",
@@ -169,11 +170,13 @@ class Listener(Section, frozen=True):
     ] = "leave"
     limits: Annotated[Limits, Meta(description="Sizes of what may arrive.")] = Limits()
     trust: Annotated[Trust, Meta(description="What callers may say of their calls.")] = Trust()
+    tls: Annotated[
+        ServerTls | None,
+        Meta(description="Callers connect with https; for mode `reverse`. `null`: with http."),
+    ] = None
     access: Annotated[
         Access | None,
-        Meta(
-            description="Who may call, by keys; for mode `reverse`. `null`: anybody who reaches it."
-        ),
+        Meta(description="Who may call; for mode `reverse`. `null`: anybody who reaches it."),
     ] = None
 
 

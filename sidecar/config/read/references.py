@@ -90,6 +90,8 @@ def expand(root: object, *, folder: str, resolve: Resolve, offline: bool = False
         expander.tls(collector, ("tracing", "tls"))
     if isinstance(redis := _inner(done, "store", "redis"), dict):
         expander.tls(redis, ("store", "redis"))
+    for path, section in of_listeners(done):
+        expander.tls(section, path)
     files = frozenset(name for kind, name in expander.asked if kind == "file")
     return Expanded(
         done, expander.read, files, expander.problems, expander.absent, expander.unchecked
@@ -192,6 +194,15 @@ def _sections(root: object, group: str, key: str) -> Iterator[tuple[Path, dict[s
         section = member.get(key) if isinstance(member, dict) else None
         if isinstance(section, dict):
             yield (group, name, key), section
+
+
+def of_listeners(root: object) -> Iterator[tuple[Path, dict[str, object]]]:
+    """Yield the mappings of listeners that name files."""
+    listeners = root.get("listeners") if isinstance(root, dict) else None
+    for index, listener in enumerate(listeners if isinstance(listeners, list) else ()):
+        for keys in (("tls",), ("access", "certificates")):
+            if isinstance(section := _inner(listener, *keys), dict):
+                yield ("listeners", index, *keys), section
 
 
 def _inner(root: object, *keys: str) -> object:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sidecar.errors import CallError
 from sidecar.http.sniff import MAX_SNIFFED, Sniffed, sniff
 from sidecar.listen.downstream import DownstreamConnection
-from sidecar.listen.intercept.connections import TlsConnection
+from sidecar.listen.intercept.connections import InterceptedTls
 from sidecar.listen.intercept.decision import Decision, Learned, client_of, decide
 from sidecar.listen.intercept.dial import dial
 from sidecar.listen.intercept.leaves import Leaves
@@ -118,7 +118,7 @@ class Interceptor(RawListener):
             client, self.shared.learned.distrust, self.rules.remember, self._left_early
         )
         try:
-            await self.serve(sock, TlsConnection(self, observer, seen.host), context)
+            await self.serve(sock, InterceptedTls(self, observer, seen.host), context)
         except OSError as error:  # an alert, or an end in the middle
             observer.left(error)
 

@@ -1,4 +1,4 @@
-"""Accepts sockets that are looked at before they are served (modes forward and capture)."""
+"""Accepts sockets that are looked at before they are served: modes forward and capture, TLS."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import socket
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecar.listen.closing import reset_on_close
-from sidecar.listen.intercept.connections import SHUTDOWN
 from sidecar.listen.intercept.tunnel import Tunnel
 from sidecar.listen.listener import BACKLOG, Listener, split_address
+from sidecar.listen.tls_connection import SHUTDOWN
 from sidecar.observe.shortage import note
 from sidecar.upstream.connect.descriptors import FULL, may_accept
 from sidecar.upstream.connect.keepalive import keep_alive

@@ -232,8 +232,6 @@ MISTAKES = {
     "listeners[0]": [
         ("trust: {header: true}", ".trust.header: unknown key (headers)"),
         ("trust: true", ".trust: expected a mapping"),
-        ("access: {}", ".access.callers: missing"),
-        ("access: {callers: {}}", ".access.callers: must not be empty"),
         ("access: {callers: {a: [secret]}}", ".access.callers.a[0]: expected sha256: and 64 hex"),
         ("access: {callers: {a b: []}}", ".access.callers"),
         (
