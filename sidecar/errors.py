@@ -267,6 +267,13 @@ class QuotaSpent(AttemptError):
     status = 429
 
 
+class KeyAwaited(AttemptError):
+    """The upstream's key is in a file that has not come yet. Another target may have its own."""
+
+    code = "key_awaited"
+    status = 503
+
+
 class BudgetSpent(AttemptError):
     """A budget is spent for calls to this target. Another model may have its own."""
 

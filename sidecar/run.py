@@ -15,6 +15,7 @@ from sidecar.config.overrides import Overrides
 from sidecar.control import logs
 from sidecar.control.sources.fixed import FixedSource
 from sidecar.control.sources.opened import BadSource, source_of
+from sidecar.control.termination import say_why
 from sidecar.signals import before_end, came
 from sidecar.upstream.connect.descriptors import raise_limit
 
@@ -31,15 +32,18 @@ def run(places: Sequence[str], *, health_port: int | None, level: str | None) ->
     try:
         uvloop.run(_serve(places, Overrides(health=_everywhere(health_port), log_level=level)))
     except ConfigErrors as errors:
-        print(errors, file=sys.stderr)
-        return 1
+        return _refuse(str(errors), 1)
     except BadSource as error:
-        print(f"sidecar run: {error}", file=sys.stderr)
-        return 2
+        return _refuse(f"sidecar run: {error}", 2)
     except OSError as error:
-        print(f"sidecar run: {error.strerror or error}{_hint(error)}", file=sys.stderr)
-        return 1
+        return _refuse(f"sidecar run: {error.strerror or error}{_hint(error)}", 1)
     return 0
+
+
+def _refuse(reason: str, code: int) -> int:
+    print(reason, file=sys.stderr)
+    say_why(reason)
+    return code
 
 
 async def _serve(places: Sequence[str], overrides: Overrides) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from sidecar.config import overlay
+from sidecar.config.awaited import is_key, without_keys
 from sidecar.config.check.parts import broken_rules, children
 from sidecar.config.check.relations import Parts, broken_relations
 from sidecar.config.check.warnings import Whole, doubtful
@@ -25,7 +26,7 @@ from sidecar.config.problems import MAX_SHOWN, ConfigErrors, Located, Path, Prob
 from sidecar.config.read import references, tree
 from sidecar.config.read.combine import lay_over
 from sidecar.config.read.decode import convert
-from sidecar.config.read.references import Expanded, Resolve
+from sidecar.config.read.references import Expanded, Kind, Resolve
 from sidecar.config.read.stand_ins import fill
 from sidecar.config.read.tree import Tree
 
@@ -51,7 +52,11 @@ class Loaded(Struct, frozen=True):
     warnings: tuple[Located, ...] = ()
     """What is valid, but probably not meant."""
     unchecked: tuple[Located, ...] = ()
-    """What was not looked at, as it is not here: only when loaded `offline`."""
+    """What is missing: what was not looked at when it was loaded `offline`, else awaited keys."""
+    waiting: frozenset[str] = frozenset()
+    """Upstreams that have no key until a file comes."""
+    awaited: frozenset[str] = frozenset()
+    """The files of keys that have not come."""
 
 
 class Findings(NamedTuple):
@@ -64,6 +69,14 @@ class Findings(NamedTuple):
 
 
 Examine = Callable[[Whole], Findings]
+
+
+Awaits = Callable[[str], bool]
+"""Whether a key's file of this name may still come."""
+
+
+def _waits_for_nothing(_: str) -> bool:
+    return False
 
 
 def _unseen(_: Whole) -> Findings:
@@ -85,20 +98,23 @@ def load(
     over: Sequence[Written] = (),
     resolve: Resolve = references.from_system,
     offline: bool = False,
+    awaits: Awaits = _waits_for_nothing,
     examine: Examine = _unseen,
 ) -> Loaded:
     """Decode *text*, with the documents or tables of *over* laid over it, the last one on top.
 
     *file* names it in errors; relative paths start at that file's folder, or at the current one
     if it is a URL. *offline*: files and variables that it refers to may be missing; what is
-    returned is not fit to serve then. *examine* looks at what it needs of this machine.
+    returned is not fit to serve then. *awaits*: which files of keys may still come; upstreams that
+    need them wait. *examine* looks at what it needs of this machine.
     Raises ConfigErrors with every error that was found.
     """
     document = _read(text, file)
     for each in over:
         lay_over(document, _read(*each), each.file)
     folder = "" if "://" in file else os.path.dirname(file)
-    expanded = references.expand(document.root, folder=folder, resolve=resolve, offline=offline)
+    may_miss = references.anything_may if offline else partial(_may_come, awaits)
+    expanded = references.expand(document.root, folder=folder, resolve=resolve, may_miss=may_miss)
     if expanded.absent:
         fill(expanded.root, expanded.absent, lambda: _problems(expanded.root))
     config, mistyped = _decode(expanded.root)
@@ -121,6 +137,9 @@ def load(
     if found.wrong:
         raise refused(found.wrong)
     doubts = [*doubtful(whole), *found.doubtful]
+    waiting = frozenset[str]()
+    if expanded.absent and not offline:
+        config, waiting = without_keys(config, expanded.absent)
     return Loaded(
         config=config,
         shown=references.masked(document.root),
@@ -130,7 +149,13 @@ def load(
         overlay=parts.overlay,
         warnings=tuple(placed(_unless(expanded.absent, doubts)).errors),
         unchecked=tuple(placed([*expanded.unchecked, *found.unchecked]).errors),
+        waiting=waiting,
+        awaited=frozenset() if offline else expanded.missing,
     )
+
+
+def _may_come(awaits: Awaits, kind: Kind, name: str, path: Path, hidden: bool) -> bool:
+    return kind == "file" and not hidden and is_key(path) and awaits(name)
 
 
 def _problems(root: object) -> list[Problem]:

@@ -65,8 +65,8 @@ class Inspection:
         return (False, "draining") if self._serving.draining else (True, "ready")
 
     def config(self) -> dict[str, Any]:
-        """Show the configuration in use, secrets redacted."""
-        reloads = self.stats.reloads
+        """Show the configuration in use, secrets redacted, and what is doubtful in it."""
+        reloads, loaded = self.stats.reloads, self._reloader.loaded
         return {
             "sources": [
                 {
@@ -80,7 +80,9 @@ class Inspection:
             "hash": reloads.config_hash,
             "loaded_at": reloads.last_accepted,
             "last_error": reloads.last_error or None,
-            "config": self._reloader.loaded.shown,
+            "warnings": [str(warning) for warning in loaded.warnings],
+            "awaited": [str(missing) for missing in loaded.unchecked],
+            "config": loaded.shown,
         }
 
     def view(self) -> View:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sidecar.ca.folder import KEY_FILE, default_folder
-from sidecar.config.load import ConfigErrors, Examine, Loaded, Written, load
+from sidecar.config.load import Awaits, ConfigErrors, Examine, Loaded, Written, load
 from sidecar.config.overrides import Overrides
 from sidecar.control import logs
 from sidecar.control.examine import examine, examine_again
@@ -27,6 +27,10 @@ _log: Final = logging.getLogger(__name__)
 _NONE: Final = Overrides()
 
 
+def _any_may_come(_: str) -> bool:
+    return True
+
+
 class Reloader:
     """Keeps `serving` at what *sources* hold, each laid over those before it."""
 
@@ -40,6 +44,8 @@ class Reloader:
         """The watch of the files that the configuration refers to."""
         self._refused: frozenset[str] = frozenset()
         """Files that the last configuration named, if it was refused."""
+        self._awaited: frozenset[str] = frozenset()
+        """Files of keys that have not come since the start."""
         self._roots = ""
         """A stamp of the system's roots as they serve."""
         self._published = ""
@@ -51,12 +57,38 @@ class Reloader:
         """The watcher, a signal and the admin API may all ask at once."""
 
     async def start(self) -> None:
-        """Load and serve for the first time. Raise ConfigErrors or OSError."""
-        loaded, self._roots = self._read(examine)
+        """Load and serve for the first time. Raise ConfigErrors or OSError.
+
+        Where the sources have a bad text, but keep the one that served before, that serves.
+        """
+        refused: ConfigErrors | None = None
+        texts = [source.read().text for source in self.sources]
+        try:
+            loaded, self._roots = self._load(texts, examine, _any_may_come)
+        except ConfigErrors as error:
+            refused = error
+            loaded, self._roots = self._last_good(error)
         logs.set_level(loaded.config.log_level)
         await self._serving.apply(loaded)
         self._accept(loaded)
-        self._tell_sources()
+        if refused is None:
+            self._tell_sources()
+        else:
+            self._reject(refused, "the configuration is refused, and the one before it serves")
+
+    def _last_good(self, refused: ConfigErrors) -> tuple[Loaded, str]:
+        """Load what the sources keep. Raise *refused* if that is no better."""
+        kept = [source.last_good() for source in self.sources]
+        texts = [each.text for each in kept if each is not None]
+        if len(texts) < len(kept):
+            raise refused
+        try:
+            loaded = self._load(texts, examine, _any_may_come)
+        except ConfigErrors:
+            raise refused from None
+        for source, each in zip(self.sources, kept, strict=True):
+            source.stats.revision = "" if each is None else each.revision
+        return loaded
 
     async def reload(self) -> None:
         """Serve what the sources say now; if it is bad, go on with what serves, and say so."""
@@ -129,15 +161,24 @@ class Reloader:
         """Whether the system's roots are others now, of which *roots* is a stamp, or our own CA."""
         return roots != self._roots or stamp(_authority(self.loaded)) != self._published
 
-    def _read(self, look: Examine = examine_again) -> tuple[Loaded, str]:
-        """What the sources say, and a stamp of the roots that go with it. *look* at the machine.
+    def _read(self) -> tuple[Loaded, str]:
+        """What the sources say, and a stamp of the roots that go with it.
 
         Raise ConfigErrors or OSError.
         """
-        first, *others = [Written(each.read().text, each.stats.name) for each in self.sources]
-        loaded = load(first.text, file=first.file, over=others, examine=look)
-        loaded = self._overrides.over(loaded)
-        return loaded, stamp(_roots(loaded))
+        texts = [source.read().text for source in self.sources]
+        return self._load(texts, examine_again, self._awaited.__contains__)
+
+    def _load(self, texts: Sequence[str], look: Examine, awaits: Awaits) -> tuple[Loaded, str]:
+        """Load *texts* of the sources. *look* at the machine.
+
+        *awaits*: whether a key's file may come later. At the start any may, for a pod must not
+        fail for seconds; later only those that are waited for still: what serves has its keys.
+        """
+        names = [source.stats.name for source in self.sources]
+        first, *others = map(Written, texts, names)
+        loaded = load(first.text, file=first.file, over=others, examine=look, awaits=awaits)
+        return self._overrides.over(loaded), stamp(_roots(loaded))
 
     def _tell_sources(self) -> None:
         for source in self.sources:
@@ -146,6 +187,7 @@ class Reloader:
     def _accept(self, loaded: Loaded) -> None:
         self.loaded = loaded
         self._refused = frozenset()
+        self._awaited = loaded.awaited
         self._published = stamp(_authority(loaded))  # it may just have been made
         reloads = self._serving.stats.reloads
         reloads.accepted += 1
@@ -154,8 +196,12 @@ class Reloader:
         reloads.config_hash = loaded.hash
         for warning in loaded.warnings:
             _log.warning("%s", warning)
+        for missing in loaded.unchecked:
+            _log.warning("%s; the sidecar waits for it, and sends no call without it", missing)
 
-    def _reject(self, error: Exception) -> None:
+    def _reject(
+        self, error: Exception, told: str = "configuration refused, the last valid one stays in use"
+    ) -> None:
         reloads = self._serving.stats.reloads
         reloads.rejected += 1
         if isinstance(error, ConfigErrors):
@@ -164,7 +210,7 @@ class Reloader:
         if str(error) == reloads.last_error:  # a file that it names has come, but was not all
             return
         reloads.last_error = str(error)
-        _log.error("configuration refused, the last valid one stays in use:\n%s", error)
+        _log.error("%s:\n%s", told, error)
 
 
 def _authority(loaded: Loaded) -> list[Path]:

@@ -59,9 +59,11 @@ class Expanded(Struct):
     """Paths of all files that it names, also of those that could not be read."""
     problems: list[Problem]
     absent: dict[Path, str]
-    """Texts with references that there is nothing for here, each marked; only when `offline`."""
+    """Texts with references to what is missing, each marked."""
     unchecked: list[Problem]
     """What of these, and of TLS files, is not here."""
+    missing: frozenset[str]
+    """The names of the former."""
 
 
 class _Failed(Exception):
@@ -69,7 +71,26 @@ class _Failed(Exception):
 
 
 class _Absent(_Failed):
-    """There is no such variable or file here."""
+    """There is no such variable or file here; or, if it is *hidden*, not for us."""
+
+    def __init__(self, message: str, *, hidden: bool = False) -> None:
+        super().__init__(message)
+        self.hidden = hidden
+
+
+MayMiss = Callable[[Kind, str, Path, bool], bool]
+"""Whether what a reference at a path names may be missing: its kind, its name, the path, and
+whether it is there, but may not be read."""
+
+
+def nothing_may(kind: Kind, name: str, path: Path, hidden: bool) -> bool:
+    """Let nothing be missing."""
+    return False
+
+
+def anything_may(kind: Kind, name: str, path: Path, hidden: bool) -> bool:
+    """Let all be missing."""
+    return True
 
 
 def nothing(kind: Kind, name: str) -> str:
@@ -77,12 +98,14 @@ def nothing(kind: Kind, name: str) -> str:
     raise LookupError if kind == "env" else FileNotFoundError(errno.ENOENT, "not read here")
 
 
-def expand(root: object, *, folder: str, resolve: Resolve, offline: bool = False) -> Expanded:
+def expand(
+    root: object, *, folder: str, resolve: Resolve, may_miss: MayMiss = nothing_may
+) -> Expanded:
     """Replace the references in *root*; relative paths are relative to *folder*.
 
-    *offline*: a file or variable that is not here is no problem, but is told in `unchecked`.
+    What is missing is a problem, or where *may_miss* lets it be, is told in `unchecked`.
     """
-    expander = _Expander(folder, resolve, offline)
+    expander = _Expander(folder, resolve, may_miss)
     done = expander.value(root, ())
     for path, section in _sections(done, "upstreams", "tls"):
         expander.tls(section, path)
@@ -94,21 +117,28 @@ def expand(root: object, *, folder: str, resolve: Resolve, offline: bool = False
         expander.tls(section, path)
     files = frozenset(name for kind, name in expander.asked if kind == "file")
     return Expanded(
-        done, expander.read, files, expander.problems, expander.absent, expander.unchecked
+        done,
+        expander.read,
+        files,
+        expander.problems,
+        expander.absent,
+        expander.unchecked,
+        frozenset(expander.missing),
     )
 
 
 class _Expander:
-    def __init__(self, folder: str, resolve: Resolve, offline: bool) -> None:
+    def __init__(self, folder: str, resolve: Resolve, may_miss: MayMiss) -> None:
         self.folder = folder
         self.resolve = resolve
-        self.offline = offline
+        self.may_miss = may_miss
         self.read: dict[tuple[Kind, str], str] = {}
         self.asked: set[tuple[Kind, str]] = set()
         self.left = MAX_EXPANDED
         self.problems: list[Problem] = []
         self.absent: dict[Path, str] = {}
         self.unchecked: list[Problem] = []
+        self.missing: set[str] = set()
         self.path: Path = ()
         """Of the text whose references are being replaced."""
 
@@ -126,7 +156,7 @@ class _Expander:
         except _Failed as error:
             self.problems.append(Problem(path, str(error)))
             return text
-        if self.offline and ABSENT in done:
+        if ABSENT in done and self.unchecked and self.unchecked[-1].path == path:
             self.absent[path] = done
         return done
 
@@ -135,23 +165,25 @@ class _Expander:
             return "${"
         if not match["env"] and not match["file"]:
             raise _Failed("expected ${env:NAME} or ${file:PATH}; write $${ for a plain ${")
+        kind: Kind = "env" if match["env"] else "file"
+        name = match[2] if match["env"] else os.path.join(self.folder, match[4])
         try:
-            text = self.text_of(match)
+            text = self.text_of(kind, name)
         except _Absent as error:
-            if not self.offline:
+            if not self.may_miss(kind, name, self.path, error.hidden):
                 raise
             self.unchecked.append(Problem(self.path, str(error)))
+            self.missing.add(name)
             return ABSENT
         self.left -= len(text)
         if self.left < 0:
             raise _Failed(f"the references expand to more than {MAX_EXPANDED} characters")
         return text
 
-    def text_of(self, match: re.Match[str]) -> str:
-        if match["env"]:
-            return self.look_up("env", match[2], f"environment variable {match[2]}")
-        name = os.path.join(self.folder, match[4])
-        return re.sub(r"\r?\n\Z", "", self.look_up("file", name, f"file {name}"))
+    def text_of(self, kind: Kind, name: str) -> str:
+        if kind == "env":
+            return self.look_up(kind, name, f"environment variable {name}")
+        return re.sub(r"\r?\n\Z", "", self.look_up(kind, name, f"file {name}"))
 
     def look_up(self, kind: Kind, name: str, what: str) -> str:
         """Return the text that a reference stands for, read once. *what* names it in errors."""
@@ -163,7 +195,9 @@ class _Expander:
         except LookupError:
             raise _Absent(f"{what} is not set") from None
         except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-            raise _Absent(f"cannot read {what}: {error.strerror or 'unreadable'}") from None
+            hidden = isinstance(error, PermissionError)
+            message = f"cannot read {what}: {error.strerror or 'unreadable'}"
+            raise _Absent(message, hidden=hidden) from None
         except OSError as error:
             raise _Failed(f"cannot read {what}: {error.strerror or 'unreadable'}") from None
         except ValueError:  # a UnicodeDecodeError quotes bytes of the value
@@ -181,10 +215,11 @@ class _Expander:
                 self.look_up("file", name, "the file")  # unnamed: a reference may be part of it
             except _Failed as error:
                 problems = self.problems
-                if self.offline and isinstance(error, _Absent):
+                where = *path, key
+                if isinstance(error, _Absent) and self.may_miss("file", name, where, error.hidden):
                     problems = self.unchecked
                 hint = _DER if str(error).endswith(_NO_TEXT) else ""
-                problems.append(Problem((*path, key), f"{error}{hint}"))
+                problems.append(Problem(where, f"{error}{hint}"))
 
 
 def _sections(root: object, group: str, key: str) -> Iterator[tuple[Path, dict[str, object]]]:

@@ -40,6 +40,12 @@ class Source(Protocol):
     def accepted(self) -> None:
         """Note that what was read last is served now. It may block for a write to disk."""
 
+    def last_good(self) -> Text | None:
+        """Return the text that was served last, by this process or one before it, if it is kept.
+
+        It may block. None: there is none.
+        """
+
     async def watch(self, changed: Callable[[], Awaitable[None]]) -> NoReturn:
         """Await *changed* whenever the text may be another than the one that was read last.
 

@@ -94,6 +94,11 @@ class CentreSource:
         if self._kept is not None and self._read is not None:
             self._kept.save(self._read)
 
+    def last_good(self) -> Text | None:
+        """Return what is kept on disk."""
+        kept = None if self._kept is None else self._kept.load()
+        return None if kept is None else kept.text
+
     async def watch(self, changed: Callable[[], Awaitable[None]]) -> NoReturn:
         """Await *changed* whenever the centre may have another text. Never returns."""
         failures = 0

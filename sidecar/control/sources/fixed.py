@@ -27,6 +27,10 @@ class FixedSource:
     def accepted(self) -> None:
         """Do nothing: it is always there."""
 
+    def last_good(self) -> Text | None:
+        """Return None: a text that never changes has no better one."""
+        return None
+
     async def watch(self, changed: Callable[[], Awaitable[None]]) -> NoReturn:
         """Wait for ever."""
         while True:

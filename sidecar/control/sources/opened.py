@@ -14,6 +14,7 @@ from sidecar.control.sources.file import FileSource
 if TYPE_CHECKING:
     from sidecar.control.sources.base import Source
     from sidecar.control.sources.centre import Centre
+    from sidecar.control.sources.kept import Kept
     from sidecar.control.sources.web import Server, Web
 
 PORTS: Final[Mapping[str, int]] = {
@@ -44,13 +45,23 @@ def is_url(text: str) -> bool:
 def source_of(text: str) -> Source:
     """Return the source that *text* names. Raise BadSource, or OSError for files that it names."""
     if not is_url(text):
-        return FileSource(Path(text))
+        return FileSource(Path(text), _kept_by_wish(text))
     # Late: where the configuration is a file, none of this is loaded.
     from sidecar.control.sources.centre import CentreSource
     from sidecar.control.sources.kept import Kept, default_folder
 
     centre = _centre(text)
     return CentreSource(centre, Kept(centre.name, default_folder()))
+
+
+def _kept_by_wish(path: str) -> Kept | None:
+    """Keep a file's last good text only where there is a folder for it: it may have keys."""
+    folder = os.environ.get("SIDECAR_STATE")
+    if not folder:
+        return None
+    from sidecar.control.sources.kept import Kept
+
+    return Kept(os.path.abspath(path), Path(folder))
 
 
 def read_once(text: str) -> tuple[str, str]:

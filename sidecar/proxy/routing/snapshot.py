@@ -97,6 +97,7 @@ class _Compiler:
             self._loaded.config.store,
             self._trusted,
             self._loaded.config.budgets,
+            self._loaded.waiting,
         )
         policy = effective(config.upstream).policy
         stack = build(parts)

@@ -69,6 +69,8 @@ class Parts(NamedTuple):
     trusted: bool
     """Whether callers may set their own retries."""
     budgets: BudgetsConfig
+    waiting: frozenset[str] = frozenset()
+    """Upstreams that have no key until a file comes."""
 
 
 def build(parts: Parts) -> Layer:
@@ -243,6 +245,10 @@ def _spare(parts: Parts) -> frozenset[int]:
 
 
 def _authenticated(parts: Parts, upstream: str, stack: Layer) -> Layer:
+    if upstream in parts.waiting:
+        from sidecar.proxy.layers.awaits_key import AwaitsKey
+
+        return AwaitsKey(upstream)
     credentials = parts.configs[upstream].credentials
     return Credentials(stack, credentials) if isinstance(credentials, Keys) else stack
 
