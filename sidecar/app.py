@@ -9,6 +9,7 @@ import signal
 import time
 from typing import Final
 
+from sidecar.config.load import Loaded
 from sidecar.config.overrides import Overrides
 from sidecar.control.admin import AdminServer
 from sidecar.control.inspection import Inspection
@@ -49,6 +50,11 @@ class App:
         gc.enable()
         for listener in self._serving.listeners.values():
             _log.info("listening", extra={"address": listener.name})
+
+    @property
+    def loaded(self) -> Loaded:
+        """The configuration that serves, once it has started."""
+        return self._reloader.loaded
 
     def abandon(self) -> None:
         """Remove socket files: SIGTERM came during the start."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sidecar import __version__
+from sidecar import __version__, environment
 
 if TYPE_CHECKING:
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-LEVELS = ("debug", "info", "warning", "error")
 
 OK = 0
 FAILED = 1
@@ -68,22 +67,10 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
 
 def _add_serving(commands: _Commands, named: Sequence[str]) -> None:
     run = commands.add_parser("run", help="serve calls", description="Serve calls until SIGTERM.")
-    run.add_argument(
-        "-c",
-        "--config",
-        action="append",
-        default=[],
-        metavar="SOURCE",
-        help="a file, or a URL as etcd://HOST/KEY (also consul, nacos, apollo, https, k8s); "
-        "repeated, each is laid over those before it (default: the built-in providers)",
-    )
-    run.add_argument(
-        "--health-port",
-        type=int,
-        metavar="PORT",
-        help="serve health and metrics on this port of all addresses; overrides the file",
-    )
-    run.add_argument("--log-level", choices=LEVELS, help="overrides the file")
+    if "run" in named:
+        from sidecar.options import add_run_arguments
+
+        add_run_arguments(run)
     run.set_defaults(command=_run)
 
     check = commands.add_parser("check", help="list every mistake in a configuration")
@@ -106,7 +93,10 @@ def _add_serving(commands: _Commands, named: Sequence[str]) -> None:
 
     ready = commands.add_parser("ready", help="exit with 0 if a sidecar is ready, else with 1")
     ready.add_argument(
-        "--port", type=int, default=14010, help="admin or health port (default: %(default)s)"
+        "--port",
+        type=int,
+        default=environment.ready_port(os.environ),
+        help="admin or health port (default: %(default)s)",
     )
     ready.set_defaults(command=_ready)
 
@@ -195,7 +185,7 @@ def _add_kubernetes(commands: _Commands, named: Sequence[str]) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from sidecar.run import run
 
-    return run(arguments.config, health_port=arguments.health_port, level=arguments.log_level)
+    return run(arguments)
 
 
 def _webhook(arguments: argparse.Namespace) -> int:

@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
+import argparse
+import logging
+import os
 import signal
-import socket
 import sys
-from collections.abc import Sequence
+from typing import Final
 
 import uvloop
 
+from sidecar import environment
 from sidecar.app import App
 from sidecar.config.load import ConfigErrors
-from sidecar.config.overrides import Overrides
 from sidecar.control import logs
 from sidecar.control.sources.fixed import FixedSource
 from sidecar.control.sources.opened import BadSource, source_of
 from sidecar.control.termination import say_why
+from sidecar.options import BadOption, Options, chosen
 from sidecar.signals import before_end, came
 from sidecar.upstream.connect.descriptors import raise_limit
 
+_log: Final = logging.getLogger(__name__)
 
-def run(places: Sequence[str], *, health_port: int | None, level: str | None) -> int:
-    """Serve until told to stop. 0, or 1 when it could not start.
 
-    *places*: files and URLs of sources, each laid over those before it; none: the providers.
-    *health_port* and *level* are for whoever starts us and can't change the file: an injector.
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until told to stop, as *arguments* of `sidecar run` say, and the environment.
+
+    Return 0; 1 when it could not start; 2 for options that make no sense.
     """
-    logs.setup("info")
+    try:
+        options = chosen(arguments)
+    except BadOption as error:
+        return _refuse(f"sidecar run: {error}", 2)
+    except OSError as error:
+        return _refuse(f"sidecar run: {error.strerror}: {error.filename}", 1)
+    logs.setup("info", form=options.log_format)
     logs.take_over()
     raise_limit()
     try:
-        uvloop.run(_serve(places, Overrides(health=_everywhere(health_port), log_level=level)))
+        uvloop.run(_serve(options))
     except ConfigErrors as errors:
         return _refuse(str(errors), 1)
     except BadSource as error:
@@ -46,20 +56,26 @@ def _refuse(reason: str, code: int) -> int:
     return code
 
 
-async def _serve(places: Sequence[str], overrides: Overrides) -> None:
-    app = App(*(map(source_of, places) if places else [FixedSource()]), overrides=overrides)
+async def _serve(options: Options) -> None:
+    sources = [source_of(place) for place in options.sources] or [FixedSource()]
+    app = App(*sources, overrides=options.overrides)
     before_end(app.abandon)
+    names = ", ".join(source.stats.name for source in sources)
+    _log.info("configuration", extra={"source": names, "chosen_by": options.chosen_by})
     await app.start()
+    _tell_of_unknown(app)
     if came(signal.SIGHUP):
         app.hang_up()
     await app.run()
 
 
-def _everywhere(port: int | None) -> str | None:
-    """This port of every address, of both families if the machine has both."""
-    if port is None:
-        return None
-    return f"[::]:{port}" if socket.has_dualstack_ipv6() else f"0.0.0.0:{port}"
+def _tell_of_unknown(app: App) -> None:
+    """Warn of variables that are most likely misspelt, unless the configuration uses them."""
+    for name, meant in environment.unknown(os.environ):
+        if f"env:{name}" not in str(app.loaded.shown):
+            known = ", ".join(environment.VARIABLES)
+            hint = f"did you mean {meant}?" if meant else f"these are known: {known}"
+            _log.warning("the environment variable %s means nothing here; %s", name, hint)
 
 
 def _hint(error: OSError) -> str:

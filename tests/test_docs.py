@@ -1,5 +1,6 @@
 """The documents against the code: links, commands, and every table of names."""
 
+import argparse
 import ast
 import re
 import shlex
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar import cli, errors
+from sidecar import cli, environment, errors
 from sidecar.config.load import load
 from sidecar.config.read.references import Kind
 from sidecar.control.exporter import Exporter
@@ -24,6 +25,7 @@ from sidecar.observe.stats import (
     Stats,
     StoreStats,
 )
+from sidecar.options import add_run_arguments
 from sidecar.policy.admission import Admission, AdmissionSettings
 from sidecar.policy.key_pool import KeyPool, KeySettings
 from sidecar.policy.spending import BudgetSettings, Spending
@@ -296,6 +298,16 @@ def made(
         yield from (("connect_timeout", number), ("total_timeout", number))
     else:
         yield ast.literal_eval(code) if code else kind.code, number
+
+
+def test_the_table_of_variables_has_them_all() -> None:
+    table = rows("docs/operations.md", "Options and variables")
+    assert [row[0].strip("`") for row in table] == list(environment.VARIABLES)
+    parser = argparse.ArgumentParser()
+    add_run_arguments(parser)
+    options = {option for action in parser._actions for option in action.option_strings}
+    documented = {option.strip("`") for row in table for option in row[1].split(", ") if option}
+    assert documented == options - {"-h", "--help"}
 
 
 @pytest.mark.parametrize("table", ["Metrics", "Access log", "Errors", "Admin API"])

@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from sidecar import environment
 from sidecar.calls.style import ASCII, UNICODE, Style
 from sidecar.calls.table import table
 from sidecar.calls.waterfall import waterfall
@@ -26,7 +27,6 @@ from sidecar.config.model.units import Duration
 from sidecar.observe.record import CallRecord
 
 FAILED = 1
-_ADMIN: Final = "127.0.0.1:14010"
 _WITHIN: Final = 10.0
 _WIDE: Final = 1000
 """Columns where there is no terminal: nothing is cut."""
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--admin",
-        default=_ADMIN,
+        default=environment.admin(os.environ),
         metavar="HOST:PORT",
         help="admin API of the running sidecar (default: %(default)s)",
     )

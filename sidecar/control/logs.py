@@ -23,8 +23,8 @@ _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "
 """What every record has; all else came by `extra=`."""
 
 
-def setup(level: str, stream: TextIO | None = None) -> None:
-    """Send all logging to *stream* and set our *level*.
+def setup(level: str, stream: TextIO | None = None, *, form: str = "auto") -> None:
+    """Send all logging to *stream* and set our *level*, and the *form* of lines: `json`, `text`.
 
     Where *stream* is None it goes to standard error, for which nothing waits then. What libraries
     log is shown from warnings on, whatever our own level.
@@ -38,7 +38,7 @@ def setup(level: str, stream: TextIO | None = None) -> None:
         handler = logging.StreamHandler(out)
     else:  # closed by the parent process
         handler = logging.NullHandler()
-    human = out is not None and out.isatty()
+    human = form == "text" or (form == "auto" and out is not None and out.isatty())
     handler.setFormatter(HumanFormatter() if human else JsonFormatter())
     _ROOT.handlers[:] = [handler]
     _ROOT.setLevel(logging.WARNING)

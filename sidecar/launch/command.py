@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sidecar import environment
 from sidecar.config.load import ConfigErrors
 from sidecar.launch import child
-from sidecar.launch.running import ADMIN, GROUP, NotRunning, Running, find, started
+from sidecar.launch.running import GROUP, NotRunning, Running, find, started
 from sidecar.launch.summary import read, summary
 from sidecar.launch.variables import Mode, variables
 from sidecar.redirect.netfilter import Backend, Failed, backend
@@ -56,7 +57,7 @@ def _add_mode(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--admin",
-        default=ADMIN,
+        default=environment.admin(os.environ),
         metavar="HOST:PORT",
         help="admin API of the running sidecar (default: %(default)s)",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -15,10 +16,10 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
+from sidecar import environment
 from sidecar.config.defaults import default_text
 from sidecar.config.load import load
 
-ADMIN: Final = "127.0.0.1:14010"
 GROUP: Final = 1414
 """Group of a sidecar that we start for `capture`: redirect rules leave it alone. Another user might
 not be able to read this program's files."""
@@ -46,7 +47,7 @@ class Running(NamedTuple):
         return _get(self.admin, "/metrics").decode()
 
 
-def find(admin: str = ADMIN) -> Running:
+def find(admin: str) -> Running:
     """The sidecar whose admin API is at *admin*. Raise NotRunning."""
     try:
         found = json.loads(_get(admin, "/interception"))
@@ -70,6 +71,7 @@ def started(folder: Path, file: Path | None, group: int | None = None) -> Iterat
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            env=environment.without(os.environ),  # it listens where we say
             start_new_session=True,  # what the terminal sends to the program is not for it
             group=group,
         )

@@ -92,6 +92,21 @@ def test_its_health_check_knows_whether_it_serves(image: Image) -> None:
     assert (code, "Traceback" in text) == (0, False), text
 
 
+def test_its_variables_open_it_to_other_containers(image: Image) -> None:
+    """As `docker run -e` sets them: no file, and all addresses of the container."""
+    variables = "SIDECAR_LISTEN=0.0.0.0:8080 SIDECAR_HEALTH=14012 SIDECAR_ADMIN=127.0.0.1:14013"
+    start = f"{variables} {shlex.join([*image.entrypoint, *image.command])}"
+    wait = f"until SIDECAR_ADMIN=127.0.0.1:14013 {shlex.join(image.health)}; do sleep 0.1; done"
+    ask = (
+        "import http.client as h\nfor port, path in (8080, '/nowhere'), (14012, '/live'):\n"
+        " c = h.HTTPConnection('127.0.0.2', port); c.request('GET', path)\n"
+        " print('status', c.getresponse().status)"
+    )
+    script = f"{start} & {wait}; /opt/llm-sidecar/bin/python -c {shlex.quote(ask)}; kill %1"
+    code, text = said(image, script)
+    assert (code, "status 404\nstatus 200\n" in text) == (0, True), text
+
+
 def test_sigterm_ends_it(image: Image) -> None:
     start = shlex.join([*image.entrypoint, *image.command])
     wait = f"until {shlex.join(image.health)}; do sleep 0.1; done"

@@ -147,8 +147,8 @@ async def test_it_ends_at_once_when_the_application_has_gone(tmp_path: Path) -> 
         assert '"message":"stopped"' in said.decode(), "its level is the injected one"
 
 
-@pytest.mark.parametrize("arguments", [["--health-port", "http"], ["--log-level", "loud"]])
-def test_wrong_arguments(arguments: list[str]) -> None:
+def test_wrong_arguments() -> None:
+    assert main(["run", "--health-port", "http"]) == 2
     with pytest.raises(SystemExit) as ended:
-        main(["run", *arguments])
+        main(["run", "--log-level", "loud"])
     assert ended.value.code == 2
