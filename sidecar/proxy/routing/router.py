@@ -74,6 +74,8 @@ class Candidate(NamedTuple):
     """The rewritten path; None if the route does not rewrite."""
     depends: bool
     """Whether its match or an alias depends on the model."""
+    match: Match | None = None
+    """None: whatever the call is like."""
 
 
 class Rule:
@@ -81,6 +83,7 @@ class Rule:
 
     def __init__(self, match: Match, rewrite: str | None, route: Route) -> None:
         self.route = route
+        self.match = match
         self._method = match.method.encode() if match.method else None
         self._host = _host_pattern(match.host) if match.host else None
         self._path = _path_pattern(match.path) if match.path else None
@@ -114,7 +117,17 @@ class Rule:
         if self._rewrite is not None:
             sent = self._rewrite + path[end:].encode("latin-1") or b"/"
         depends = self._model is not None or self.route.renames
-        return Candidate(self.route, self._headers, self._model, captured, sent, depends)
+        return Candidate(
+            self.route, self._headers, self._model, captured, sent, depends, self.match
+        )
+
+    def matches(self, host: str | None, path: str | None, method: bytes | None) -> bool:
+        """Whether it matches what is not None of these."""
+        return (
+            (method is None or self._method in (None, method))
+            and (host is None or self._host is None or self._host.fullmatch(host) is not None)
+            and (path is None or self._path is None or self._path.match(path) is not None)
+        )
 
     def takes_as_read(self, host: str, path: str, method: bytes) -> bool:
         """Whether it matches *path*, which is the most lenient reading of a call's path."""
@@ -146,18 +159,15 @@ class Router:
                     self._remembered.clear()
                 self._remembered[key] = found
         if not found:
+            from sidecar.proxy.routing.nearest import nearest
+
+            name, text = host_name(host).decode("latin-1"), path.decode("latin-1")
             raise NotRouted(
-                f"no route matches {method.decode('latin-1')} {path.decode('latin-1')}"
-                f" for host {host.decode('latin-1') or '(none)'}{self._hint(host, path, method)}"
+                f"no route matches {method.decode('latin-1')} {text}"
+                f" for host {host.decode('latin-1') or '(none)'}"
+                f"{nearest(self.rules, name, text, method)}"
             )
         return found
-
-    def _hint(self, host: bytes, path: bytes, method: bytes) -> str:
-        """Return a hint if the base URL lacks `/v1`, the most common mistake."""
-        name, text = host_name(host).decode("latin-1"), f"/v1{path.decode('latin-1')}"
-        if any(rule.candidate(name, text, method) for rule in self.rules):
-            return f"; a route matches {text}: should the base URL end in /v1?"
-        return ""
 
     def _match(self, host: bytes, path: bytes, method: bytes) -> tuple[Candidate, ...]:
         name, text = host_name(host).decode("latin-1"), path.decode("latin-1")
@@ -211,7 +221,10 @@ def choose(
                 continue
         return candidate
     named = f"the model {model[:LONGEST_SHOWN]}" if model is not None else "no model"
-    raise NotRouted(f"no route matches these headers and {named}")
+    from sidecar.proxy.routing.nearest import nearest_model
+
+    hint = nearest_model((candidate.match for candidate in candidates), model)
+    raise NotRouted(f"no route matches these headers and {named}{hint}")
 
 
 def _headers_fit(

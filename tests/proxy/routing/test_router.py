@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.config.model import Match
+from sidecar.config.model import Match, Secret
 from sidecar.errors import BadPath, NotRouted
 from sidecar.proxy.routing.router import Candidate, Route, Router, Rule, choose
 
@@ -216,21 +216,54 @@ def test_nobody_takes_it() -> None:
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        (
-            b"/chat/completions",
-            "a route matches /v1/chat/completions: should the base URL end in /v1?",
-        ),
-        (b"/v2/chat/completions", ""),
-        (b"/v1x", ""),
+        (b"/chat/completions",
+         "a route matches /v1/chat/completions: should the base URL end in /v1?"),
+        (b"/models/x", "a route matches /v1/models/x: should the base URL end in /v1?"),
+        (b"/v1/v1/chat", "a route matches /v1/chat: the path has /v1 twice"),
+        (b"/files", "a route matches /big/v2/files: should the base URL end in /big/v2?"),
+        (b"/v1/models", "a route takes it with the method GET"),
+        (b"/only", "a route takes it for the host b.x.com"),
+        (b"/v2/chat", "routes take paths that begin with /v1/chat, /big/v2/files, /big/v2"),
+        (b"/v1x", "routes take paths that begin with /v1/chat, /big/v2/files, /big/v2"),
+        (b"/v1/v1", "routes take paths that begin with /v1/chat, /big/v2/files, /big/v2"),
     ],
-)
-def test_a_base_url_without_the_version_is_told(path: bytes, hint: str) -> None:
-    routes = router(Match(path="/v1/chat"), Match(path="/v1/models"))
+)  # fmt: skip
+def test_the_nearest_route_is_told(path: bytes, hint: str) -> None:
+    routes = router(
+        Match(path="/v1/chat"),
+        Match(path="/v1/models", method="POST" if path == b"/models/x" else "GET"),
+        Match(path="/big/v2/files"),
+        Match(path="/big/v2", headers={"x": Secret("*")}),
+        Match(path="/only", host="b.x.com"),
+    )
     with pytest.raises(NotRouted) as told:
         pick(routes, path)
-    assert told.value.message == f"no route matches POST {path.decode()} for host a" + (
-        f"; {hint}" if hint else ""
-    )
+    expected = f"no route matches POST {path.decode()} for host a; {hint}"
+    assert told.value.message == expected
+
+
+def test_nothing_is_near_to_a_host_that_no_route_knows() -> None:
+    with pytest.raises(NotRouted, match=r"^no route matches POST /v2 for host a$"):
+        pick(router(Match(host="b", path="/v1")), b"/v2")
+
+
+@pytest.mark.parametrize(
+    ("matches", "model", "hint"),
+    [
+        ([Match(model="glm-*"), Match(model="gpt-4o")], "gpt-4", "; routes take the model gpt-4o"),
+        ([Match(model="a"), Match(model="b")], "gpt-4", "; routes take the model a, b"),
+        ([Match(model="a"), Match(headers={"x-team": Secret("blue")})], None,
+         "; routes take the model a or certain values of x-team"),
+        ([Match(model=str(n)) for n in range(9)], "x",
+         "; routes take the model 0, 1, 2, 3, 4, ..."),
+    ],
+)  # fmt: skip
+def test_the_nearest_model_is_told(matches: list[Match], model: str | None, hint: str) -> None:
+    named = "no model" if model is None else f"the model {model}"
+    with pytest.raises(NotRouted) as told:
+        pick(router(*matches), model=model)
+    assert told.value.message == f"no route matches these headers and {named}{hint}"
+    assert "blue" not in told.value.message
 
 
 FILES = router(Match(path="/v1/files"), Match(path="/v1/"), Match(host="*.x.com"))
