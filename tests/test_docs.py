@@ -19,6 +19,7 @@ from sidecar.llm.usage import Usage
 from sidecar.observe.record import CallRecord
 from sidecar.observe.stats import (
     EndpointStats,
+    ExchangeStats,
     ListenerStats,
     RouteStats,
     SourceStats,
@@ -237,6 +238,8 @@ def busy_stats() -> Stats:
     route.models.spent_by("m", "").input = 1
     stats.store = StoreStats()
     stats.store.results["hit"] = 1
+    stats.exchange = ExchangeStats()
+    stats.exchange.results["answered"] = 1
     route.saved.add("joined", Usage(input=1, output=1), 1.0)
     route.batched.ended["answered"] = 1
     endpoint = stats.endpoints["u", "e"] = EndpointStats()

@@ -19,6 +19,7 @@ from sidecar.observe.models import ModelStats, Spent
 from sidecar.observe.stats import (
     BudgetNumbers,
     EndpointStats,
+    ExchangeStats,
     Kept,
     KeyNumbers,
     ListenerStats,
@@ -184,6 +185,9 @@ _TASKS: Final = _Of[Mapping[str, int]](
 )
 _STORE: Final = _Of[StoreStats](
     (), lambda stats: [] if stats.store is None else [((), stats.store)]
+)
+_EXCHANGE: Final = _Of[ExchangeStats](
+    (), lambda stats: [] if stats.exchange is None else [((), stats.exchange)]
 )
 _QUOTAS: Final = _Of[QuotaNumbers](
     ("quota",), lambda stats: [((name,), of) for name, of in dict(stats.quotas).items()]
@@ -656,13 +660,13 @@ METRICS: Final = (
     ),
     _BUDGETS.gauge(
         "budget_spent",
-        "What was spent of the budget in this period, all clients together.",
+        "What was spent of the budget here in this period, all clients together.",
         lambda budget: sum(budget.current().values()),
     ),
     _BUDGETS.gauge(
         "budget_used_ratio",
         "The part of the budget that is spent, of the client that has spent most.",
-        lambda budget: max(budget.current().values(), default=0.0) / budget.settings.amount,
+        lambda budget: max(budget.totals().values(), default=0.0) / budget.settings.amount,
     ),
     _BUDGETS.counter(
         "budget_exceeded",
@@ -770,6 +774,27 @@ METRICS: Final = (
         "store_available",
         "1 while the shared store is asked, 0 while its circuit is open.",
         lambda store: store.state == "closed",
+    ),
+    _EXCHANGE.counts(
+        "shared_rounds",
+        "result",
+        "Rounds in which limits and budgets are shared: answered, failed, late, lost.",
+        lambda exchange: exchange.results,
+    ),
+    _EXCHANGE.histogram(
+        "shared_seconds",
+        "Time of such rounds that were answered.",
+        lambda exchange: exchange.seconds,
+    ),
+    _EXCHANGE.gauge(
+        "shared_available",
+        "1 while limits and budgets are shared, 0 while they go by this sidecar's share.",
+        lambda exchange: not exchange.alone,
+    ),
+    _EXCHANGE.gauge(
+        "shared_peers",
+        "Sidecars that share limits and budgets, this one too.",
+        lambda exchange: exchange.peers,
     ),
     _MEMORY.gauge(
         "request_buffer_bytes",

@@ -323,6 +323,32 @@ class StoreStats:
         self.last_error = ""
 
 
+class ExchangeStats:
+    """Rounds in which sidecars tell each other what they have used."""
+
+    __slots__ = ("alone", "last_error", "peers", "results", "seconds")
+
+    def __init__(self) -> None:
+        self.results: defaultdict[str, int] = defaultdict(int)
+        """answered and failed rounds; late: a call waited in vain; lost: the store forgot."""
+        self.seconds = Histogram()
+        """Of rounds that were answered."""
+        self.alone = False
+        """Whether this sidecar goes by its own share, since the store does not answer."""
+        self.peers = 1
+        """Sidecars that share, this one too, as last told."""
+        self.last_error = ""
+
+    def shown(self) -> dict[str, object]:
+        """Return what an operator sees of it."""
+        return {
+            "available": not self.alone,
+            "peers": self.peers,
+            "rounds": dict(self.results),
+            "last_error": self.last_error or None,
+        }
+
+
 class TokenNumbers(Protocol):
     """The numbers of the limits on tokens of a route at one upstream, by kind: requests, input,
     output, total."""
@@ -380,7 +406,10 @@ class BudgetNumbers(Protocol):
         """Where its sums are."""
 
     def current(self) -> dict[str, float]:
-        """Return what was spent in this period, by client."""
+        """Return what was spent here in this period, by client."""
+
+    def totals(self) -> dict[str, float]:
+        """Return the same, with what other sidecars have spent."""
 
     def shown(self) -> dict[str, object]:
         """Return what an operator sees of it."""
@@ -468,6 +497,7 @@ class Stats:
         "cache",
         "conventions",
         "endpoints",
+        "exchange",
         "listeners",
         "log_dropped",
         "quotas",
@@ -510,6 +540,7 @@ class Stats:
         self.conventions: Conventions | None = None
         """Counts under the conventions' names; None where they are not wanted."""
         self.store: StoreStats | None = None
+        self.exchange: ExchangeStats | None = None
 
     def upstream(self, name: str) -> UpstreamStats:
         """Of the upstream *name*, new if it is."""

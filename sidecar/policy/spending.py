@@ -156,6 +156,10 @@ class Spending:
         ]
         return {row.client: self.spent(row) for row in rows}
 
+    def rows(self, budget: str) -> list[Row]:
+        """Return the rows of the budget of this name."""
+        return [row for row in self._known if row.budget == budget]
+
     def forget(self, unix_now: float) -> None:
         """Forget periods that have ended, as far as they are in the ledger."""
         for row in [row for row in self._known if is_over(row.period, unix_now)]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from hashlib import sha1
+from typing import Any, NamedTuple, Protocol
 
 
 class StoreError(Exception):
@@ -29,6 +31,40 @@ class Store(Protocol):
 
     async def ping(self) -> None:
         """Connect, so that the first call finds a connection."""
+
+    async def close(self) -> None:
+        """Close the connections. Never raises."""
+
+
+class Script(NamedTuple):
+    """A program that runs in the store, in one step."""
+
+    text: str
+    sha: str
+    """By which the store knows it."""
+
+
+def script(text: str) -> Script:
+    """Return the script of *text*, which is in Lua."""
+    return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+class Run(NamedTuple):
+    """One run of a script. It touches no other key than *key*."""
+
+    script: Script
+    key: str
+    arguments: Sequence[str | int]
+
+
+class Scripts(Protocol):
+    """A store that runs scripts. Every method may raise StoreError."""
+
+    async def run(self, runs: Sequence[Run]) -> list[Any]:
+        """Return what each run has answered.
+
+        After a StoreError, any of them may have been done, or none.
+        """
 
     async def close(self) -> None:
         """Close the connections. Never raises."""

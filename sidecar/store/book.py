@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from sidecar.policy.spending import BudgetSettings, Row, Spending
+from sidecar.policy.spending import BudgetSettings, Change, Row, Spending
 from sidecar.store.ledger import Writer, read
 
 _LAST: Final = 1.5
@@ -53,6 +53,10 @@ class Book:
         self.spending.add(row, spent, budget.amount)
         self._hand_over()
         return self.spending.spent(row)
+
+    def note_others(self, spent: Mapping[Row, Change]) -> None:
+        """Keep in the ledger what other ledgers have spent."""
+        (self._writer or self._begin()).note_others(spent)
 
     def retire(self) -> asyncio.Future[None]:
         """Write what is left, and end the thread. Calls that end later are still written.

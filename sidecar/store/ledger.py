@@ -14,7 +14,7 @@ import queue
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Final, NamedTuple
@@ -38,6 +38,12 @@ CREATE TABLE IF NOT EXISTS spent (
 CREATE INDEX IF NOT EXISTS spent_version ON spent (version);
 CREATE TABLE IF NOT EXISTS version (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER);
 INSERT OR IGNORE INTO version VALUES (1, 0);
+CREATE TABLE IF NOT EXISTS identity (id INTEGER PRIMARY KEY CHECK (id = 1), name TEXT NOT NULL);
+INSERT OR IGNORE INTO identity VALUES (1, lower(hex(randomblob(16))));
+CREATE TABLE IF NOT EXISTS others (
+  budget TEXT NOT NULL, unit TEXT NOT NULL, client TEXT NOT NULL, period TEXT NOT NULL,
+  spent REAL NOT NULL, amount REAL NOT NULL, PRIMARY KEY (budget, unit, client, period)
+) WITHOUT ROWID;
 """
 _ADD: Final = """
 INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?, (SELECT version FROM version))
@@ -47,12 +53,28 @@ ON CONFLICT DO UPDATE SET
 _NEW: Final = "SELECT budget, unit, client, period, spent, version FROM spent WHERE version > ?"
 
 
+_OTHERS: Final = """
+INSERT INTO others VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET spent = excluded.spent, amount = excluded.amount
+"""
+_SUMS: Final = """
+SELECT budget, unit, client, period, s.spent, s.amount, o.spent
+FROM spent s LEFT JOIN others o USING (budget, unit, client, period)
+UNION ALL
+SELECT budget, unit, client, period, 0, amount, spent FROM others
+WHERE (budget, unit, client, period) NOT IN (SELECT budget, unit, client, period FROM spent)
+ORDER BY period, budget, client
+"""
+
+
 class Sum(NamedTuple):
     """One line of the ledger."""
 
     row: Row
     spent: float
     amount: float
+    others: float | None
+    """What the other ledgers had spent when that was last told; None: it is not shared."""
 
 
 class Ledger:
@@ -96,43 +118,61 @@ class Ledger:
 
     def add(self, batch: Mapping[Row, Change]) -> None:
         """Add *batch* to the sums, all of it or nothing. Raise sqlite3.Error for nothing."""
+        self._transact(_ADD, batch, begin="UPDATE version SET version = version + 1")
+
+    def note_others(self, spent: Mapping[Row, Change]) -> None:
+        """Keep what other ledgers have spent. Raise sqlite3.Error for nothing."""
+        self._transact(_OTHERS, spent)
+
+    def _transact(self, statement: str, rows: Mapping[Row, Change], begin: str = "") -> None:
         # SQLite would look again after 1 to 100 ms while another process writes. A lock of the
         # kernel wakes us at once.
         fcntl.flock(self._turn, fcntl.LOCK_EX)
         try:
-            self._add(batch)
-        finally:
-            fcntl.flock(self._turn, fcntl.LOCK_UN)
-
-    def _add(self, batch: Mapping[Row, Change]) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            self._db.execute("UPDATE version SET version = version + 1")
-            self._db.executemany(_ADD, [(*row, *change) for row, change in batch.items()])
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(begin)
+            self._db.executemany(statement, [(*row, *change) for row, change in rows.items()])
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+        finally:
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
 
     def clean(self, now: datetime) -> None:
         """Delete sums that are older than KEPT."""
         oldest = (now - KEPT).isoformat()[:7]
-        self._db.execute("DELETE FROM spent WHERE period < ?", (oldest,))
+        for table in ("spent", "others"):
+            self._db.execute(f"DELETE FROM {table} WHERE period < ?", (oldest,))  # noqa: S608
 
     def sums(self) -> list[Sum]:
         """Return all lines, by period, budget and client."""
-        found = self._db.execute(
-            "SELECT budget, unit, client, period, spent, amount FROM spent "
-            "ORDER BY period, budget, client"
-        )
-        return [Sum(Row(*line[:4]), line[4], line[5]) for line in found]
+        return [Sum(Row(*line[:4]), *line[4:]) for line in self._db.execute(_SUMS)]
+
+    def identity(self) -> str:
+        """Return the name that this ledger has among others."""
+        name: str = self._db.execute("SELECT name FROM identity").fetchone()[0]
+        return name
 
 
 def read(path: str) -> dict[Row, float]:
     """Return all sums of the file, which is made if it is not there. Raise OSError if it can't."""
     with closing(Ledger(path)) as ledger:
         return ledger.news()
+
+
+def read_shared(path: str) -> tuple[str, dict[Row, float]]:
+    """Return the ledger's name, and what the others had spent. Raise OSError if it can't be."""
+    with closing(Ledger(path)) as ledger:
+        return ledger.identity(), {
+            each.row: each.others for each in ledger.sums() if each.others is not None
+        }
+
+
+class _Batch(NamedTuple):
+    changes: Mapping[Row, Change]
+    others: bool
 
 
 Tell = Callable[[bool, Mapping[Row, float]], None]
@@ -147,7 +187,7 @@ class Writer:
         self._path = path
         self._tell = tell
         self._looked = looked
-        self._batches: queue.SimpleQueue[Mapping[Row, Change] | None] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._ledger: Ledger | None = None
         self._failed = False
         self._cleaned = 0.0
@@ -158,7 +198,11 @@ class Writer:
 
     def write(self, batch: Mapping[Row, Change]) -> None:
         """Write *batch* next. Never waits."""
-        self._batches.put(batch)
+        self._batches.put(_Batch(batch, others=False))
+
+    def note_others(self, spent: Mapping[Row, Change]) -> None:
+        """Keep what other ledgers have spent, if the file can be written. Never waits."""
+        self._batches.put(_Batch(spent, others=True))
 
     def stop(self, within: float) -> None:
         """Write what is queued and end, waiting so many seconds at most."""
@@ -174,7 +218,12 @@ class Writer:
                 continue
             if batch is None:
                 break
-            self._tell(*self._try(batch))
+            if batch.others:
+                with suppress(sqlite3.Error):
+                    if self._ledger is not None:
+                        self._ledger.note_others(batch.changes)
+            else:
+                self._tell(*self._try(batch.changes))
         if self._ledger is not None:
             self._ledger.close()
 

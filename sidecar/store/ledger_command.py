@@ -13,14 +13,15 @@ from typing import Final
 
 from sidecar.store.ledger import Ledger, Sum
 
-_COLUMNS: Final = ("period", "budget", "client", "unit", "spent", "amount")
+_COLUMNS: Final = ("period", "budget", "client", "unit", "spent", "others", "amount")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.description = (
         "Print what was spent of budgets, by period (UTC), budget and client. A sidecar may go on "
-        "writing meanwhile."
+        "writing meanwhile. `others` is what other ledgers had spent when that was last told, of "
+        "budgets that are shared."
     )
     parser.add_argument("ledger", metavar="LEDGER", help="the file of `budgets.ledger`")
     parser.add_argument("--budget", metavar="NAME", help="only this budget")
@@ -60,7 +61,9 @@ def as_csv(sums: Sequence[Sum]) -> str:
 def as_table(sums: Sequence[Sum]) -> str:
     """Return *sums* in columns, with the share of the budget's amount."""
     lines: list[tuple[str, ...]] = [(*_COLUMNS, "share")]
-    lines += [(*_cells(each), f"{each.spent / each.amount:.0%}") for each in sums]
+    lines += [
+        (*_cells(each), f"{(each.spent + (each.others or 0)) / each.amount:.0%}") for each in sums
+    ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -74,7 +77,11 @@ def _cells(each: Sum) -> tuple[str, ...]:
     client = row.client  # a header's value: whatever callers send
     if not client.isprintable():
         client = client.encode("unicode_escape").decode()
-    return row.period, row.budget, client, row.unit, _number(each.spent), _number(each.amount)
+    others = "" if each.others is None else _number(each.others)
+    return (
+        *(row.period, row.budget, client, row.unit),
+        *(_number(each.spent), others, _number(each.amount)),
+    )
 
 
 def _number(value: float) -> str:

@@ -6,13 +6,16 @@ cancelled: the client would have to drop its connection. It has a timeout of its
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sidecar.store.base import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
+
+    from sidecar.store.base import Run
 
 _TIMEOUT: Final = 1.0
 """Seconds for a connect, and for a command."""
@@ -45,12 +48,15 @@ class RedisStore:
     def __init__(self, settings: RedisSettings) -> None:
         """Raise OSError if redis-py is not installed, or a file can't be read."""
         try:
-            from redis.exceptions import RedisError
+            from redis.exceptions import NoScriptError, RedisError
         except ImportError:
             raise OSError(
                 "`store.redis` needs the package redis: pip install 'llm-sidecar-proxy[redis]'"
             ) from None
         self._failures = (RedisError, OSError, TimeoutError)
+        self._unknown = NoScriptError
+        self._cluster = settings.cluster
+        self._at_once = settings.connections
         try:
             self._client, self._others = _clients(settings)
         except RedisError as error:
@@ -98,6 +104,34 @@ class RedisStore:
             count += await self._client.unlink(key)
         return count
 
+    async def run(self, runs: Sequence[Run]) -> list[Any]:
+        """Run scripts, in one exchange where that is possible."""
+        replies: list[Any] = await self._ask(self._evaluate(runs, by_name=True))
+        new = [index for index, reply in enumerate(replies) if isinstance(reply, self._unknown)]
+        if new:  # Redis has started since, or has never seen them
+            again = await self._ask(self._evaluate([runs[i] for i in new], by_name=False))
+            for index, reply in zip(new, again, strict=True):
+                replies[index] = reply
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise StoreError(f"{type(reply).__name__}: {reply}")
+        return replies
+
+    async def _evaluate(self, runs: Sequence[Run], *, by_name: bool) -> list[Any]:
+        """Return replies and errors of single runs."""
+        if self._cluster:  # redis-py allows no scripts in the pipeline of a cluster
+            replies: list[Any] = []
+            for first in range(0, len(runs), self._at_once):
+                some = runs[first : first + self._at_once]
+                asked = (_evaluation(self._client, run, by_name=by_name) for run in some)
+                replies += await asyncio.gather(*asked, return_exceptions=True)
+            return replies
+        pipeline = self._client.pipeline(transaction=False)
+        for run in runs:
+            _evaluation(pipeline, run, by_name=by_name)
+        done: list[Any] = await pipeline.execute(raise_on_error=False)
+        return done
+
     async def ping(self) -> None:
         """Connect."""
         await self._ask(self._client.ping())
@@ -113,6 +147,12 @@ class RedisStore:
             return await command
         except self._failures as error:
             raise StoreError(f"{type(error).__name__}: {error}") from None
+
+
+def _evaluation(client: Any, run: Run, *, by_name: bool) -> Any:
+    if by_name:
+        return client.evalsha(run.script.sha, 1, run.key, *run.arguments)
+    return client.eval(run.script.text, 1, run.key, *run.arguments)
 
 
 def _clients(settings: RedisSettings) -> tuple[Any, list[Any]]:

@@ -14,7 +14,7 @@ import pytest
 from sidecar import cli
 from sidecar.policy.spending import BudgetSettings, Change, Row
 from sidecar.store.book import Book
-from sidecar.store.ledger import Ledger, read
+from sidecar.store.ledger import Ledger, read, read_shared
 from tests.sockets.peers import until
 
 ROW = Row("b", "tokens", "team", "2026-11")
@@ -137,17 +137,26 @@ async def test_a_ledger_that_cant_be_written_is_written_later(
 
 def test_the_command_prints_a_table_and_csv(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     add(path, ROW, 50.0)
-    add(path, Row("m", "money", 'a,"b"\n', "2026-11-27"), 0.1 + 0.2, 10.0)
+    money = Row("m", "money", 'a,"b"\n', "2026-11-27")
+    add(path, money, 0.1 + 0.2, 10.0)
+    with closing(Ledger(path)) as ledger:  # of shared budgets
+        others = {money: Change(4.0, 10.0), Row("z", "tokens", "", "2026-11-27"): Change(7.0, 10.0)}
+        ledger.note_others({money: Change(1.0, 5.0)})
+        ledger.note_others(others)
+    name, known = read_shared(path)
+    assert (name, len(name)) == (read_shared(path)[0], 32)
+    assert list(known.values()) == [4.0, 7.0]
     assert cli.main(["budget", path]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "period      budget  client   unit    spent  amount  share",
-        "2026-11     b       team     tokens  50     100     50%",
-        '2026-11-27  m       a,"b"\\n  money   0.3    10      3%',
+        "period      budget  client   unit    spent  others  amount  share",
+        "2026-11     b       team     tokens  50             100     50%",
+        '2026-11-27  m       a,"b"\\n  money   0.3    4       10      43%',
+        "2026-11-27  z                tokens  0      7       10      70%",
     ]
     assert cli.main(["budget", path, "--csv", "--budget", "m"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "period,budget,client,unit,spent,amount",
-        '2026-11-27,m,"a,""b""\\n",money,0.3,10',
+        "period,budget,client,unit,spent,others,amount",
+        '2026-11-27,m,"a,""b""\\n",money,0.3,4,10',
     ]
     assert cli.main(["budget", path, "--csv", "--period", "2026-10"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1

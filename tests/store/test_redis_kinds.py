@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from sidecar.store.base import StoreError
+from sidecar.store.base import Run, StoreError, script
 from sidecar.store.redis_store import RedisSettings, RedisStore
 from tests.store.redis_server import NEEDS
+
+COUNT = script("return redis.call('incrby', KEYS[1], ARGV[1])")
 
 
 class Servers:
@@ -87,6 +89,9 @@ async def serves(store: RedisStore) -> None:
     for number in range(20):
         await store.put(f"p:{number}", b"x", 60.0)
     assert await store.purge("p:*") == 21
+    runs = [Run(COUNT, f"p:n{number}", (number,)) for number in range(100)]
+    assert await store.run(runs) == list(range(100))
+    assert await store.run(runs) == [2 * number for number in range(100)]
     await store.close()
 
 

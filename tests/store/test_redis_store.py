@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sidecar.store.base import StoreError
+from sidecar.store.base import Run, StoreError, script
 from sidecar.store.redis_store import RedisSettings, RedisStore
 from tests.store.redis_server import RedisServer
 
@@ -58,9 +58,31 @@ async def test_a_user_of_the_acl(redis: RedisServer) -> None:
     await wrong.close()
 
 
+COUNT = script("return redis.call('incrby', KEYS[1], ARGV[1])")
+WRONG = script("return redis.call('incrby', KEYS[1], 'x')")
+
+
+async def test_scripts_run_also_in_a_redis_that_does_not_know_them(redis: RedisServer) -> None:
+    store = RedisStore(RedisSettings(redis.url))
+    runs = [Run(COUNT, "a", (2,)), Run(COUNT, "b", (3,)), Run(COUNT, "a", (4,))]
+    assert await store.run(runs) == [2, 3, 6]
+    assert await store.run(runs) == [8, 6, 12]
+    redis.ask("SCRIPT", "FLUSH")
+    assert await store.run(runs) == [14, 9, 18]
+    with pytest.raises(StoreError, match="not an integer"):
+        await store.run([*runs, Run(WRONG, "a", ())])
+    await store.close()
+
+
 async def test_what_is_not_there_is_an_error_of_the_store() -> None:
     store = RedisStore(RedisSettings("unix:///nowhere/redis.sock"))
-    for ask in (store.get("a"), store.put("a", b"", 1.0), store.purge("*"), store.ping()):
+    for ask in (
+        store.get("a"),
+        store.put("a", b"", 1.0),
+        store.purge("*"),
+        store.ping(),
+        store.run([Run(COUNT, "a", (1,))]),
+    ):
         with pytest.raises(StoreError):
             await ask
     await store.close()

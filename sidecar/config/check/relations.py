@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -18,6 +18,8 @@ from sidecar.config.model.route import Target
 from sidecar.config.model.tracing import Tracing
 from sidecar.config.overlay import DEFAULT, Layer, Overlay, Tree, targets
 from sidecar.config.problems import Path, Problem, dotted
+
+NEEDS_STORE: Final = "needs `store.redis`"
 
 
 class Parts(Struct):
@@ -36,6 +38,11 @@ class Parts(Struct):
     """Whether there are any."""
     overlay: Overlay | None
     """None where `policies.default`, on which all others rest, is not valid."""
+
+    @property
+    def shares(self) -> bool:
+        """Whether there is a store that sidecars share; also if it is not valid."""
+        return self.store is None or self.store.redis is not None
 
 
 def broken_relations(parts: Parts, lines: Mapping[Path, int]) -> Iterator[Problem]:
@@ -72,6 +79,8 @@ def _budgets(budgets: Budgets, parts: Parts) -> Iterator[Problem]:
         if limit.route is not None and limit.route not in names:
             known = tuple(sorted(each for each in names if each is not None))
             yield Problem((*path, "route"), "no route has this name", limit.route, known)
+        if limit.redis and not parts.shares:
+            yield Problem((*path, "redis"), NEEDS_STORE)
 
 
 def _upstream(path: Path, upstream: Upstream) -> Iterator[Problem]:

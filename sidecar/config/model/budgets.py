@@ -54,6 +54,13 @@ class SpendLimit(Section, frozen=True):
             "`fallback`, and gets 429 if none is left; or is only counted."
         ),
     ] = "refuse"
+    redis: Annotated[
+        bool,
+        Meta(
+            description="All sidecars that use the same `store.redis` spend it together; else each "
+            "ledger by itself."
+        ),
+    ] = False
 
 
 class Budgets(Section, frozen=True):

@@ -115,7 +115,7 @@ class Cache(Section, frozen=True):
 
 
 class Redis(Section, frozen=True):
-    """A Redis in which many sidecars keep replies for each other.
+    """A Redis through which many sidecars share replies and budgets.
 
     It takes the extra `redis` of this package. A call waits 2 ms for it at most, and goes on
     without it.
@@ -148,7 +148,7 @@ class Redis(Section, frozen=True):
         str | None, Meta(description="Name of the master, as the Sentinels know it.")
     ] = None
     prefix: Annotated[
-        Name, Meta(description="Keys begin with it. Sidecars with the same one share replies.")
+        Name, Meta(description="Keys begin with it. Sidecars with the same one share.")
     ] = "llm-sidecar"
     secret: Annotated[
         Secret | None,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
     from sidecar.store.book import Book
+    from sidecar.store.shared_book import SharedBook
 
 _log: Final = logging.getLogger("sidecar.budgets")
 _MOST_WARNED: Final = 1000
@@ -33,9 +34,13 @@ _MOST_WARNED: Final = 1000
 class Budget:
     """One budget, as all routes share it."""
 
-    def __init__(self, settings: BudgetSettings, book: Book) -> None:
+    def __init__(
+        self, settings: BudgetSettings, book: Book, shared: SharedBook | None = None
+    ) -> None:
         self.settings = settings
         self.book = book
+        self.shared = shared
+        """The sums of other sidecars too; None: they have their own."""
         self.exceeded = 0
         """Calls that found it spent."""
         self._warned: dict[tuple[str, str], None] = {}
@@ -43,9 +48,10 @@ class Budget:
     def __repr__(self) -> str:
         return f"<Budget {self.settings.name}>"
 
-    def configure(self, settings: BudgetSettings) -> None:
+    def configure(self, settings: BudgetSettings, shared: SharedBook | None) -> None:
         """Use other settings from now on. What was spent stays spent."""
         self.settings = settings
+        self.shared = shared
         self._warned.clear()
 
     def client(self, call: Call) -> str:
@@ -53,27 +59,42 @@ class Budget:
         header = self.settings.header
         return "" if header is None else call.head.fields.get(header, b"").decode("latin-1")
 
-    def spent(self, client: str, now: float) -> bool:
-        """Whether nothing is left for *client*."""
-        return self.book.spent(self.settings, client, now) >= self.settings.amount
+    def now(self) -> float:
+        """Return the time of day that decides on the period, in Unix seconds."""
+        return time.time() if self.shared is None else self.shared.now()
 
-    def charge(self, client: str, usage: Usage, cost: float, now: float) -> None:
+    async def spent(self, client: str) -> bool:
+        """Whether nothing is left for *client*."""
+        settings, now = self.settings, self.now()
+        spent = self.book.spent(settings, client, now)
+        if self.shared is None:
+            return spent >= settings.amount
+        await self.shared.ready(settings, client)
+        return self.shared.left(settings, client) <= 0
+
+    def charge(self, client: str, usage: Usage, cost: float) -> None:
         """Count what a call has used."""
-        settings = self.settings
+        settings, now = self.settings, self.now()
         amount = cost if settings.unit == "money" else float(usage.input + usage.output)
         if amount <= 0:
             return
         total = self.book.add(settings, client, amount, now)
+        if self.shared is not None:
+            total = self.shared.added(settings, client)
         if total >= settings.warn_at * settings.amount:
             self._warn(client, total, now)
 
     def current(self) -> dict[str, float]:
-        """Return what was spent in this period, by client. May be called on any thread."""
-        return self.book.spending.current(self.settings, time.time())
+        """Return what was spent here in this period, by client. May be called on any thread."""
+        return self.book.spending.current(self.settings, self.now())
+
+    def totals(self) -> dict[str, float]:
+        """Return the same, with what other sidecars have spent. May be called on any thread."""
+        return self.current() if self.shared is None else self.shared.current(self.settings)
 
     def shown(self) -> dict[str, object]:
         """Return what an operator sees of it."""
-        settings, now = self.settings, time.time()
+        settings, now, shared = self.settings, self.now(), self.shared
         return {
             "budget": settings.name,
             "unit": settings.unit,
@@ -83,7 +104,10 @@ class Budget:
             "ends_in_s": round(seconds_left(settings.per, now)),
             "when_spent": settings.action,
             "exceeded": self.exceeded,
-            "spent": self.current(),
+            "spent": self.totals(),
+            "shared": None
+            if shared is None
+            else {"available": shared.answers, "peers": shared.peers, "here": self.current()},
         }
 
     def _warn(self, client: str, total: float, now: float) -> None:
@@ -117,14 +141,14 @@ class Budgets:
 
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Raise Limited or BudgetSpent (429) if nothing is left for the call."""
-        model, now = request.model or call.model or "", time.time()
+        model = request.model or call.model or ""
         counting = []
         for budget in self._budgets:
             fits = budget.settings.fits
             if fits is None or fits(model):
                 client = budget.client(call)
-                if budget.spent(client, now):
-                    self._exceeded(call, budget, now)
+                if await budget.spent(client):
+                    self._exceeded(call, budget)
                 counting.append((budget, client))
         settle = partial(_settle, call, model, counting, len(call.attempts))
         try:
@@ -135,7 +159,7 @@ class Budgets:
         reply.on_settled(settle)
         return reply
 
-    def _exceeded(self, call: Call, budget: Budget, now: float) -> None:
+    def _exceeded(self, call: Call, budget: Budget) -> None:
         """Do what the budget says of calls that find it spent."""
         budget.exceeded += 1
         settings = budget.settings
@@ -143,7 +167,7 @@ class Budgets:
         if settings.action == "count":
             return
         message = f"the budget {settings.name} of this {settings.per} is spent"
-        left = seconds_left(settings.per, now)
+        left = seconds_left(settings.per, budget.now())
         call.final = True  # no short wait fills it again
         if settings.action == "fallback":
             raise BudgetSpent(message, retry_after=left)
@@ -153,7 +177,6 @@ class Budgets:
 
 def _settle(call: Call, model: str, counting: Sequence[tuple[Budget, str]], since: int) -> None:
     """Charge what the attempts have used, each of them: the provider charges for all."""
-    now = time.time()
     for attempt in call.attempts[since:]:
         usage = _used(call, attempt)
         if usage is not None:
@@ -161,7 +184,7 @@ def _settle(call: Call, model: str, counting: Sequence[tuple[Budget, str]], sinc
             answered = (said.model if said is not None else None) or model
             cost = 0.0 if call.route is None else call.route.pricing.cost(answered, usage) or 0.0
             for budget, client in counting:
-                budget.charge(client, usage, cost, now)
+                budget.charge(client, usage, cost)
 
 
 def _used(call: Call, attempt: AttemptRecord) -> Usage | None:

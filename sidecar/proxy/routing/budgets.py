@@ -13,8 +13,10 @@ from sidecar.store.book import Book
 
 if TYPE_CHECKING:
     from sidecar.config.model.budgets import SpendLimit
+    from sidecar.config.model.cache import Redis
     from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.routing.stack import Parts
+    from sidecar.store.shared_book import SharedBook
 
 
 def budgeted(parts: Parts, stack: Layer) -> Layer:
@@ -35,17 +37,38 @@ def budgeted(parts: Parts, stack: Layer) -> Layer:
         lambda: Book(path, most),
         lambda kept: setattr(kept.spending, "most", most),
     )
+    shared = None
+    if parts.store.redis is not None and any(limit.redis for limit in limits.values()):
+        shared = _shared(parts, parts.store.redis, path, book)
     budgets = []
     for name, limit in limits.items():
         settings = _settings(name, limit)
+        among = shared if limit.redis else None
         budget = parts.transaction.get(
             ("budget", path, name),
-            partial(Budget, settings, book),
-            partial(Budget.configure, settings=settings),
+            partial(Budget, settings, book, among),
+            partial(Budget.configure, settings=settings, shared=among),
         )
+        if among is not None:
+            parts.transaction.changes.append(partial(among.configure, settings))
         parts.transaction.changes.append(partial(parts.counts.budgets.__setitem__, name, budget))
         budgets.append(budget)
     return Budgets(stack, budgets, parts.stats)
+
+
+def _shared(parts: Parts, redis: Redis, path: str, book: Book) -> SharedBook:
+    # Late: where nothing is shared, none of this is imported.
+    from sidecar.proxy.routing.exchanging import exchanging
+    from sidecar.store.shared_book import SharedBook
+
+    exchange = exchanging(parts, redis)
+    shared = parts.transaction.get(
+        ("shared book", path, redis),
+        lambda: SharedBook(path, book, exchange),
+        SharedBook.forget,
+    )
+    parts.transaction.changes.append(shared.start)
+    return shared
 
 
 def _settings(name: str, limit: SpendLimit) -> BudgetSettings:

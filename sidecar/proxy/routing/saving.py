@@ -76,19 +76,7 @@ def _shared(parts: Parts, config: CacheConfig, memory: Memory) -> SharedReplies 
 
 
 def _guard(redis: Redis, stats: StoreStats) -> Guard:
+    from sidecar.proxy.routing.redis import redis_store
     from sidecar.store.guard import Guard
-    from sidecar.store.redis_store import RedisSettings, RedisStore
 
-    sentinels = (each.rpartition(":") for each in redis.sentinels)
-    settings = RedisSettings(
-        redis.url,
-        redis.username,
-        redis.password,
-        redis.ca,
-        redis.cert,
-        redis.key,
-        tuple((host, int(port)) for host, _, port in sentinels),
-        redis.master or "",
-        redis.cluster,
-    )
-    return Guard(RedisStore(settings), stats)
+    return Guard(redis_store(redis), stats)

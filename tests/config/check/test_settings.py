@@ -83,6 +83,8 @@ def test_stores(redis: str, wrong: str) -> None:
         ("{ledger: x, limits: {b: {per: day, tokens: 1, warn_at: 101%}}}", "budgets.limits.b.warn"),
         ("{ledger: x, limits: {b: {per: day, tokens: 1, route: q}}}",
          "budgets.limits.b.route: no route has this name"),
+        ("{ledger: x, limits: {b: {per: day, tokens: 1, redis: true}}}",
+         "budgets.limits.b.redis: needs `store.redis`"),
     ],
 )  # fmt: skip
 def test_budgets(budgets: str, wrong: str) -> None:
