@@ -114,6 +114,13 @@ def _add_serving(commands: _Commands, named: Sequence[str]) -> None:
         calls.add_arguments(latest)
         latest.set_defaults(command=calls.run)
 
+    explain = commands.add_parser("explain", help="tell where a call would go, and why")
+    if "explain" in named:
+        from sidecar.terminal import explain_command
+
+        explain_command.add_arguments(explain)
+        explain.set_defaults(command=explain_command.run)
+
 
 def _add_trying(commands: _Commands, named: Sequence[str]) -> None:
     simulated = commands.add_parser("simulate", help="serve simulated LLM endpoints")

@@ -17,6 +17,7 @@ COMMANDS = [
     "schema",
     "ready",
     "calls",
+    "explain",
     "inject",
     "uninject",
     "webhook",

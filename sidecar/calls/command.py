@@ -6,34 +6,22 @@ It needs nothing but the admin API, so it also works inside the sidecar's contai
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
-import os
-import shutil
 import sys
 from collections.abc import Mapping
-from contextlib import closing
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from sidecar import environment
-from sidecar.calls.style import ASCII, UNICODE, Style
+from sidecar.calls import ask
 from sidecar.calls.table import table
 from sidecar.calls.waterfall import waterfall
 from sidecar.config.model.units import Duration
 from sidecar.observe.record import CallRecord
 
 FAILED = 1
-_WITHIN: Final = 10.0
-_WIDE: Final = 1000
-"""Columns where there is no terminal: nothing is cut."""
-
-
-class _Refused(Exception):
-    """The sidecar does not tell; the message says why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,12 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "id", nargs="?", metavar="ID", help="request id or trace id of a call, or how it begins"
     )
-    parser.add_argument(
-        "--admin",
-        default=environment.admin(os.environ),
-        metavar="HOST:PORT",
-        help="admin API of the running sidecar (default: %(default)s)",
-    )
+    ask.add_admin(parser)
     shown = parser.add_argument_group("which calls")
     shown.add_argument(
         "-n", "--limit", type=int, default=20, metavar="N", help="at most so many (default: 20)"
@@ -60,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown.add_argument("--model", metavar="NAME", help="that asked for this model, or got it")
     shown.add_argument("--min", type=_milliseconds, metavar="2s", help="that took so long at least")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print all that is known, as JSON")
+    ask.add_json(form)
     form.add_argument("--mermaid", action="store_true", help="print ID as a sequence diagram")
 
 
@@ -71,11 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     try:
         print(_answer(arguments))
-    except _Refused as error:
+    except ask.Unanswered as error:
         print(f"sidecar calls: {error}", file=sys.stderr)
         return FAILED
     except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        ask.give_up()
     return 0
 
 
@@ -84,16 +67,16 @@ def _answer(arguments: argparse.Namespace) -> str:
         path = f"/calls?{urlencode(_filters(arguments))}"
     else:
         path = f"/calls/{quote(arguments.id, safe='')}{'.mmd' if arguments.mermaid else ''}"
-    text = _get(arguments.admin, path)
+    text = ask.get(arguments.admin, path)
     if arguments.mermaid:
         return text.rstrip("\n")
     found = json.loads(text)
-    if arguments.json:
+    if ask.wants_json(arguments):
         return json.dumps(found, indent=2)
-    width = shutil.get_terminal_size((_WIDE, 24)).columns if sys.stdout.isatty() else _WIDE
+    width = ask.columns()
     if arguments.id is None:
-        return table([_record(each) for each in found], width, _style())
-    return waterfall(_record(found), min(width, 120), _style())
+        return table([_record(each) for each in found], width, ask.style())
+    return waterfall(_record(found), min(width, 120), ask.style())
 
 
 def _filters(arguments: argparse.Namespace) -> dict[str, str]:
@@ -108,34 +91,9 @@ def _filters(arguments: argparse.Namespace) -> dict[str, str]:
     return {name: str(value) for name, value in wanted.items() if value is not None}
 
 
-def _get(admin: str, path: str) -> str:
-    try:
-        with closing(http.client.HTTPConnection(admin, timeout=_WITHIN)) as connection:
-            connection.request("GET", path)
-            reply = connection.getresponse()
-            text = reply.read().decode("utf-8", "replace")
-    except (OSError, http.client.HTTPException) as error:
-        raise _Refused(f"no sidecar answers at {admin}: {error}") from error
-    if reply.status == 200:
-        return text
-    try:
-        message = json.loads(text)["error"]["message"]
-    except (ValueError, TypeError, KeyError):
-        message = f"status {reply.status}; is it a sidecar?"
-    raise _Refused(f"{admin} says: {message}")
-
-
 def _record(found: Mapping[str, Any]) -> CallRecord:
     time = datetime.fromisoformat(found["time"]).timestamp()
     return msgspec.convert({**found, "time": time}, CallRecord)
-
-
-def _style() -> Style:
-    """Colours only where somebody sees them and wants them (https://no-color.org)."""
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    coloured = coloured and os.environ.get("TERM") != "dumb"
-    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    return Style(coloured, UNICODE if utf8 else ASCII)
 
 
 def _milliseconds(text: str) -> float:

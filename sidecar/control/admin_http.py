@@ -1,7 +1,7 @@
 """HTTP for the admin and health servers: a few connections, one page after another on each.
 
-It parses with the data plane's parser, but shares nothing else with it. A page is rendered whole,
-but for those that never end, and what a request's body says is not looked at.
+It parses with the data plane's parser, but shares nothing else with it. A request's body is held
+whole, and so is a page, but for those that never end.
 """
 
 from __future__ import annotations
@@ -96,6 +96,8 @@ class AdminConnection(asyncio.Protocol):
         self._parser = RequestParser(self, _LIMITS)
         self._head: RequestHead | None = None
         """The request that is being received or answered."""
+        self._body = b""
+        """What has come of its body, which the parser bounds."""
         self._answering: asyncio.Task[None] | None = None
         self._unparsed = b""
         """What came behind the request that is being answered; reading is paused then."""
@@ -157,7 +159,7 @@ class AdminConnection(asyncio.Protocol):
 
     def on_request(self, head: RequestHead) -> None:
         """A head is complete."""
-        self._head = head
+        self._head, self._body = head, b""
         if head.upgrade:  # there is nothing to switch to (RFC 9110, section 7.8)
             self._closing = True
             self._begin(head)
@@ -165,16 +167,17 @@ class AdminConnection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
-        """No page reads a body."""
+        """More of the body has come."""
+        self._body += data
 
     def on_request_end(self, trailers: list[Header]) -> None:
         """The request is complete."""
         assert self._head is not None
-        self._begin(self._head)
+        self._begin(self._head, self._body)
 
     def on_whole_request(self, head: RequestHead, body: bytes) -> None:
         """Head and body have come at once."""
-        self._begin(head)
+        self._begin(head, body)
 
     # -- what the server asks for --
 
@@ -202,14 +205,13 @@ class AdminConnection(asyncio.Protocol):
             self._write(self._parser.unfinished, Request("", ""), refuse_malformed(error))
             self._end()
 
-    def _begin(self, head: RequestHead) -> None:
+    def _begin(self, head: RequestHead, body: bytes = b"") -> None:
         if not head.keep_alive or head.minor == 0:
             self._closing = True
         self._expire_in(None)
-        self._answering = self._loop.create_task(self._respond(head))
+        self._answering = self._loop.create_task(self._respond(head, _request(head, body)))
 
-    async def _respond(self, head: RequestHead) -> None:
-        request = _request(head)
+    async def _respond(self, head: RequestHead, request: Request) -> None:
         try:
             answer = await self._server.answer(request)
             if answer.stream is None:
@@ -221,7 +223,7 @@ class AdminConnection(asyncio.Protocol):
         except Exception:
             _log.exception("admin: %s %s was not answered", request.method, request.path)
             self._transport.abort()
-        self._answering = self._head = None
+        self._answering, self._head, self._body = None, None, b""
         if self._closing:
             self._end()
         else:
@@ -283,7 +285,7 @@ def _head(answer: Answer, framing: dict[str, str]) -> bytes:
     return f"HTTP/1.1 {answer.status} {reason}{lines}\r\n\r\n".encode("latin-1")
 
 
-def _request(head: RequestHead) -> Request:
+def _request(head: RequestHead, body: bytes) -> Request:
     """What a page sees: the first of parameters that are repeated, and the host that is asked."""
     query = head.target.partition(b"?")[2].decode("latin-1")
     headers = {name.decode(): value.decode("latin-1") for name, value in head.fields.items()}
@@ -293,4 +295,5 @@ def _request(head: RequestHead) -> Request:
         unquote(head.path.decode("latin-1")),
         dict(reversed(parse_qsl(query, keep_blank_values=True))),
         headers,
+        body,
     )

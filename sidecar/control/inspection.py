@@ -16,6 +16,8 @@ from sidecar.control.pulse import Pulse
 from sidecar.upstream.endpoints.overrides import Override
 
 if TYPE_CHECKING:
+    from sidecar.control.explain.answer import Explained
+    from sidecar.control.explain.question import Question
     from sidecar.control.live.view import View
     from sidecar.control.reload import Reloader
     from sidecar.control.serving import Serving
@@ -171,6 +173,15 @@ class Inspection:
             for entry, rule in zip(config.routes, rules, strict=False)
         ]
 
+    def explain(self, question: Question) -> Explained:
+        """Tell where a call would go. Only what needs the endpoints waits for the loop."""
+        from sidecar.control.explain import explain
+
+        loaded, serving = self._reloader.loaded, self._serving
+        asked = explain.look(question, loaded, serving.snapshot, self.stats)
+        result = asyncio.run_coroutine_threadsafe(asked, self._loop)
+        return explain.tell(result.result(_WITHIN))
+
     def connections(self) -> list[dict[str, Any]]:
         """Show connections of applications."""
 
@@ -285,12 +296,16 @@ def _upstream(upstream: Upstream, stats: UpstreamStats) -> dict[str, Any]:
 
 
 def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    from sidecar.control.live.view import Clock, state_of  # late: most sidecars are not looked at
+
     stats, load, override = endpoint.stats, endpoint.load, endpoint.override
-    now = time.monotonic()
+    now, state = time.monotonic(), state_of(endpoint, Clock.now())
     return {
         "name": endpoint.name,
         "labels": dict(endpoint.labels),
         "weight": load.weight,
+        "state": state.name,
+        "reason": state.reason,
         "healthy": stats.up,
         "problem": endpoint.problem,
         "breakers": {name: breaker.snapshot(now) for name, breaker in endpoint.breakers.items()},

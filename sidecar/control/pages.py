@@ -18,6 +18,8 @@ from sidecar.observe.lines import encode as encode_call
 from sidecar.observe.stats import Stats
 
 if TYPE_CHECKING:
+    from sidecar.control.explain.answer import Explained
+    from sidecar.control.explain.question import Question
     from sidecar.control.live.view import View
 
 _log: Final = logging.getLogger(__name__)
@@ -75,6 +77,9 @@ class Inspected(Protocol):
     def routes(self) -> list[dict[str, Any]]:
         """Show routes in the order in which they are tried."""
 
+    def explain(self, question: Question) -> Explained:
+        """Tell where a call would go. Raise ValueError for a listener that is not there."""
+
     def connections(self) -> list[dict[str, Any]]:
         """Show open connections."""
 
@@ -107,6 +112,7 @@ class Request(msgspec.Struct, frozen=True):
     path: str
     query: Mapping[str, str] = {}
     headers: Mapping[str, str] = {}
+    body: bytes = b""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -248,6 +254,19 @@ def _asset(name: str) -> Answer:
     return asset(name) or refusal(404, "not_found", "the page has no such file")
 
 
+def _explain(inspected: Inspected, request: Request) -> Answer:
+    from sidecar.control.explain import question  # with the first question
+
+    try:
+        if request.method == "POST":
+            asked = question.from_json(request.body)
+        else:
+            asked = question.from_query(request.query)
+        return Answer(inspected.explain(asked))
+    except ValueError as error:
+        return refusal(400, "bad_question", str(error))
+
+
 class _Metrics:
     """Renders with prometheus_client, which is imported at the first scrape."""
 
@@ -323,6 +342,12 @@ def admin_pages() -> Pages:
             "POST ?upstream=U&key=K (without key: all) uses a refused key again.", post=_restore
         ),
         "/routes": Page("Routes in order.", lambda i, _: Answer(i.routes())),
+        "/explain": Page(
+            "Where would this call go? ?method= ?host= ?path= ?header=Name:+value ?model= ?body= "
+            "?listener=, or POST them as JSON.",
+            _explain,
+            _explain,
+        ),
         "/connections": Page("Open connections.", lambda i, _: Answer(i.connections())),
         "/calls": Page(
             "The calls that ended last, newest first. ?route= ?model= ?status=5xx ?errors ?min_ms= "

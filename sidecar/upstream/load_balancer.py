@@ -161,6 +161,13 @@ class LoadBalancer:
             loads = list(self._ready)
         return any(load.cool_until <= now and load not in tried[-1:] for load in loads)
 
+    def in_rotation(self) -> list[Endpoint]:
+        """List the endpoints that picks are among now. Not for templates, which calls fill in."""
+        now = time.monotonic()
+        if self._seen != self.upstream.membership.generation or now >= self._recheck:
+            self._rebuild(now)
+        return list(self._ready.values())
+
     def _without_cooling(self, avoid: Collection[Load], now: float) -> Collection[Load]:
         """Return what to avoid, with the endpoints that are cooling, unless none would be left."""
         ready = self._ready

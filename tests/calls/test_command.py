@@ -39,7 +39,8 @@ def admin() -> Iterator[str]:
 
 
 def calls(admin: str, *arguments: str) -> int:
-    return main(["calls", "--admin", admin, *arguments])
+    form = [] if {"--json", "--mermaid"} & set(arguments) else ["--no-json"]
+    return main(["calls", "--admin", admin, *form, *arguments])
 
 
 def test_a_table_of_the_latest(admin: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,6 +70,19 @@ def test_filters(
     assert len(json.loads(capsys.readouterr().out)) == shown
 
 
+def test_what_is_no_terminal_gets_json(admin: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calls", "--admin", admin]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+def test_a_variable_names_the_sidecar(
+    admin: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIDECAR_ADMIN", admin)
+    assert main(["calls", "call/1"]) == 0
+    assert json.loads(capsys.readouterr().out)["request_id"] == "call/1"
+
+
 def test_one_call_in_three_forms(admin: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert calls(admin, "call/1") == 0
     text = capsys.readouterr().out
@@ -85,8 +99,8 @@ def test_what_can_not_be_shown_is_said(admin: str, capsys: pytest.CaptureFixture
     for where, arguments, message in (
         (admin, ["nothing"], f"{admin} says: no call with this id is kept"),
         (admin, ["--status", "9xx"], f"{admin} says: ?status= must be a number like 503"),
-        (f"127.0.0.1:{free}", [], f"no sidecar answers at 127.0.0.1:{free}: "),
-        ("nonsense:port", [], "no sidecar answers at nonsense:port: "),
+        (f"127.0.0.1:{free}", [], f"no sidecar answers at 127.0.0.1:{free} (connection refused). "),
+        ("nonsense:port", [], "no sidecar answers at nonsense:port ("),
     ):
         assert calls(where, *arguments) == 1
         said = capsys.readouterr()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sidecar.control.explain.answer import Asked, Explained
+from sidecar.control.explain.question import Question
 from sidecar.control.live.view import View
 from sidecar.control.pages import Inspected
 from sidecar.observe.calls import Calls, CallsSettings
@@ -50,6 +52,13 @@ class Plane:
 
     def routes(self) -> list[dict[str, Any]]:
         return [{"name": "all", "match": {}, "upstream": "openai", "policy": ""}]
+
+    def explain(self, question: Question) -> Explained:
+        if question.listener is not None:
+            raise ValueError(f"there is no listener {question.listener}")
+        self.asked.append(f"explain {question.method} {question.path} {question.content()!r}")
+        asked = Asked(question.method, question.path, "a", question.model, False, [])
+        return Explained("answered", asked, "127.0.0.1:1", True, 3, sentences=["It is."])
 
     def connections(self) -> list[dict[str, Any]]:
         return [{"client": "127.0.0.1:1"}]

@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -51,12 +52,44 @@ class Reply:
 
 
 def ask(port: int, path: str, method: str = "GET", **headers: str) -> Reply:
+    return send(port, path, method, None, headers)
+
+
+def send(
+    port: int, path: str, method: str, body: bytes | None, headers: Mapping[str, str] = {}
+) -> Reply:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection.request(method, path, headers=headers)
+        connection.request(method, path, body, headers)
         return Reply(connection.getresponse())
     finally:
         connection.close()
+
+
+def test_a_question_comes_in_the_url_or_as_json(server: AdminServer, plane: Plane) -> None:
+    port = server.port("admin")
+    answer = ask(port, "/explain?path=/v1/x&method=GET&header=x-a:+b&model=m").json
+    assert (answer["outcome"], answer["asked"]["path"]) == ("answered", "/v1/x")
+    body = json.dumps({"path": "/y", "body": {"model": "m" * 100_000}}).encode()
+    assert send(port, "/explain", "POST", body).json["asked"]["path"] == "/y"
+    assert plane.asked[0] == """explain GET /v1/x b'{"model":"m"}'"""
+    assert len(plane.asked[1]) > 100_000
+    for path, posted in (("/explain?x=", None), ("/explain?listener=a", None), ("/explain", b"[")):
+        refused = send(port, path, "GET" if posted is None else "POST", posted)
+        assert refused.status == 400
+        assert refused.json["error"]["code"] == "bad_question"
+
+
+def test_bodies_of_one_connection_are_kept_apart(server: AdminServer, plane: Plane) -> None:
+    with socket.create_connection(("127.0.0.1", server.port("admin")), timeout=30) as sock:
+        for path in ("/a", "/b"):
+            body = json.dumps({"path": path, "body": "x"}).encode()
+            head = f"POST /explain HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}"
+            for piece in (f"{head}\r\n\r\n".encode(), body[:5], body[5:]):
+                sock.sendall(piece)
+                time.sleep(0.01)
+            assert b"200 OK" in sock.recv(65536)
+    assert plane.asked == ["explain POST /a b'x'", "explain POST /b b'x'"]
 
 
 def test_pages_show_the_data_plane(server: AdminServer) -> None:

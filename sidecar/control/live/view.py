@@ -53,8 +53,11 @@ class State(NamedTuple):
     """Unix second at which that ends by itself, where it is known."""
 
 
-def state_of(endpoint: Endpoint, clock: Clock) -> State:
-    """Return the state of *endpoint*. Where there are several reasons, the strongest counts."""
+def state_of(endpoint: Endpoint, clock: Clock, scope: str | None = None) -> State:
+    """Return the state of *endpoint*. Where there are several reasons, the strongest counts.
+
+    *scope*: whose breaker counts; None: all.
+    """
     override, load = endpoint.override, endpoint.load
     if override.drained:
         return State("drained", "an operator drains it")
@@ -67,7 +70,7 @@ def state_of(endpoint: Endpoint, clock: Clock) -> State:
         return State("down", endpoint.problem or "its health checks fail")
     if failure := endpoint.resolved.failure:
         return State("no_address", failure)
-    for state in _of_breakers(endpoint, clock):
+    for state in _of_breakers(endpoint, clock, scope):
         return state
     if load.cool_until > clock.monotonic:
         asked = "it asked to be left alone, after a rate limit for example"
@@ -76,9 +79,11 @@ def state_of(endpoint: Endpoint, clock: Clock) -> State:
     return State("in_use", held)
 
 
-def _of_breakers(endpoint: Endpoint, clock: Clock) -> Iterator[State]:
+def _of_breakers(endpoint: Endpoint, clock: Clock, only: str | None) -> Iterator[State]:
     breakers = sorted(endpoint.breakers.copy().items(), key=lambda of: of[1].status != "open")
     for scope, breaker in breakers:
+        if only not in (None, scope):
+            continue
         window, calls = breaker.window, len(breaker.window)
         if breaker.status == "open":
             slow = f" and {window.slow} slow" if window.slow else ""

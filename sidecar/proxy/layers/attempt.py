@@ -72,7 +72,7 @@ class Attempt:
 
     async def __call__(self, call: Call, request: Request) -> Exchange:
         """Return the exchange once enough of its reply is here; close it on failure."""
-        balancer = self._balancer_of(request)
+        balancer = self.balancer_of(request)
         upstream = balancer.upstream
         if upstream.unresolved:
             await self._resolve(call, request, upstream)
@@ -132,15 +132,16 @@ class Attempt:
         if request.home is not None:
             return False
         tried = call.tried(request.since)
-        return self._balancer_of(request).elsewhere(tried, request.captured)
+        return self.balancer_of(request).elsewhere(tried, request.captured)
+
+    def balancer_of(self, request: Request) -> LoadBalancer:
+        """Return the load balancer that picks an endpoint for *request*."""
+        balancer, labels = self._balancer, request.labels
+        return balancer if labels is None else balancer.subset(labels)
 
     def wanted(self, request: Request) -> bool:
         """Whether any endpoint wants calls now."""
-        return self._balancer_of(request).elsewhere((), request.captured)
-
-    def _balancer_of(self, request: Request) -> LoadBalancer:
-        balancer, labels = self._balancer, request.labels
-        return balancer if labels is None else balancer.subset(labels)
+        return self.balancer_of(request).elsewhere((), request.captured)
 
     async def _send(
         self, call: Call, request: Request, lease: Lease, attempt: AttemptRecord

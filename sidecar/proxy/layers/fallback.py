@@ -98,13 +98,13 @@ class Fallback:
         stats: RouteStats,
     ) -> None:
         self._first = first
-        self._others = others
+        self.others = others
         self._conditions = conditions
         self._statuses = statuses
         self._stats = stats
 
     def __repr__(self) -> str:
-        return f"<Fallback {self._first!r}, then {self._others!r}>"
+        return f"<Fallback {self._first!r}, then {self.others!r}>"
 
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Return the first acceptable reply, or the last one."""
@@ -139,8 +139,8 @@ class Fallback:
     def _possible(self, call: Call) -> Sequence[Target]:
         """Return the others, without those whose model can't be put into the body."""
         if call.unreadable is None:
-            return self._others
-        return [target for target in self._others if target.model is None]
+            return self.others
+        return [target for target in self.others if target.model is None]
 
     def _worth(self, error: AttemptError) -> bool:
         """Whether another may succeed: always if this one got no request, or wants money."""

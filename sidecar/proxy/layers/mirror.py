@@ -29,14 +29,14 @@ class Mirror:
         self, inner: Layer, target: Target, share: float, most: int, stats: RouteStats
     ) -> None:
         self._inner = inner
-        self._target = target
+        self.target = target
         self._share = share
         self._most = most
         self._stats = stats
         self._copies: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
-        return f"<Mirror {self._share:.0%} to {self._target!r}>"
+        return f"<Mirror {self._share:.0%} to {self.target!r}>"
 
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Send the copy beside the call."""
@@ -57,7 +57,7 @@ class Mirror:
         reply = None
         try:
             async with asyncio.timeout(_GIVE_UP):
-                reply = await self._target(copy, request)
+                reply = await self.target(copy, request)
                 reply.write_into(copy.sink)
                 await reply.finish()
             self._stats.mirrored[str(reply.head.status)] += 1

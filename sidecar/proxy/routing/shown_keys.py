@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sidecar.config.model import Route, Target
+    from sidecar.config.model import Route, Target, Upstream
     from sidecar.proxy.routing.stack import Parts
 
 
 def shows_keys(parts: Parts, target: Route | Target) -> bool:
     """Whether the caller's keys go there; they are meant for the route's own upstream."""
-    said = parts.configs[target.upstream].credentials
-    return said == "forward" or (target.upstream == parts.route.upstream and said != "drop")
+    return sees_keys(parts.configs[target.upstream], own=target.upstream == parts.route.upstream)
+
+
+def sees_keys(config: Upstream, *, own: bool) -> bool:
+    """Whether an upstream gets callers' keys. *own*: it is the route's own."""
+    said = config.credentials
+    return said == "forward" or (own and said != "drop")
 
 
 def hidden_keys(parts: Parts) -> Callable[[bytes], bool] | None:

@@ -149,6 +149,20 @@ def layers_of(stack: Layer) -> tuple[str, ...]:
     return tuple(names)
 
 
+def attempts_of(stack: Layer) -> list[Attempt]:
+    """List the attempts that *stack* may make: at the route's upstream, those of `split`, those of
+    `fallback` and that of `mirror`, each in their order."""
+    if isinstance(stack, Attempt):
+        return [stack]
+    ways = [getattr(stack, name, None) for name in ("_inner", "_first")]
+    ways += getattr(stack, "_targets", ())
+    if isinstance(stack, Fallback):
+        ways += stack.others
+    if isinstance(stack, Mirror):
+        ways.append(stack.target)
+    return [attempt for way in ways if way is not None for attempt in attempts_of(way)]
+
+
 def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: bool) -> Layer:
     """Build the layers for one upstream. *spare*: another upstream is left after it."""
     policy = parts.effective(upstream).policy

@@ -113,7 +113,7 @@ async def test_other_upstreams_have_their_own_policy_and_credentials() -> None:
     assert isinstance(outer, Fallback)
     assert isinstance(outer._first, Split)
     canary = outer._first._targets[1]
-    for other in (canary, outer._others[0]):
+    for other in (canary, outer.others[0]):
         assert names(other) == ["Target", "Credentials", "Attempt"]
 
 
@@ -130,7 +130,7 @@ async def test_panic_is_for_calls_that_have_nowhere_else_to_go() -> None:
     assert isinstance(outer, Fallback)
     assert isinstance(outer._first, Split)
     assert [panics(each) for each in outer._first._targets] == [False, False]
-    assert [panics(each) for each in outer._others] == [False, True]
+    assert [panics(each) for each in outer.others] == [False, True]
     assert panics(stack(snapshot({}, {}, {})))
     refuses = {"ejection": {"panic": False}}
     assert not panics(stack(snapshot(refuses, {}, {})))
@@ -141,8 +141,8 @@ async def test_a_mirror_is_tried_once() -> None:
     route = {"mirror": {"upstream": "u"}}
     outer = stack(snapshot({}, {"admission": {"max_in_flight": 1}}, route))
     assert isinstance(outer, Mirror)
-    assert isinstance(outer._target, Target)
-    assert names(outer._target) == ["Target", "Attempt"]
+    assert isinstance(outer.target, Target)
+    assert names(outer.target) == ["Target", "Attempt"]
 
 
 async def test_what_a_stack_has_counted_outlives_it() -> None:

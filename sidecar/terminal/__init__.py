@@ -1,0 +1,1 @@
+"""What people ask of a sidecar in a terminal, beside its calls."""
