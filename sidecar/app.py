@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sidecar.config.load import Loaded
 from sidecar.config.overrides import Overrides
@@ -17,6 +18,9 @@ from sidecar.control.reload import Reloader
 from sidecar.control.serving import Serving
 from sidecar.control.sources.base import Source
 from sidecar.observe.stats import Stats
+
+if TYPE_CHECKING:
+    from sidecar.control.notify import Notifier
 
 _log: Final = logging.getLogger(__name__)
 _GARBAGE: Final = (20_000, 50, 100)
@@ -33,6 +37,7 @@ class App:
         self._stop = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self._admin: AdminServer | None = None
+        self._notifier: Notifier | None = None
 
     async def start(self) -> None:
         """Serve. Raise ConfigErrors for a bad configuration, OSError for an address in use."""
@@ -50,6 +55,11 @@ class App:
         gc.enable()
         for listener in self._serving.listeners.values():
             _log.info("listening", extra={"address": listener.name})
+        if "NOTIFY_SOCKET" in os.environ:
+            from sidecar.control.notify import Notifier
+
+            self._notifier = Notifier(os.environ)
+            self._notifier.ready()
 
     @property
     def loaded(self) -> Loaded:
@@ -81,6 +91,8 @@ class App:
     async def _shut_down(self) -> None:
         deadline = float(self._reloader.loaded.config.drain)
         in_flight = self._serving.in_flight()
+        if self._notifier is not None:
+            self._notifier.stopping(deadline)
         _log.info("stopping", extra={"in_flight": in_flight, "deadline_s": deadline})
         whole = await self._serving.drain(deadline)
         if not whole:
@@ -98,4 +110,14 @@ class App:
         """Reopen the access log and reload the configuration (SIGHUP)."""
         if self._serving.access_log is not None:
             self._serving.access_log.reopen()
-        self._reloading = asyncio.create_task(self._reloader.reload())
+        self._reloading = asyncio.create_task(self._reload())
+
+    async def _reload(self) -> None:
+        if self._notifier is None:
+            await self._reloader.reload()
+            return
+        self._notifier.reloading()
+        try:
+            await self._reloader.reload()
+        finally:
+            self._notifier.ready()

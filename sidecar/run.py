@@ -60,9 +60,9 @@ async def _serve(options: Options) -> None:
     sources = [source_of(place) for place in options.sources] or [FixedSource()]
     app = App(*sources, overrides=options.overrides)
     before_end(app.abandon)
+    await app.start()
     names = ", ".join(source.stats.name for source in sources)
     _log.info("configuration", extra={"source": names, "chosen_by": options.chosen_by})
-    await app.start()
     _tell_of_unknown(app)
     if came(signal.SIGHUP):
         app.hang_up()

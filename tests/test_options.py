@@ -152,7 +152,8 @@ async def test_a_container_needs_no_file(tmp_path: Path) -> None:
     }
     async with running(**variables) as process:
         said = [json.loads(line) for line in await process.says("SIDECAR_LOGLEVEL")]
-        assert (said[0]["source"], said[0]["chosen_by"]) == (str(file), "SIDECAR_CONFIG")
+        (told,) = [each for each in said if each["message"] == "configuration"]
+        assert (told["source"], told["chosen_by"]) == (str(file), "SIDECAR_CONFIG")
         assert said[-1]["message"] == (
             "the environment variable SIDECAR_LOGLEVEL means nothing here; "
             "did you mean SIDECAR_LOG_LEVEL?"
