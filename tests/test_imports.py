@@ -13,6 +13,10 @@ LATE = (
     "sidecar.proxy.layers.batches",
     "sidecar.proxy.tasks.tasks",
     "sidecar.control.sources.centre",
+    "sidecar.listen.tls_listener",
+    "sidecar.policy.access",
+    "sidecar.policy.client_certificates",
+    "sidecar.policy.jwt",
     "sidecar.control.live",
 )
 STARTS = """

@@ -55,6 +55,8 @@ def examine_again(whole: Whole) -> Findings:
     found = Findings([], [], [])
     for path, tls in _with_tls(whole.config):
         _examine_tls(path, tls, whole.written, found)
+    for path, keys in _with_keys(whole.config):
+        _examine_keys(path, keys, whole.written, found)
     return found
 
 
@@ -128,6 +130,26 @@ def _examine_validity(path: Place, cert: str, written: Any, found: Findings) -> 
         told = f"expires on {ends:%Y-%m-%d}. Renew it"
     if told:
         found.doubtful.append(Problem(path, f"{_named(written, path)} {told}"))
+
+
+def _with_keys(config: Config) -> Iterator[tuple[Place, Path]]:
+    """Yield the files with keys that verify tokens."""
+    for index, listener in enumerate(config.listeners):
+        if listener.access is not None and listener.access.tokens is not None:
+            keys = listener.access.tokens.keys
+            yield ("listeners", index, "access", "tokens", "keys"), Path(keys)
+
+
+def _examine_keys(path: Place, file: Path, written: Any, found: Findings) -> None:
+    # Late: `cryptography` is big. To check tokens takes it anyway.
+    from sidecar.policy.jwks import read_keys
+
+    try:
+        read_keys(file.read_bytes())
+    except OSError:  # told already
+        pass
+    except ValueError as error:
+        found.wrong.append(Problem(path, f"{_named(written, path)} {error}"))
 
 
 def _named(written: Any, path: Place) -> str:

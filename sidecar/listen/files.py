@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from sidecar.config.model import Listener as Config
+    from sidecar.policy.jwks import PublicKey
 
 
 class Files(NamedTuple):
@@ -20,6 +21,8 @@ class Files(NamedTuple):
     """Of what `context` was made of."""
     authorities: str = ""
     """Digest of the CAs of callers' certificates."""
+    keys: tuple[PublicKey, ...] = ()
+    """Those of the issuer of callers' tokens."""
 
 
 NO_FILES: Final = Files()
@@ -30,15 +33,20 @@ def read_files(config: Config, known: Files) -> Files:
 
     Raise OSError for those that can't be used.
     """
-    tls = config.tls
+    tls, access = config.tls, config.access
+    keys: tuple[PublicKey, ...] = ()
+    if access is not None:
+        from sidecar.listen.callers import token_keys
+
+        keys = token_keys(access)
     if tls is None:
-        return NO_FILES
-    certificates = config.access.certificates if config.access is not None else None
+        return Files(keys=keys)
+    certificates = access.certificates if access is not None else None
     ca = certificates.ca if certificates is not None else None
     digest = _digest(tls.cert, tls.key, ca)
     if digest == known.digest:
-        return known
-    return Files(_server_context(tls.cert, tls.key, ca), digest, _digest(ca))
+        return known._replace(keys=keys)
+    return Files(_server_context(tls.cert, tls.key, ca), digest, _digest(ca), keys)
 
 
 def _server_context(cert: str, key: str | None, ca: str | None) -> ssl.SSLContext:

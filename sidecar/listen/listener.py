@@ -82,14 +82,13 @@ class Listener:
             if config is None:
                 self._access = None
                 return None
-            if self._access is None:
-                from sidecar.policy.access import Access  # others don't pay for it in memory
+            # Late: others don't pay for it in memory.
+            from sidecar.listen.callers import know
+            from sidecar.policy.access import Access
 
+            if self._access is None:
                 self._access = Access()
-            certificates = config.certificates
-            self._access.configure(
-                config.callers, None if certificates is None else certificates.settings()
-            )
+            know(self._access, config, self.files.keys)
         return self._access
 
     def take(self, config: Config, files: Files) -> None:

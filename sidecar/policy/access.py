@@ -12,6 +12,7 @@ from sidecar.policy.rate import Keyed, Rate
 
 if TYPE_CHECKING:
     from sidecar.policy.client_certificates import Certificates
+    from sidecar.policy.jwt import Tokens
 
 PREFIX: Final = "sha256:"
 FAILURES: Final = 10
@@ -32,6 +33,9 @@ class Access:
     certificates: Certificates | None = None
     """How client certificates name callers; None: they don't."""
 
+    tokens: Tokens | None = None
+    """Which tokens name callers; None: none does."""
+
     def __init__(self) -> None:
         self._secret = os.urandom(32)
         self._failures: Keyed[Rate] = Keyed(lambda: Rate(_PER_SECOND, FAILURES), _ADDRESSES)
@@ -40,9 +44,7 @@ class Access:
     def __repr__(self) -> str:
         return f"<Access of {len(self._names)} keys>"
 
-    def configure(
-        self, callers: Mapping[str, Iterable[str]], certificates: Certificates | None = None
-    ) -> None:
+    def configure(self, callers: Mapping[str, Iterable[str]]) -> None:
         """Know these *callers* from now on, each with its `sha256:HEX` of keys."""
         digests = (
             (bytes.fromhex(each.removeprefix(PREFIX)), name)
@@ -50,12 +52,16 @@ class Access:
             for each in keys
         )
         self._names = {self._place(digest): (digest, name) for digest, name in digests}
-        self.certificates = certificates
 
     @property
-    def keys(self) -> int:
-        """How many keys are known."""
-        return len(self._names)
+    def ways(self) -> tuple[str, ...]:
+        """What a caller may show."""
+        ways = {
+            "a key": self._names,
+            "a token": self.tokens,
+            "a client certificate": self.certificates,
+        }
+        return tuple(way for way, known in ways.items() if known)
 
     def caller(self, key: bytes) -> str | None:
         """Return the name of the caller whose *key* this is."""

@@ -10,9 +10,8 @@ import re
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import translate
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
-NameKind = Literal["spiffe", "dns", "cn"]
 LONGEST: Final = 512
 """Characters of a name. A longer one is nobody's."""
 _SPIFFE: Final = "spiffe://"
@@ -21,11 +20,17 @@ _SPIFFE: Final = "spiffe://"
 class Denied(Exception):
     """What a caller shows does not let it in."""
 
-    def __init__(self, reason: str, text: str, *, known: bool = False) -> None:
-        """*reason*: a word for metrics. *known*: the caller is, but it may not call."""
+    def __init__(
+        self, reason: str, text: str, *, known: bool = False, others: bool = False
+    ) -> None:
+        """*reason*: a word for metrics. *known*: the caller is, but it may not call.
+
+        *others*: what it shows may well be meant for somebody else.
+        """
         super().__init__(text)
         self.reason = reason
         self.known = known
+        self.others = others
 
 
 class Allowed:
@@ -39,10 +44,12 @@ class Allowed:
 
 
 class ClientCertificate(NamedTuple):
-    """What a client's certificate says: names by kind, and its end (Unix time)."""
+    """What a client's certificate says."""
 
-    names: Mapping[NameKind, tuple[str, ...]]
+    names: Mapping[str, tuple[str, ...]]
+    """By kind: spiffe, dns, cn."""
     until: float
+    """Unix time."""
 
 
 def read_certificate(shown: Mapping[str, Any] | None) -> ClientCertificate | None:
@@ -71,7 +78,7 @@ class Certificates:
     One that has several names of that kind is the first of them that is in *allowed*.
     """
 
-    def __init__(self, kinds: Sequence[NameKind], allowed: Allowed) -> None:
+    def __init__(self, kinds: Sequence[str], allowed: Allowed) -> None:
         self._kinds = kinds
         self._allowed = allowed
 

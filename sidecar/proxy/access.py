@@ -9,15 +9,17 @@ from sidecar.errors import Limited, NotAllowed, Unauthorized
 
 if TYPE_CHECKING:
     from sidecar.policy.access import Access
+    from sidecar.policy.jwt import Tokens
     from sidecar.proxy.call import Call
 
 _HEADERS: Final = (b"x-sidecar-key", b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
 """Where keys come: ours first, for callers that also send a provider's; then those of SDKs."""
+_AUTHORIZATION: Final = b"authorization"
 _BEARER: Final = b"bearer "
 
 
 def admit(call: Call) -> None:
-    """Find out who calls, if the listener wants to know, and which header must not go upstream.
+    """Find out who calls, if the listener wants to know, and which headers must not go upstream.
 
     Raise Unauthorized or NotAllowed; Limited where the address has failed too often.
     """
@@ -30,7 +32,7 @@ def _admit(call: Call, access: Access) -> None:
     from sidecar.policy.client_certificates import Denied  # only who asks for callers pays for it
 
     try:
-        call.caller, call.local_key = _known(call, access)
+        call.caller, call.local_keys = _known(call, access)
     except Denied as denied:
         wait = access.failed(call.downstream.peer, time.monotonic())
         call.downstream.denied("limited" if wait else denied.reason)
@@ -46,33 +48,56 @@ def _admit(call: Call, access: Access) -> None:
         raise Unauthorized(text) from None
 
 
-def _known(call: Call, access: Access) -> tuple[str, bytes]:
-    """Return who calls, and the header that says so; none for a certificate. Raise Denied.
+def _known(call: Call, access: Access) -> tuple[str, tuple[bytes, ...]]:
+    """Return who calls, and the headers that say so; none for a certificate. Raise Denied.
 
-    A key says more of the call than the connection's certificate does.
+    A key or a token says more of the call than the connection's certificate does.
     """
     from sidecar.policy.client_certificates import Denied
 
-    shown = False
-    for name in _HEADERS:
-        value = call.head.fields.get(name)
-        if value is None:
-            continue
-        shown = True
-        caller = access.caller(_bare(name, value))
-        if caller is not None:
-            return caller, name
+    fields, caller = call.head.fields, ""
+    ours: list[bytes] = []
+    shown = [(name, value) for name in _HEADERS if (value := fields.get(name)) is not None]
+    for name, value in shown:
+        found = access.caller(_bare(value) if name == _AUTHORIZATION else value)
+        if found is not None:
+            ours.append(name)
+            caller = caller or found
+    other = ""
+    if access.tokens is not None and access.tokens.header not in ours:
+        found, other = _by_token(fields.get(access.tokens.header), access.tokens)
+        if found is not None:
+            ours.append(access.tokens.header)
+            caller = caller or found
+    if caller:
+        return caller, tuple(ours)
     certificate = call.downstream.certificate
     if access.certificates is not None and certificate is not None:
-        return access.certificates.caller(certificate, time.time()), b""
-    if access.certificates is not None and not access.keys:
-        raise Denied("missing", "the call comes without a client certificate")
-    if shown:
-        raise Denied("wrong", "the call's key is wrong")
-    raise Denied("missing", "the call's key is missing")
+        return access.certificates.caller(certificate, time.time()), ()
+    if other:
+        raise Denied("wrong_issuer", other)
+    ways = " or ".join(access.ways)
+    if shown and access.ways != ("a client certificate",):
+        raise Denied("wrong", f"what the call shows is wrong; expected {ways}")
+    raise Denied("missing", f"the call is missing {ways}")
 
 
-def _bare(name: bytes, value: bytes) -> bytes:
-    if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
-        return value[len(_BEARER) :].strip()
-    return value
+def _by_token(value: bytes | None, tokens: Tokens) -> tuple[str | None, str]:
+    """Return who calls, or what is wrong with a token of somebody else. Raise Denied.
+
+    A token that is ours and not good goes nowhere. One of others may be a provider's key.
+    """
+    from sidecar.policy.client_certificates import Denied
+
+    if value is None:
+        return None, ""
+    try:
+        return tokens.caller(_bare(value), time.time()), ""
+    except Denied as denied:
+        if not denied.others or tokens.header not in _HEADERS:
+            raise
+        return None, str(denied) if denied.reason == "wrong_issuer" else ""
+
+
+def _bare(value: bytes) -> bytes:
+    return value[len(_BEARER) :].strip() if value[: len(_BEARER)].lower() == _BEARER else value

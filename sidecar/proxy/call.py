@@ -83,8 +83,8 @@ class Call:
     """What it asks for, in its API's terms: `chat`, `embeddings`; where that was looked at."""
     caller = ""
     """Its caller's name, where the listener knows callers."""
-    local_key = b""
-    """Name of the header with what the caller is known by, which does not go upstream."""
+    local_keys: tuple[bytes, ...] = ()
+    """Names of the headers with what the caller is known by, which don't go upstream."""
     asked: Asked | None = None
     """Everything that the body asks for, if an alias may replace the model."""
     unknown: ModelUnknown | None = None

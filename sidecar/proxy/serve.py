@@ -134,8 +134,8 @@ def _enter(call: Call, route: Route, request: Request) -> tuple[Route, Request]:
     """Let *route* take the call: return it, and *request*, with what the caller may override."""
     call.route = route
     route.stats.in_flight += 1
-    if call.local_key:
-        request = request.edited({call.local_key: b""})
+    if call.local_keys:
+        request = request.edited(dict.fromkeys(call.local_keys, b""))
     if call.downstream.trust.headers:
         route, request = apply_overrides(call, route, request)
     if route.heeds_sdk:

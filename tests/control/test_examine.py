@@ -124,6 +124,9 @@ ELSEWHERE = [
     ("listeners: [{{address: 'localhost:0', tls: {{cert: {0}/both.pem}}, "
      "access: {{certificates: {{ca: {0}/prose.pem}}}}}}]",
      "1: listeners[0].access.certificates.ca: {0}/prose.pem has no certificate"),
+    ("listeners: [{{address: 'localhost:0', "
+     "access: {{tokens: {{keys: {0}/prose.pem, issuer: i, audiences: [a]}}}}}}]",
+     "1: listeners[0].access.tokens.keys: {0}/prose.pem is no JWK set"),
     ("listeners: [{{path: {0}/none/s}}]", "1: listeners[0].path: there is no folder {0}/none"),
     ("listeners: [{{path: {0}/cert.pem}}]", "1: listeners[0].path: is there already, and is no so"),
     ("listeners: [{{address: '192.0.2.7:0'}}]",

@@ -11,12 +11,11 @@ from sidecar.policy.client_certificates import (
     Allowed,
     Certificates,
     Denied,
-    NameKind,
     read_certificate,
 )
 
 SPIFFE = "spiffe://td/ns/a/sa/b"
-ALL: tuple[NameKind, ...] = ("spiffe", "dns", "cn")
+ALL: tuple[str, ...] = ("spiffe", "dns", "cn")
 
 
 def shown(*names: tuple[str, str], cn: str = "") -> dict[str, Any]:
@@ -24,7 +23,7 @@ def shown(*names: tuple[str, str], cn: str = "") -> dict[str, Any]:
     return {"subject": subject, "subjectAltName": names, "notAfter": "Jan  1 00:00:00 2030 GMT"}
 
 
-def named(peer: dict[str, Any], kinds: tuple[NameKind, ...], *allow: str, now: float = 0.0) -> str:
+def named(peer: dict[str, Any], kinds: tuple[str, ...], *allow: str, now: float = 0.0) -> str:
     certificate = read_certificate(peer)
     assert certificate is not None
     return Certificates(kinds, Allowed(allow or ("*",))).caller(certificate, now)
@@ -45,7 +44,7 @@ def named(peer: dict[str, Any], kinds: tuple[NameKind, ...], *allow: str, now: f
     ],
 )
 def test_the_first_kind_that_there_is_names(
-    peer: dict[str, Any], kinds: tuple[NameKind, ...], allow: tuple[str, ...], name: str
+    peer: dict[str, Any], kinds: tuple[str, ...], allow: tuple[str, ...], name: str
 ) -> None:
     assert named(peer, kinds, *allow) == name
 

@@ -131,7 +131,7 @@ async def test_callers_without_a_name_of_ours_are_refused(tmp_path: Path) -> Non
     names = {"name": ["dns"], "allow": ["*.svc"]}
     async with Fleet(server, listener=listener(tmp_path, **names)) as stage:
         for issued, status, code, reason in (
-            (None, 401, "unauthorized", "without a client certificate"),
+            (None, 401, "unauthorized", "is missing a client certificate"),
             (CALLERS_CA.issue("x", uri=(SPIFFE,)), 401, "unauthorized", "no name of a kind"),
             (CALLERS_CA.issue("x", dns=("other.local",)), 403, "caller_not_allowed", "other.local"),
         ):
@@ -201,9 +201,9 @@ async def test_a_new_certificate_is_served_from_the_next_connection_on(tmp_path:
         one = await caller(stage, context)
         await one.asks()
         first = one.writer.get_extra_info("peercert")["serialNumber"]
-        before = stage.listener().files
+        before = stage.listener().files.context
         await stage.apply()
-        assert stage.listener().files is before  # nothing has changed: nothing is made anew
+        assert stage.listener().files.context is before  # nothing has changed: nothing is made anew
         CA.issue("localhost", dns=("localhost",)).write(tmp_path, "server")
         await stage.apply()
         assert (await one.asks())[0] == 200  # goes on

@@ -54,6 +54,9 @@ _IN_LISTENERS: Final[tuple[tuple[str, Rule], ...]] = (
     ("tls.cert", grammar.file_path),
     ("tls.key", grammar.file_path),
     ("access.callers.*.*", grammar.digest),
+    ("access.tokens.keys", grammar.file_path),
+    ("access.tokens.header", grammar.header_name),
+    ("access.tokens.allow.*", grammar.pattern),
     ("access.certificates.ca", grammar.file_path),
     ("access.certificates.allow.*", grammar.pattern),
 )

@@ -7,7 +7,7 @@ from typing import Final
 
 from sidecar.config.problems import Path, Problem
 
-_WAYS: Final = ("callers", "certificates")
+_WAYS: Final = ("callers", "tokens", "certificates")
 
 
 def listener_problems(listeners: Iterable[tuple[Path, object]]) -> Iterator[Problem]:

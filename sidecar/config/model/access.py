@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
 from sidecar.config.model.base import Name, Section
-from sidecar.policy.client_certificates import Allowed, NameKind
-from sidecar.policy.client_certificates import Certificates as CertificateNames
+from sidecar.config.model.units import Duration
 
+if TYPE_CHECKING:
+    from sidecar.policy.client_certificates import Certificates as CertificateNames
+    from sidecar.policy.jwt import TokenRules
+
+NameKind = Literal["spiffe", "dns", "cn"]
 Globs = Annotated[
     tuple[str, ...],
     Meta(
@@ -49,11 +53,50 @@ class Certificates(Section, frozen=True):
 
     def settings(self) -> CertificateNames:
         """Make what names callers."""
+        from sidecar.policy.client_certificates import Allowed  # who knows no callers needs neither
+        from sidecar.policy.client_certificates import Certificates as CertificateNames
+
         return CertificateNames(self.name, Allowed(self.allow))
 
 
+class Tokens(Section, frozen=True):
+    """Callers with a token of a Kubernetes service account (a JWT), which is checked offline."""
+
+    keys: Annotated[
+        str,
+        Meta(
+            description="File with the issuer's public keys: a JWK set, or keys in PEM. It is read "
+            "again when it changes. RS256 and ES256."
+        ),
+    ]
+    issuer: Annotated[str, Meta(min_length=1, description="The issuer of tokens, word for word.")]
+    audiences: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(min_length=1, max_length=100, description="A token is for at least one of these."),
+    ]
+    header: Annotated[
+        str,
+        Meta(description="The header with the token, with or without `Bearer`. It stays here."),
+    ] = "authorization"
+    leeway: Annotated[Duration, Meta(description="How far clocks may differ.")] = Duration("60s")
+    allow: Globs = ("*",)
+
+    def settings(self) -> TokenRules:
+        """Make what tokens are checked by."""
+        from sidecar.policy.client_certificates import Allowed
+        from sidecar.policy.jwt import TokenRules
+
+        return TokenRules(
+            issuer=self.issuer,
+            audiences=frozenset(self.audiences),
+            leeway=float(self.leeway),
+            allowed=Allowed(self.allow),
+            header=self.header.lower().encode(),
+        )
+
+
 class Access(Section, frozen=True):
-    """Only calls of known callers are served: by key or client certificate. Others get 401.
+    """Only calls of known callers are served: by key, token or client certificate. Others get 401.
 
     A key comes in `authorization`, `x-api-key`, `api-key`, `x-goog-api-key` or `x-sidecar-key`, and
     does not go upstream.
@@ -67,6 +110,9 @@ class Access(Section, frozen=True):
             "and 64 hexadecimal digits in lower case. Two keys let one be replaced.",
         ),
     ] = {}
+    tokens: Annotated[
+        Tokens | None, Meta(description="Callers by tokens of service accounts. `null`: none.")
+    ] = None
     certificates: Annotated[
         Certificates | None, Meta(description="Callers by client certificates. `null`: none.")
     ] = None

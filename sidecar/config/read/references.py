@@ -34,6 +34,7 @@ _SCHEME: Final = re.compile(r"(?i)(?:(?:bearer|basic|token|apikey|key) +)?")
 _NO_TEXT: Final = "not UTF-8 text"
 _DER: Final = "; PEM is expected: openssl x509 -inform der -in FILE -out NEW"
 _TLS_FILES: Final = ("ca", "cert", "key")
+_KEY_FILES: Final = ("keys",)
 
 
 def from_system(kind: Kind, name: str) -> str:
@@ -113,8 +114,8 @@ def expand(
         expander.tls(collector, ("tracing", "tls"))
     if isinstance(redis := _inner(done, "store", "redis"), dict):
         expander.tls(redis, ("store", "redis"))
-    for path, section in of_listeners(done):
-        expander.tls(section, path)
+    for path, section in _of_listeners(done):
+        expander.tls(section, path, _KEY_FILES if path[-1] == "tokens" else _TLS_FILES)
     files = frozenset(name for kind, name in expander.asked if kind == "file")
     return Expanded(
         done,
@@ -204,9 +205,11 @@ class _Expander:
             raise _Failed(f"cannot read {what}: {_NO_TEXT}") from None
         return text
 
-    def tls(self, section: dict[str, object], path: Path) -> None:
-        """Make the paths of certificates absolute, and check that they are there."""
-        for key in _TLS_FILES:
+    def tls(
+        self, section: dict[str, object], path: Path, keys: tuple[str, ...] = _TLS_FILES
+    ) -> None:
+        """Make the paths of certificates and keys absolute, and check that they are there."""
+        for key in keys:
             name = section.get(key)
             if not isinstance(name, str):
                 continue
@@ -231,11 +234,11 @@ def _sections(root: object, group: str, key: str) -> Iterator[tuple[Path, dict[s
             yield (group, name, key), section
 
 
-def of_listeners(root: object) -> Iterator[tuple[Path, dict[str, object]]]:
+def _of_listeners(root: object) -> Iterator[tuple[Path, dict[str, object]]]:
     """Yield the mappings of listeners that name files."""
     listeners = root.get("listeners") if isinstance(root, dict) else None
     for index, listener in enumerate(listeners if isinstance(listeners, list) else ()):
-        for keys in (("tls",), ("access", "certificates")):
+        for keys in (("tls",), ("access", "certificates"), ("access", "tokens")):
             if isinstance(section := _inner(listener, *keys), dict):
                 yield ("listeners", index, *keys), section
 

@@ -77,5 +77,5 @@ class Explained(msgspec.Struct, frozen=True):
     targets: list[TargetSeen] = []
     refused: Refused | None = None
     access: Refused | None = None
-    """What the listener answers, since it knows its callers and the call shows no key of one. The
-    rest tells of the call all the same."""
+    """What the listener answers, since it knows its callers, and the call shows nothing of one.
+    The rest tells of the call all the same."""

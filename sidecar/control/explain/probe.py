@@ -5,10 +5,12 @@ So everything that `serve` looks at counts here too: tasks, headers, the model, 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 from sidecar.errors import CallError
+from sidecar.listen.callers import know, token_keys
 from sidecar.observe.stats import RouteStats, Stats
 from sidecar.policy.access import Access
 from sidecar.proxy.access import admit
@@ -19,6 +21,7 @@ from sidecar.proxy.serve import serve
 if TYPE_CHECKING:
     from sidecar.config.model import Listener
     from sidecar.control.explain.question import Client
+    from sidecar.policy.jwks import PublicKey
     from sidecar.proxy.call import Call
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
@@ -85,10 +88,10 @@ def let_in(call: Call, client: Client, listener: Listener) -> CallError | None:
     if listener.access is None:
         return None
     client.access = Access()  # whose failures nobody counts
-    certificates = listener.access.certificates
-    client.access.configure(
-        listener.access.callers, None if certificates is None else certificates.settings()
-    )
+    keys: tuple[PublicKey, ...] = ()
+    with contextlib.suppress(OSError):  # told when it was loaded
+        keys = token_keys(listener.access)
+    know(client.access, listener.access, keys)
     try:
         admit(call)
     except CallError as error:

@@ -158,7 +158,7 @@ class Targets(NamedTuple):
         if not sees_keys(config, own=name == self.route.upstream):
             return
         fields = call.head.fields
-        for header in sorted(keys_among(fields) - replaced - {call.local_key}):
+        for header in sorted(keys_among(fields) - replaced - {*call.local_keys}):
             value = fields[header].decode("latin-1")
             yield KeySeen("caller", header.decode("latin-1"), _end(value))
 
