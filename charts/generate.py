@@ -33,6 +33,7 @@ _MARK: Final = "# -- "
 _CHOICES: Final[dict[str, list[Any]]] = {
     "image.pullPolicy": ["Always", "IfNotPresent", "Never"],
     "webhook.failurePolicy": ["Ignore", "Fail"],
+    "webhook.policies.failurePolicy": ["Ignore", "Fail"],
     "webhook.podSecurityDefault": ["privileged", "baseline", "restricted"],
     "gateway.service.type": ["ClusterIP", "NodePort", "LoadBalancer"],
     "webhook.certificates.source": ["self", "cert-manager", "secret"],

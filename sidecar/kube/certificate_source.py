@@ -2,8 +2,8 @@
 
 A certificate made here is kept in a Secret that all replicas share. The replica that first sees
 that it is due makes the next one, and the API server lets only one replica write it. A replica
-serves a certificate only once its CA is in the webhook configuration, so that the API server trusts
-it.
+serves a certificate only once its CA is in the webhook configurations, so that the API server
+trusts it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Tree = dict[str, Any]
 Clock = Callable[[], datetime]
 
 _log: Final = logging.getLogger(__name__)
-_CONFIGURATIONS: Final = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+_KINDS: Final = "/apis/admissionregistration.k8s.io/v1/{}webhookconfigurations/{}"
 _CONFLICT: Final = 409
 
 
@@ -50,7 +50,8 @@ class CertificateFiles:
 
 
 class RotatingCertificate:
-    """Certificates made here, kept in *secret* and made known in *configuration*."""
+    """Certificates made here, kept in *secret* and made known in *configuration*, which has pods
+    reviewed, and in *validating*, which has policies reviewed."""
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class RotatingCertificate:
         service: str,
         secret: str,
         configuration: str,
+        validating: str | None = None,
         lifetime: timedelta = LIFETIME,
         clock: Clock = lambda: datetime.now(UTC),
     ) -> None:
@@ -66,7 +68,9 @@ class RotatingCertificate:
         self._api = api
         self._names = (f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.cluster.local")
         self._secret = f"/api/v1/namespaces/{namespace}/secrets/{secret}"
-        self._configuration = f"{_CONFIGURATIONS}/{configuration}"
+        self._configurations = [_KINDS.format("mutating", configuration)]
+        if validating is not None:
+            self._configurations.append(_KINDS.format("validating", validating))
         self._lifetime = lifetime
         self._clock = clock
         self._serves = False
@@ -76,8 +80,8 @@ class RotatingCertificate:
         certificate = await self._shared()
         if certificate is None:
             return None
-        was_known = await self._make_known(certificate.bundle)
-        if self._serves and not was_known:
+        were_known = [await self._make_known(certificate.bundle, x) for x in self._configurations]
+        if self._serves and not all(were_known):
             return None  # the one that serves is trusted still; the next look takes the new one
         self._serves = True
         return certificate
@@ -99,10 +103,10 @@ class RotatingCertificate:
         _log.info("certificate created", extra={"names": list(self._names)})
         return made
 
-    async def _make_known(self, bundle: bytes) -> bool:
-        """Put *bundle* into the webhook configuration. Return whether it was there."""
+    async def _make_known(self, bundle: bytes, configuration: str) -> bool:
+        """Put *bundle* into a webhook configuration. Return whether it was there."""
         text = base64.b64encode(bundle).decode()
-        found = await self._api.get(self._configuration)
+        found = await self._api.get(configuration)
         steps: list[Tree] = []
         for index, webhook in enumerate(found.get("webhooks") or ()):
             if webhook["clientConfig"].get("caBundle") != text:
@@ -111,8 +115,8 @@ class RotatingCertificate:
                 steps.append({"op": "test", "path": f"{path}/name", "value": webhook["name"]})
                 steps.append({"op": "add", "path": f"{path}/clientConfig/caBundle", "value": text})
         if steps:
-            await self._api.patch(self._configuration, steps)
-            _log.info("CA bundle patched", extra={"configuration": found["metadata"]["name"]})
+            await self._api.patch(configuration, steps)
+            _log.info("CA bundle patched", extra={"configuration": configuration.split("/", 4)[-1]})
         return not steps
 
 

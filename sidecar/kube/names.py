@@ -10,6 +10,8 @@ from typing import Final
 PREFIX: Final = "llm-sidecar/"
 INJECT: Final = PREFIX + "inject"
 """Label of a namespace or a pod: `enabled` or `disabled`."""
+POLICY: Final = PREFIX + "policy"
+"""Label of ConfigMaps that hold a policy, whose changes are reviewed: `enabled`."""
 INJECTED: Final = PREFIX + "injected"
 """Label of pods that have the sidecar, for monitors and network policies to select."""
 STATUS: Final = PREFIX + "status"
@@ -30,7 +32,9 @@ CONTAINERS: Final = frozenset({CONTAINER, REDIRECT, TRUST})
 VOLUMES: Final = frozenset({CONFIG_VOLUME, SECRET_VOLUME, CA_VOLUME, STATE_VOLUME})
 
 CONFIG_FOLDER: Final = "/etc/llm-sidecar"
-CONFIG_FILE: Final = CONFIG_FOLDER + "/sidecar.yaml"
+CONFIG_KEY: Final = "sidecar.yaml"
+"""Of a ConfigMap, and so the file's name in pods."""
+CONFIG_FILE: Final = f"{CONFIG_FOLDER}/{CONFIG_KEY}"
 SECRET_FOLDER: Final = "/var/run/secrets/llm-sidecar"  # noqa: S105
 
 UID: Final = 1414

@@ -1,4 +1,4 @@
-"""Answers AdmissionReviews (Kubernetes, admission.k8s.io/v1). Pure.
+"""Answers AdmissionReviews of pods (Kubernetes, admission.k8s.io/v1). Pure.
 
 A pod is refused only when its own annotations ask for something impossible: its owner can mend
 that, and a controller shows the refusal as an event. Any other pod without a sidecar passes as it
@@ -33,7 +33,7 @@ class BadReview(ValueError):
 
 
 class Answer(Struct, frozen=True):
-    """What to send, and `injected`, `skipped`, `refused` or `ignored` to count."""
+    """What to send, and a word for what became of the review, to count."""
 
     body: bytes
     result: str
@@ -41,9 +41,9 @@ class Answer(Struct, frozen=True):
 
 def answer(body: bytes, settings: Settings, *, no_net_admin: bool = False) -> Answer:
     """Answer the review in *body*. Raise BadReview when there is none in it."""
-    request = _request(body)
+    request = request_of(body)
     if not _is_new_pod(request):
-        return _answer(request, "ignored", {})
+        return answered(request, "ignored", {})
     pod = request["object"]
     try:
         made = inject(pod, settings, no_net_admin=no_net_admin)
@@ -52,14 +52,15 @@ def answer(body: bytes, settings: Settings, *, no_net_admin: bool = False) -> An
             "warnings": [f"no LLM sidecar: {skipped}"],
             "auditAnnotations": {"skipped": str(skipped)},
         }
-        return _answer(request, "skipped", said | _patch(pod, _noted(pod, str(skipped))))
+        return answered(request, "skipped", said | _patch(pod, _noted(pod, str(skipped))))
     except BadSettings as error:
         status = {"code": 422, "reason": "Invalid", "message": f"LLM sidecar: {error}"}
-        return _answer(request, "refused", {"allowed": False, "status": status})
-    return _answer(request, "injected", {"warnings": made.warnings} | _patch(pod, made.pod))
+        return answered(request, "refused", {"allowed": False, "status": status})
+    return answered(request, "injected", {"warnings": made.warnings} | _patch(pod, made.pod))
 
 
-def _request(body: bytes) -> Tree:
+def request_of(body: bytes) -> Tree:
+    """The request of the review in *body*. Raise BadReview when there is none in it."""
     try:
         review = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -83,7 +84,8 @@ def _is_new_pod(request: Tree) -> bool:
     )
 
 
-def _answer(request: Tree, result: str, said: Tree) -> Answer:
+def answered(request: Tree, result: str, said: Tree) -> Answer:
+    """Answer *request* with what is *said*; it is allowed, unless that says otherwise."""
     response = {"uid": request["uid"], "allowed": True, **said}
     response["warnings"] = [text[:_WARNING] for text in response.get("warnings", ())]
     review = {"apiVersion": _VERSION, "kind": "AdmissionReview", "response": response}

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import ssl
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -17,11 +18,14 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from sidecar.kube import policy_review, review
 from sidecar.kube.api import ApiError
 from sidecar.kube.certificate_source import CertificateSource
 from sidecar.kube.certificates import Certificate, expiry
-from sidecar.kube.review import BadReview, answer
+from sidecar.kube.review import Answer, BadReview
 from sidecar.kube.settings import Settings
+
+_Answering = Callable[[bytes], Answer]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -34,7 +38,8 @@ _STOP_WITHIN: Final = 10.0
 
 
 class Webhook:
-    """Answers reviews at `/inject`, and at `/inject/no-net-admin` for namespaces that forbid it."""
+    """Answers reviews of pods at `/inject`, and at `/inject/no-net-admin` for namespaces that
+    forbid it, and reviews of policies at `/validate`."""
 
     def __init__(self, settings: Settings, source: CertificateSource) -> None:
         self._settings = settings
@@ -99,14 +104,20 @@ class Webhook:
 
     def _reviewing(self) -> web.Application:
         app = web.Application(client_max_size=MAX_REVIEW)
-        app.router.add_post("/inject", partial(self._review, no_net_admin=False))
-        app.router.add_post("/inject/no-net-admin", partial(self._review, no_net_admin=True))
+        inject = partial(review.answer, settings=self._settings)
+        for path, answer in (
+            ("/inject", inject),
+            ("/inject/no-net-admin", partial(inject, no_net_admin=True)),
+            ("/validate", policy_review.answer),
+        ):
+            app.router.add_post(path, partial(self._review, answer))
         return app
 
-    async def _review(self, request: web.Request, *, no_net_admin: bool) -> web.Response:
+    async def _review(self, answer: _Answering, request: web.Request) -> web.Response:
         try:
             body = await request.read()
-            made = answer(body, self._settings, no_net_admin=no_net_admin)
+            # A large policy takes a while, in which pods are not to wait.
+            made = await asyncio.to_thread(answer, body)
         except web.HTTPRequestEntityTooLarge:
             self._reviews.labels("too_large").inc()
             raise

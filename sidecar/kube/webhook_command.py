@@ -20,8 +20,9 @@ from sidecar.kube.webhook import Webhook
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `sidecar webhook` takes."""
     parser.description = (
-        "Answer an API server's reviews of new pods with the sidecar in them. The certificate is "
-        "read from --certificates, or made, renewed and kept in --secret."
+        "Answer an API server's reviews of new pods with the sidecar in them, and refuse bad "
+        "policies. The certificate is read from --certificates, or made, renewed and kept in "
+        "--secret."
     )
     add_settings(parser)
     parser.add_argument(
@@ -45,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--configuration", metavar="NAME", help="with --secret: the MutatingWebhookConfiguration"
+    )
+    parser.add_argument(
+        "--validating",
+        metavar="NAME",
+        help="with --secret: the ValidatingWebhookConfiguration, if policies are reviewed",
     )
     parser.add_argument(
         "--service-account",
@@ -87,4 +93,5 @@ def _source(arguments: argparse.Namespace, api: Api) -> CertificateSource:
         service=arguments.service,
         secret=arguments.secret,
         configuration=arguments.configuration,
+        validating=arguments.validating,
     )

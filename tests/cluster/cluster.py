@@ -13,8 +13,11 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import yaml
@@ -150,10 +153,55 @@ class Cluster:
     def upgrade(self, values: Tree) -> str:
         return self.helm("upgrade", "--install", NAME, str(CHART), values=values)
 
+    @contextmanager
+    def job(self, name: str) -> Iterator[list[str]]:
+        """Do a Job's work as soon as it is there, as a controller and a kubelet would.
+
+        Yields what its containers say, which is complete at the end.
+        """
+        said: list[str] = []
+        with ThreadPoolExecutor() as pool:
+            working = pool.submit(self._work, name, said)
+            yield said
+            working.result()
+
+    def _work(self, name: str, said: list[str]) -> None:
+        what = ("job", name, "-n", NAMESPACE)
+
+        def waits() -> bool:
+            done = self.run("kubectl", "get", *what, "-o", "jsonpath=waits{.status.conditions}")
+            return done.stdout == "waits"
+
+        until(waits, "the Job is there")
+        spec = self.get(*what)["spec"]["template"]["spec"]
+        (volume,), failed = spec["volumes"], False
+        with TemporaryDirectory() as folder:
+            data = self.get("configmap", volume["configMap"]["name"], "-n", NAMESPACE)["data"]
+            for key, text in data.items():
+                Path(folder, key).write_text(text)
+            for container in spec["containers"]:
+                (mount,) = container["volumeMounts"]
+                place = mount["mountPath"]
+                command = [each.replace(place, folder) for each in container["args"]]
+                done = self.run(str(ROOT / ".venv" / "bin" / "sidecar"), *command)
+                said.append((done.stdout + done.stderr).replace(folder, place))
+                failed |= done.returncode != 0
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ends = ("FailureTarget", "Failed") if failed else ("SuccessCriteriaMet", "Complete")
+        status = {"startTime": now, "failed" if failed else "succeeded": 1} | {
+            "conditions": [
+                {"type": each, "status": "True", "lastTransitionTime": now} for each in ends
+            ],
+            **({} if failed else {"completionTime": now}),
+        }
+        changes = ("--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+        self.ok("kubectl", "patch", *what, *changes)
+
     # -- the injector --
 
     def bundle(self) -> str:
-        hooks = self.get("mutatingwebhookconfiguration", INJECTOR)["webhooks"]
+        kinds = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
+        hooks = [hook for kind in kinds for hook in self.get(kind, INJECTOR)["webhooks"]]
         found = {hook["clientConfig"].get("caBundle", "") for hook in hooks}
         assert len(found) == 1
         return str(found.pop())

@@ -118,6 +118,13 @@ MATRIX: dict[str, Tree] = {
         "policy": POLICY,
     },
     "policy everywhere": {"policy": POLICY, "namespaces": ["a", "b"], "credentials": {"k": "v"}},
+    "policies unchecked": {"webhook": {"policies": {"enabled": False}}, "policy": POLICY},
+    "policies checked by a job": {
+        "webhook": {"policies": {"job": True, "failurePolicy": "Fail"}},
+        "policy": POLICY,
+        "gateway": GATEWAY,
+        "injector": {"tolerations": [{"operator": "Exists"}]},
+    },
     "gateway": {"gateway": GATEWAY},
     "gateway, scaled": {
         "gateway": GATEWAY | {"autoscaling": {"enabled": True}},

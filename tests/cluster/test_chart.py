@@ -15,7 +15,7 @@ import pytest
 import yaml
 from chart import CHART, FOREIGN, NAME, ROOT, example, find, manifests, rendered
 from corpus import corpus
-from matrix import EXTRAS, IDENTITY, MATRIX, PLACES, REFUSED
+from matrix import EXTRAS, GATEWAY, IDENTITY, MATRIX, PLACES, POLICY, REFUSED
 
 Tree = dict[str, Any]
 
@@ -193,8 +193,16 @@ def test_the_injector_may_do_little() -> None:
     rules = [r for t in trees if t["kind"] in ("Role", "ClusterRole") for r in t["rules"]]
     assert [(r["resources"], r["resourceNames"], r["verbs"]) for r in rules] == [
         (["secrets"], ["llm-sidecar-injector-certificate"], ["get", "update"]),
-        (["mutatingwebhookconfigurations"], ["llm-sidecar-injector"], ["get", "patch"]),
+        (
+            ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
+            ["llm-sidecar-injector"],
+            ["get", "patch"],
+        ),
     ]
+    trees = manifests(MATRIX["policies unchecked"])
+    (rule,) = [r for t in trees if t["kind"] == "ClusterRole" for r in t["rules"]]
+    assert rule["resources"] == ["mutatingwebhookconfigurations"]
+    assert "ValidatingWebhookConfiguration" not in {t["kind"] for t in trees}
     for values in (MATRIX["secret"], MATRIX["cert-manager"]):
         without = manifests(values)
         assert not {t["kind"] for t in without} & {"Role", "ClusterRole", "Secret"}
@@ -222,6 +230,33 @@ def test_the_webhooks_share_out_all_pods() -> None:
                 guarded = security in ("baseline", "restricted")
                 path = "/inject/no-net-admin" if guarded else "/inject"
                 assert asked == ([path] if wanted else [])
+
+
+def test_only_labelled_config_maps_can_be_held_up() -> None:
+    trees = manifests(MATRIX["mixed"])
+    (hook,) = find(trees, "ValidatingWebhookConfiguration", "llm-sidecar-injector")["webhooks"]
+    assert hook["objectSelector"] == {"matchLabels": {"llm-sidecar/policy": "enabled"}}
+    (rule,) = hook["rules"]
+    assert (rule["resources"], rule["operations"]) == (["configmaps"], ["CREATE", "UPDATE"])
+    labelled = {
+        t["metadata"]["name"]
+        for t in trees
+        if t["metadata"]["labels"].get("llm-sidecar/policy") == "enabled"
+    }
+    assert labelled == {f"{NAME}-policy", f"{NAME}-gateway"}
+
+
+def test_a_job_checks_the_policies_that_there_are() -> None:
+    trees = manifests(MATRIX["policies checked by a job"])
+    job = find(trees, "Job", f"{NAME}-check")
+    containers = job["spec"]["template"]["spec"]["containers"]
+    assert [c["name"] for c in containers] == ["gateway", "policy"]
+    kept = find(trees, "ConfigMap", f"{NAME}-check")
+    assert {c["args"][-1].removeprefix("/etc/policies/") for c in containers} == {*kept["data"]}
+    for each, policy in (("policy", POLICY), ("gateway", GATEWAY["policy"])):
+        assert yaml.safe_load(kept["data"][f"{each}.yaml"]) == policy
+    nothing = manifests({"webhook": {"policies": {"job": True}}})
+    assert "Job" not in {tree["kind"] for tree in nothing}, "without a policy"
 
 
 def selected(selector: Tree, labels: dict[str, str | None]) -> bool:

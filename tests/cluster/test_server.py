@@ -192,6 +192,81 @@ def test_why_capture_gives_way_there(cluster: Cluster, injector: object) -> None
     assert "NET_ADMIN" in refused.stderr
 
 
+TYPO = (
+    yaml.safe_dump(POLICY).replace("  upstream:", "  upstrem:").replace("- upstream", "- upstrem")
+)
+
+
+def policy(text: str, **labels: str) -> Tree:
+    marks = {key.replace("__", "/").replace("_", "-"): value for key, value in labels.items()}
+    metadata = {"name": "mine", "namespace": "apps", "labels": marks}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata,
+        "data": {"sidecar.yaml": text},
+    }
+
+
+def test_a_bad_policy_is_refused(cluster: Cluster, injector: object) -> None:
+    """With its line, the key and the remedy; and only where the label asks for it."""
+    done = cluster.create(policy(TYPO, llm_sidecar__policy="enabled"))
+    assert done.returncode != 0
+    line = TYPO.splitlines().index("- upstrem: u") + 1
+    assert 'admission webhook "policy.check.llm-sidecar" denied the request' in done.stderr
+    assert f'sidecar.yaml:{line}: routes[0].upstrem: unknown key (did you mean "upstream"?)' in (
+        done.stderr
+    )
+    cluster.created(policy(TYPO))
+    late = cluster.run(
+        *("kubectl", "label", "cm", "mine", "-n", "apps"), "llm-sidecar/policy=enabled"
+    )
+    assert late.returncode != 0
+    assert "unknown key" in late.stderr
+    labelled = {"llm_sidecar__policy": "enabled"}
+    cluster.apply(policy(yaml.safe_dump(POLICY), **labelled))
+    broken = json.dumps(policy(TYPO, **labelled))
+    assert cluster.run("kubectl", "apply", "-f", "-", given=broken).returncode != 0
+    cluster.apply(policy(TYPO))
+    cluster.ok(*("kubectl", "annotate", "configmap", "mine", "-n", "apps"), "a=b")
+    cluster.ok("kubectl", "delete", "configmap", "mine", "-n", "apps")
+
+
+def test_a_doubtful_policy_is_taken_with_a_warning(cluster: Cluster, injector: object) -> None:
+    upstreams = {"u": {"endpoints": [{"url": "http://u/v1"}]}}
+    routes = [{"match": {"path": "/v1/"}, "upstream": "u"}]
+    text = yaml.safe_dump(POLICY | {"upstreams": upstreams, "routes": routes})
+    asked = policy(text, llm_sidecar__policy="enabled")
+    done = cluster.create(asked, "--dry-run=server")
+    assert done.returncode == 0
+    assert "Warning: sidecar.yaml:" in done.stderr
+    assert "calls are sent to /v1/v1/" in done.stderr
+
+
+def test_helm_shows_why_a_policy_is_refused(cluster: Cluster, injector: object) -> None:
+    """What the values' schema can't know; what pods read stays as it was."""
+    before = cluster.get("configmap", f"{NAME}-policy", "-n", "apps")["data"]
+    values = VALUES | {"policy": POLICY | {"routes": [{"upstream": "w"}]}}
+    with pytest.raises(AssertionError, match=r"sidecar.yaml:\d+: routes\[0\].upstream: "):
+        cluster.upgrade(values)
+    assert cluster.get("configmap", f"{NAME}-policy", "-n", "apps")["data"] == before
+    cluster.upgrade(VALUES)
+
+
+def test_a_job_checks_policies_before_pods_see_them(cluster: Cluster, injector: object) -> None:
+    checked = VALUES | {"webhook": {"policies": {"job": True, "enabled": False}}}
+    before = cluster.get("configmap", f"{NAME}-policy", "-n", "apps")["data"]
+    with cluster.job(f"{NAME}-check") as said, pytest.raises(AssertionError, match="pre-upgrade"):
+        cluster.upgrade(checked | {"policy": POLICY | {"routes": [{"upstream": "w"}]}})
+    assert "policy.yaml:" in said[0]
+    assert "routes[0].upstream: " in said[0]
+    assert cluster.get("configmap", f"{NAME}-policy", "-n", "apps")["data"] == before
+    with cluster.job(f"{NAME}-check") as said:
+        cluster.upgrade(checked)
+    assert said == ["/etc/policies/policy.yaml is valid\n"]
+    cluster.upgrade(VALUES)
+
+
 def test_an_ephemeral_container_comes_later(cluster: Cluster, injector: object) -> None:
     cluster.created(named(PLAIN, "debugged", "apps"))
     debug = {"name": "debug", "image": "d", "targetContainerName": "app"}
@@ -238,6 +313,7 @@ def test_the_injector_may_do_what_it_must_and_no_more(cluster: Cluster) -> None:
 
     assert may("update", "secrets", f"{INJECTOR}-certificate")
     assert may("patch", "mutatingwebhookconfigurations", INJECTOR)
+    assert may("patch", "validatingwebhookconfigurations", INJECTOR)
     assert not may("get", "secrets", "another")
     for verb in ("list", "watch", "create", "delete"):
         assert not may(verb, "secrets")
@@ -313,5 +389,6 @@ def test_uninstalled_it_leaves_nothing(cluster: Cluster) -> None:
     mark = f"app.kubernetes.io/instance={NAME}"
     kinds = "all,secrets,configmaps,roles,rolebindings,pdb,networkpolicies"
     assert cluster.get(kinds, "-A", "-l", mark)["items"] == []
-    kinds = "clusterroles,clusterrolebindings,mutatingwebhookconfigurations"
+    kinds = "clusterroles,clusterrolebindings,mutatingwebhookconfigurations,"
+    kinds += "validatingwebhookconfigurations"
     assert cluster.get(kinds, "-l", mark)["items"] == []

@@ -22,6 +22,7 @@ Tree = dict[str, Any]
 
 SECRET = "/api/v1/namespaces/ns/secrets/certs"
 CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/injector"
+VALIDATING = CONFIGURATION.replace("mutating", "validating")
 
 
 class ApiServer:
@@ -35,13 +36,17 @@ class ApiServer:
                     {"name": "b", "clientConfig": {"service": {"name": "injector"}}},
                 ],
             },
+            VALIDATING: {
+                "metadata": {"name": "injector", "resourceVersion": "1"},
+                "webhooks": [{"name": "c", "clientConfig": {"service": {"name": "injector"}}}],
+            },
         }
         self.token = "first"
         self.writes: list[str] = []
         self.before_write: Callable[[], None] = lambda: None
 
-    def bundles(self) -> list[str]:
-        webhooks = self.objects[CONFIGURATION]["webhooks"]
+    def bundles(self, configuration: str = CONFIGURATION) -> list[str]:
+        webhooks = self.objects[configuration]["webhooks"]
         return [webhook["clientConfig"].get("caBundle", "") for webhook in webhooks]
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -53,7 +58,7 @@ class ApiServer:
             return web.json_response(self.objects[request.path])
         body = await request.json()
         self.before_write()
-        new = self._put(request.path, body) if request.method == "PUT" else self._patch(body)
+        new = (self._put if request.method == "PUT" else self._patch)(request.path, body)
         if new is None:
             return web.json_response({"kind": "Status", "message": "changed"}, status=409)
         version = int(self.objects[request.path]["metadata"]["resourceVersion"])
@@ -62,12 +67,12 @@ class ApiServer:
         self.writes.append(request.path)
         return web.json_response(new)
 
-    def _put(self, path: str, body: Tree) -> Tree | None:
+    def _put(self, path: str, body: Any) -> Tree | None:
         now = self.objects[path]["metadata"]["resourceVersion"]
         return body if body["metadata"]["resourceVersion"] == now else None
 
-    def _patch(self, steps: list[Tree]) -> Tree | None:
-        made = copy.deepcopy(self.objects[CONFIGURATION])
+    def _patch(self, path: str, steps: Any) -> Tree | None:
+        made = copy.deepcopy(self.objects[path])
         for step in steps:
             _, _, index, *rest = step["path"].split("/")
             webhook = made["webhooks"][int(index)]

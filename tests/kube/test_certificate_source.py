@@ -11,19 +11,20 @@ import pytest
 from sidecar.kube.api import Api, ApiError
 from sidecar.kube.certificate_source import RotatingCertificate
 from sidecar.kube.certificates import authorities
-from tests.kube.api_server import CONFIGURATION, SECRET, ApiServer, api_server
+from tests.kube.api_server import CONFIGURATION, SECRET, VALIDATING, ApiServer, api_server
 
 START = datetime.now(UTC)
 
 
 class Replica:
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, validating: str | None = None) -> None:
         self.now = START
         self.rotation = RotatingCertificate(
             api,
             service="injector",
             secret="certs",
             configuration="injector",
+            validating=validating,
             clock=lambda: self.now,
         )
 
@@ -39,6 +40,20 @@ async def test_the_first_look_makes_all(tmp_path: Path, monkeypatch: pytest.Monk
         assert made.chain == kept(server)
         assert server.bundles() == [base64.b64encode(made.bundle).decode()] * 2
         assert server.writes == [SECRET, CONFIGURATION]
+
+
+async def test_who_reviews_policies_is_trusted_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with api_server(tmp_path, monkeypatch) as (server, api):
+        replica = Replica(api, validating="injector")
+        first = await replica.rotation.current()
+        assert first is not None
+        assert server.bundles(VALIDATING) == [base64.b64encode(first.bundle).decode()]
+        assert server.writes == [SECRET, CONFIGURATION, VALIDATING]
+        del server.objects[VALIDATING]["webhooks"][0]["clientConfig"]["caBundle"]
+        assert await replica.rotation.current() is None, "API servers may not know it yet"
+        assert await replica.rotation.current() == first
 
 
 async def test_nothing_is_written_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from sidecar.kube.settings import Settings
 from sidecar.kube.webhook import MAX_REVIEW, Webhook
 from tests.kube.corpus import corpus
 from tests.kube.reviews import patched, review
+from tests.kube.test_policy_review import GOOD, TYPO, config_map
 from tests.test_app import free_port
 
 NAME = "injector.ns.svc"
@@ -113,6 +114,19 @@ async def test_where_net_admin_is_forbidden(tmp_path: Path) -> None:
         for path, forbidden in (("/inject", False), ("/inject/no-net-admin", True)):
             response = json.loads((await client.post(review(capture), path))[1])["response"]
             assert ("NET_ADMIN" in json.dumps(patched(capture, response))) is not forbidden
+
+
+async def test_policies_are_reviewed(tmp_path: Path) -> None:
+    maps = {"group": "", "version": "v1", "resource": "configmaps"}
+    async with serving(tmp_path) as client:
+        for text, allowed in ((GOOD, True), (TYPO, False)):
+            body = review(config_map(text), resource=maps)
+            status, said = await client.post(body, "/validate")
+            response = json.loads(said)["response"]
+            assert (status, response["allowed"]) == (200, allowed)
+        counted = (await client.get("/metrics"))[1]
+        for result in ("accepted", "denied"):
+            assert f'sidecar_injector_reviews_total{{result="{result}"}} 1.0' in counted
 
 
 async def test_what_is_no_review_gets_a_clear_answer(tmp_path: Path) -> None:
