@@ -12,6 +12,7 @@ import select
 import socket
 import struct
 import time
+from itertools import count
 from typing import TYPE_CHECKING, Final, cast
 
 from sidecar.errors import BadMessage, CallError, CutOff, LocalFailure, Overloaded
@@ -50,6 +51,7 @@ _LINGER: Final = 2.0
 """Seconds that the application gets to close its side, once it has our last reply."""
 _STALLED: Final = 60
 """How many times as long it may take nothing of what it was sent."""
+_numbers: Final = count(1)
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER that makes close(2) send a reset."""
 
@@ -59,6 +61,8 @@ class DownstreamConnection(asyncio.Protocol):
 
     certificate: ClientCertificate | None = None
     """What its client's certificate says, where it has shown one."""
+    _number = 0
+    """Given when somebody asks for it."""
 
     def __init__(self, listener: Listener) -> None:
         self.state: DownstreamState = IDLE
@@ -225,6 +229,13 @@ class DownstreamConnection(asyncio.Protocol):
         """Whether a head is due: it has begun, or nothing ever came on this connection."""
         due = self._parser.begun or not self.calls
         return due and self.state is IDLE
+
+    @property
+    def connection(self) -> str:
+        """What tells it from all other connections of this process."""
+        if not self._number:
+            self._number = next(_numbers)
+        return f"connection {self._number}"
 
     @property
     def direct(self) -> bool:

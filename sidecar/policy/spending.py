@@ -34,6 +34,13 @@ class BudgetSettings(NamedTuple):
     """Lower-case name of a header. Each of its values has the budget by itself."""
     warn_at: float = 0.8
     action: Action = "refuse"
+    by_caller: bool = False
+    """Whether each known caller has the budget by itself."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether all calls count in one sum."""
+        return self.header is None and not self.by_caller
 
 
 class Row(NamedTuple):
@@ -42,7 +49,7 @@ class Row(NamedTuple):
     budget: str
     unit: Unit
     client: str
-    """Value of the budget's header; empty where it has none."""
+    """Value of the budget's header, or the caller's name; empty where all calls share it."""
     period: str
     """In UTC: `2026-11`, `2026-11-27` or `2026-11-27T22`."""
 

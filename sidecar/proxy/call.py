@@ -36,6 +36,10 @@ class Downstream(Protocol):
     peer: str
 
     @property
+    def connection(self) -> str:
+        """What tells its connection from all others of this process."""
+
+    @property
     def certificate(self) -> ClientCertificate | None:
         """What the caller's certificate says, where it has shown one."""
 

@@ -29,9 +29,11 @@ class Nobody:
     access = None
     certificate = None
 
-    def __init__(self, peer: str, trust: Trust) -> None:
+    def __init__(self, peer: str, trust: Trust, connection: str = "") -> None:
         self.peer = peer
         """The address of the original call's caller."""
+        self.connection = connection
+        """Its connection."""
         self.trust = trust
 
     def denied(self, reason: str) -> None:
@@ -54,7 +56,8 @@ def detach(call: Call, request: Request) -> tuple[Call, Request]:
     that detached it frees its body. It has no deadline. Its reply goes nowhere unless a sink is
     set.
     """
-    nobody = Nobody(call.downstream.peer, call.downstream.trust)
+    downstream = call.downstream
+    nobody = Nobody(downstream.peer, downstream.trust, downstream.connection)
     body = RequestBody(nobody, call.body.memory, call.body.content())
     body.trailers, body.unpacked = call.body.trailers, call.body.unpacked
     body.count_copies(len(request.content or b""))

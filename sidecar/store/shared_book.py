@@ -128,7 +128,7 @@ class SharedBook:
         """Tell our sums, and ask for those of all."""
         unix_now = self.now()
         for budget in self._budgets.values():
-            if budget.header is None:  # all calls count in it
+            if budget.shared:  # all calls count in it
                 row = self._book.spending.row(budget, "", unix_now)
                 self._shared.use(row, time.monotonic())
         rows = self._shared.to_ask(_MOST, time.monotonic(), unix_now)

@@ -59,6 +59,7 @@ class Downstream:
     direct = True
     access = None
     certificate = None
+    connection = ""
 
     def __init__(self, peer: str) -> None:
         self.peer = peer

@@ -370,3 +370,12 @@ async def test_a_hedge_takes_a_place_or_does_not_begin(places: int, hedges: int)
         two.gate.set()
         assert (await call)[0] == 200
         await until(lambda: stage.line.in_flight == 0)
+
+
+@pytest.mark.parametrize("by", ["connection", "address"])
+async def test_each_connection_is_a_client(by: str) -> None:
+    policy = {"limits": {"client": {"by": by, "rate": {"per_second": 0.001, "burst": 1}}}}
+    async with Fleet(Scripted("one"), policy=policy) as stage:
+        clients = [await stage.client() for _ in range(2)]
+        statuses = [(await stage.gets(chat(), each))[0] for each in clients * 2]
+        assert statuses == ([200, 200, 429, 429] if by == "connection" else [200, 429, 429, 429])

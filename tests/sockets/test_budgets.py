@@ -13,6 +13,7 @@ from sidecar.proxy.layers.budgets import Budget
 from sidecar.store.ledger import read
 from tests.sockets.peers import until
 from tests.sockets.scripted import Fleet, Scripted, chat, status
+from tests.sockets.test_access import ACCESS
 from tests.sockets.test_fallbacks import asked, upstreams
 
 USAGE = {"prompt_tokens": 6, "completion_tokens": 4, "total_tokens": 10}
@@ -179,3 +180,12 @@ async def test_a_stream_that_its_caller_leaves_is_counted_as_far_as_it_came(tmp_
         client.closes()
         await until(lambda: bool(budget(stage).current()))
         assert budget(stage).current()[""] >= 5
+
+
+async def test_each_known_caller_has_a_budget_of_its_own(tmp_path: Path) -> None:
+    async with fleet(tmp_path, {"b": DAY | {"each_caller": True}}) as stage:
+        stage.config["listeners"][0] |= ACCESS
+        await stage.apply()
+        for line in (b"x-api-key: key-of-search", b"x-api-key: key-of-billing"):
+            assert await statuses(stage, 4, line, b"x-team: any") == [200, 200, 200, 429]
+        assert budget(stage).current() == {"search": 30.0, "billing": 30.0}

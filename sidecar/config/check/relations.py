@@ -79,6 +79,10 @@ def _budgets(budgets: Budgets, parts: Parts) -> Iterator[Problem]:
         if limit.route is not None and limit.route not in names:
             known = tuple(sorted(each for each in names if each is not None))
             yield Problem((*path, "route"), "no route has this name", limit.route, known)
+        if limit.each_caller and limit.header is not None:
+            yield Problem(
+                (*path, "each_caller"), "not valid with `header`, which tells calls apart"
+            )
         if limit.redis and not parts.shares:
             yield Problem((*path, "redis"), NEEDS_STORE)
 

@@ -44,6 +44,13 @@ class SpendLimit(Section, frozen=True):
             "itself. `null`: all calls share it."
         ),
     ] = None
+    each_caller: Annotated[
+        bool,
+        Meta(
+            description="Each caller that is known (`access` of a listener) has this budget by "
+            "itself; those that are not share it."
+        ),
+    ] = False
     warn_at: Annotated[
         Share, Meta(description="The log warns once a period when so much is spent.")
     ] = Share("80%")
@@ -79,7 +86,7 @@ class Budgets(Section, frozen=True):
         Meta(
             ge=1,
             le=100_000,
-            description="Values of `header` that are told apart in a period; later ones share one "
-            "budget, as `(others)`.",
+            description="Values of `header`, or callers, that are told apart in a period; later "
+            "ones share one budget, as `(others)`.",
         ),
     ] = 1000

@@ -30,11 +30,12 @@ class Clients(Section, frozen=True):
     """What tells clients apart."""
 
     by: Annotated[
-        Literal["address", "key", "header"],
+        Literal["address", "key", "header", "connection"],
         Meta(
             description="What tells clients apart: their IP address, the key that they show "
-            "(`authorization`, `x-api-key`, `api-key`, `x-goog-api-key`; else their address), or "
-            "a header's value."
+            "(`authorization`, `x-api-key`, `api-key`, `x-goog-api-key`; else their address), "
+            "a header's value, or their connection. In place of an address or key, the name of a "
+            "caller that is known (`access`)."
         ),
     ] = "address"
     header: Annotated[str | None, Meta(description="Name of the header, with `by: header`.")] = None

@@ -54,6 +54,7 @@ class Client:
     """Stands in for the application at *listener*."""
 
     peer = _PEER
+    connection = ""
     certificate: ClientCertificate | None = None
 
     def __init__(self, listener: Listener) -> None:

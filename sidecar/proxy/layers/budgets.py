@@ -56,6 +56,8 @@ class Budget:
 
     def client(self, call: Call) -> str:
         """Return the client that *call* counts for; empty if clients are not told apart."""
+        if self.settings.by_caller:
+            return call.caller
         header = self.settings.header
         return "" if header is None else call.head.fields.get(header, b"").decode("latin-1")
 

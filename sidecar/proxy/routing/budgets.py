@@ -85,4 +85,5 @@ def _settings(name: str, limit: SpendLimit) -> BudgetSettings:
         None if limit.header is None else limit.header.lower().encode(),
         float(limit.warn_at),
         limit.when_spent,
+        limit.each_caller,
     )

@@ -70,9 +70,11 @@ def _settings(config: CallLimits | ClientLimits) -> LimiterSettings | None:
 
 
 def client_by(config: Clients | None) -> Callable[[Call], str]:
-    """Return a function that identifies clients: by header or key, or else by address."""
+    """Return a function that identifies clients: as *config* says, or else by address."""
     if config is not None and config.by == "key":
         return _key_of
+    if config is not None and config.by == "connection":
+        return lambda call: call.downstream.connection
     if config is None or config.header is None:
         return client_of
     name = config.header.lower().encode()

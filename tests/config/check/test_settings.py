@@ -80,6 +80,8 @@ def test_stores(redis: str, wrong: str) -> None:
         ("{ledger: x, limits: {b: {per: day, money: 1}}}", "budgets.limits.b.money: needs"),
         ("{ledger: x, limits: {b: {per: day, tokens: 0}}}", "budgets.limits.b.tokens: expected"),
         ("{ledger: x, limits: {b: {per: day, tokens: 1, header: ':'}}}", "budgets.limits.b.header"),
+        ("{ledger: x, limits: {b: {per: day, tokens: 1, header: a, each_caller: true}}}",
+         "budgets.limits.b.each_caller: not valid with `header`"),
         ("{ledger: x, limits: {b: {per: day, tokens: 1, warn_at: 101%}}}", "budgets.limits.b.warn"),
         ("{ledger: x, limits: {b: {per: day, tokens: 1, route: q}}}",
          "budgets.limits.b.route: no route has this name"),
