@@ -67,18 +67,19 @@ def _host_covers(first: str | None, second: str | None) -> bool:
 def _model_covers(first: str | None, second: str | None) -> bool:
     if first is None or second is None:
         return first is None
-    return _glob_covers(first, second)
+    return glob_covers(first, second)
 
 
 def _headers_cover(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
     theirs = {name.lower(): glob for name, glob in second.items()}
     return all(
-        name.lower() in theirs and _glob_covers(glob, theirs[name.lower()])
+        name.lower() in theirs and glob_covers(glob, theirs[name.lower()])
         for name, glob in first.items()
     )
 
 
-def _glob_covers(first: str, second: str) -> bool:
+def glob_covers(first: str, second: str) -> bool:
+    """Whether the glob *first* matches every text that the glob *second* matches."""
     return first in ("*", second) or _takes(
         first, second.replace("*", _ANY_TEXT).replace("?", _ANY_CHAR)
     )

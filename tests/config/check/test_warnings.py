@@ -64,7 +64,7 @@ routes:
         ("{upstream: a}", "{upstream: a, match: {headers: {x-a: 'a|b'}}}",
          "5: routes[0].match.headers.x-a: is a glob"),
         ("{upstream: a}", "{upstream: a, policy: {timeouts: {first_byte: 5s, total: 2s}}}",
-         "5: routes[0]: `first_byte` has no effect at a: `total` is shorter"),
+         "5: routes[0].policy.timeouts.first_byte: has no effect: `total` ends the call before"),
         ("/v1\"}]", "/v1\"}], tls: {server_name: x}", "3: upstreams.a.tls: has no effect"),
         ("/v1\"}]", "/v1\"}], credentials: {header: x, value: 'Bearer $OPENAI_KEY'}",
          "3: upstreams.a.credentials.value: `$` is an ordinary character here"),
@@ -108,7 +108,9 @@ def test_what_is_meant(old: str, new: str) -> None:
 
 def test_the_routes_own_upstream_is_not_another() -> None:
     for extra in ("fallback: [{upstream: a, model: x}]", "mirror: {upstream: a}"):
-        assert told(TWO % ("null", extra)) == ["f.yaml:4: upstreams.b: no route uses this upstream"]
+        assert told(TWO % ("null", extra)) == [
+            "f.yaml:4: upstreams.b: no route uses this upstream: name it in one, or remove it"
+        ]
 
 
 def shown() -> list[str]:
