@@ -60,9 +60,16 @@ def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
     _add_trying(commands, named)
     _add_interception(commands, named)
     _add_kubernetes(commands, named)
-    version = commands.add_parser("version", help="print the version")
-    version.set_defaults(command=_print_version)
+    _add_telling(commands)
     return parser
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """Return the parser with the arguments of all commands."""
+    (commands,) = (
+        each for each in _parser(())._actions if isinstance(each, argparse._SubParsersAction)
+    )
+    return _parser(tuple(commands.choices))
 
 
 def _add_serving(commands: _Commands, named: Sequence[str]) -> None:
@@ -189,6 +196,25 @@ def _add_kubernetes(commands: _Commands, named: Sequence[str]) -> None:
         webhook.set_defaults(command=_webhook)
 
 
+def _add_telling(commands: _Commands) -> None:
+    completion = commands.add_parser(
+        "completion",
+        help="print the completion script of a shell",
+        description="Print a script that completes commands and options: "
+        "`source <(sidecar completion bash)`.",
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell")
+    completion.set_defaults(command=_completion)
+    man = commands.add_parser(
+        "man",
+        help="print the man page",
+        description="Print the man page: `sidecar man | man -l -`.",
+    )
+    man.set_defaults(command=_man)
+    version = commands.add_parser("version", help="print the version")
+    version.set_defaults(command=_print_version)
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from sidecar.run import run
 
@@ -228,6 +254,36 @@ def _demo(arguments: argparse.Namespace) -> int:
     from sidecar.demo import demo
 
     return demo(port=arguments.port, admin=arguments.admin_port, once=arguments.once)
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    print(completion(arguments.shell), end="")
+    return OK
+
+
+def completion(shell: str) -> str:
+    """Return the script for *shell*: bash, zsh or fish."""
+    from sidecar.usage.bash import bash
+    from sidecar.usage.fish import fish
+    from sidecar.usage.tree import tree
+    from sidecar.usage.zsh import zsh
+
+    return {"bash": bash, "fish": fish, "zsh": zsh}[shell](tree(whole_parser()))
+
+
+def _man(_: argparse.Namespace) -> int:
+    print(man_page(), end="")
+    return OK
+
+
+def man_page() -> str:
+    """Return sidecar(1)."""
+    from sidecar.options import DEFAULT_FILE
+    from sidecar.usage.man import man
+    from sidecar.usage.tree import tree
+
+    files = {str(DEFAULT_FILE): "The configuration, if none is named."}
+    return man(tree(whole_parser()), __version__, environment.VARIABLES, files)
 
 
 def _version() -> str:

@@ -23,6 +23,8 @@ COMMANDS = [
     "webhook",
     "simulate",
     "demo",
+    "completion",
+    "man",
     "version",
 ]
 GOOD = """\

@@ -128,7 +128,7 @@ def subcommands(capsys: pytest.CaptureFixture[str]) -> set[str]:
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     commands = capsys.readouterr().out.split("\ncommands:\n")[1].split("\n\n")[0]
-    return set(re.findall(r"^    (\w+) ", commands, re.MULTILINE))
+    return set(re.findall(r"^    (\w+)(?: |$)", commands, re.MULTILINE))
 
 
 def test_the_table_of_commands_has_them_all(capsys: pytest.CaptureFixture[str]) -> None:

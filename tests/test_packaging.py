@@ -18,6 +18,7 @@ import pytest
 
 from hatch_build import absolute
 from sidecar import __version__
+from sidecar.cli import completion, man_page
 from tests.test_app import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -65,9 +66,25 @@ def metadata(wheel: Path) -> email.message.Message:
 
 
 def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
-    packaged = {name for name in names(wheel) if ".dist-info/" not in name}
+    packaged = {name for name in names(wheel) if not name.startswith("llm_sidecar_proxy-")}
     assert packaged == committed()
     assert {"sidecar/py.typed", "sidecar/config/providers.yaml"} <= packaged
+
+
+def test_the_man_page_and_the_shells_scripts_are_where_they_are_looked_for(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    folder = f"llm_sidecar_proxy-{__version__}.data/data/share"
+    made = {
+        name: archive.read(f"{folder}/{name}").decode()
+        for name in (
+            "man/man1/sidecar.1",
+            "bash-completion/completions/sidecar",
+            "zsh/site-functions/_sidecar",
+            "fish/vendor_completions.d/sidecar.fish",
+        )
+    }
+    assert made.pop("man/man1/sidecar.1") == man_page()
+    assert list(made.values()) == [completion(shell) for shell in ("bash", "zsh", "fish")]
 
 
 def test_it_says_who_it_is(wheel: Path) -> None:

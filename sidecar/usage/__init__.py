@@ -1,0 +1,1 @@
+"""What the command line's own definitions make: completion for shells, and the man page. Pure."""
