@@ -13,7 +13,7 @@ from sidecar.control.logs import LEVELS
 from sidecar.control.pulse import STOOD_STILL
 from sidecar.errors import BadMessage
 from sidecar.observe.calls import Calls
-from sidecar.observe.diagram import diagram
+from sidecar.observe.diagram import diagram, sequence
 from sidecar.observe.lines import encode as encode_call
 from sidecar.observe.stats import Stats
 
@@ -26,6 +26,7 @@ _log: Final = logging.getLogger(__name__)
 _MAX_WEIGHT: Final = 1000
 ONE_CALL: Final = "/calls/"
 _MERMAID: Final = ".mmd"
+_STEPS: Final = ".steps"
 ASSET: Final = "/page/"
 
 
@@ -227,10 +228,12 @@ def _one_call(inspected: Inspected, request: Request) -> Answer:
     call = find(inspected.calls, name)
     if call is not None:
         return Answer(msgspec.Raw(encode_call(call)))
-    if name.endswith(_MERMAID):
-        call = find(inspected.calls, name.removesuffix(_MERMAID))
+    name, dot, form = name.rpartition(".")
+    call = find(inspected.calls, name) if f"{dot}{form}" in (_MERMAID, _STEPS) else None
     if call is None:
         return refusal(404, "no_such_call", "no call with this id is kept")
+    if f"{dot}{form}" == _STEPS:
+        return Answer(sequence(call))
     return Answer(diagram(call).encode(), content_type="text/plain; charset=utf-8")
 
 
@@ -356,7 +359,8 @@ def admin_pages() -> Pages:
             long=True,
         ),
         ONE_CALL: Page(
-            "One of them, by its request id or trace id; with .mmd behind it a Mermaid diagram.",
+            "One of them, by its request id or trace id; with .mmd behind it a Mermaid diagram, "
+            "with .steps the same as JSON.",
             _one_call,
             long=True,
         ),

@@ -1,4 +1,4 @@
-"""A call as a Mermaid sequence diagram: application, sidecar, endpoints.
+"""A call as a sequence diagram: application, sidecar, endpoints. As steps, and as Mermaid's text.
 
 Texts from outside (a path, a model, an error's message) must neither break nor extend the diagram.
 Mermaid ends a statement at `;` and at a line's end, begins an entity with `#`, a comment or a
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, Literal
+
+import msgspec
 
 from sidecar.observe.escape import escape_text
 from sidecar.observe.record import CallRecord, Try
@@ -21,27 +23,55 @@ _LONGEST: Final = 100
 _UNSAFE: Final = re.compile(r"[^\w .,:/()?=+'→…-]")
 # Mermaid takes `style...:...#...;` and `classDef` for statements before it parses anything.
 _STATEMENT: Final = re.compile("style|classDef", re.IGNORECASE)
+_ARROWS: Final = {"asks": "->>", "answers": "-->>", "ends": "-x", "breaks": "--x"}
+
+Kind = Literal["asks", "answers", "ends", "breaks", "note"]
 
 
-class _Event(NamedTuple):
+class Participant(msgspec.Struct, frozen=True):
+    """Who takes part."""
+
+    id: str
+    name: str
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A message from one participant to another, or a note over both."""
+
     at: float
-    line: str
+    """Milliseconds since the call's arrival."""
+    kind: Kind
+    """`ends`: the sender breaks off what it has asked. `breaks`: its answer failed."""
+    source: str
+    target: str
+    lines: tuple[str, ...]
+
+
+class Sequence(msgspec.Struct, frozen=True):
+    """A call, in the order in which things happened. Texts are as they came."""
+
+    participants: list[Participant]
+    steps: list[Step]
+
+
+def sequence(call: CallRecord) -> Sequence:
+    """Tell *call* in steps."""
+    names = list(dict.fromkeys(one.endpoint for one in call.tries))
+    ids = {name: f"e{number}" for number, name in enumerate(names, 1)}
+    participants = [Participant("app", "application"), Participant("sidecar", "sidecar")]
+    participants += [Participant(ids[name], name) for name in names]
+    events = sorted(_events(call, ids), key=lambda step: step.at)
+    return Sequence(participants, [_asked(call), *events, _answer(call)])
 
 
 def diagram(call: CallRecord) -> str:
-    """Draw *call*, with times in milliseconds from its arrival."""
-    names = list(dict.fromkeys(one.endpoint for one in call.tries))
-    ids = {name: f"e{number}" for number, name in enumerate(names, 1)}
-    events = sorted(_events(call, ids), key=lambda event: event.at)
-    lines = [
-        "sequenceDiagram",
-        "participant app as application",
-        "participant sidecar",
-        *(f"participant {ids[name]} as {text(name)}" for name in names),
-        f"app->>sidecar: {_asked(call)}",
-        *(event.line for event in events),
-        _answer(call),
-    ]
+    """Draw *call* for Mermaid, with times in milliseconds from its arrival."""
+    told = sequence(call)
+    lines = ["sequenceDiagram"]
+    for who in told.participants:
+        named = who.id == who.name
+        lines.append(f"participant {who.id}" + ("" if named else f" as {text(who.name)}"))
+    lines += map(_line, told.steps)
     return "\n    ".join(lines) + "\n"
 
 
@@ -57,55 +87,65 @@ def _entity(found: re.Match[str]) -> str:
     return f"#{ord(found[0])};"
 
 
-def _asked(call: CallRecord) -> str:
+def _line(step: Step) -> str:
+    said = "<br/>".join(map(text, step.lines))
+    if step.kind != "note":
+        return f"{step.source}{_ARROWS[step.kind]}{step.target}: {said}"
+    over = step.source if step.source == step.target else f"{step.source},{step.target}"
+    return f"Note over {over}: {said}"
+
+
+def _asked(call: CallRecord) -> Step:
     parts = [f"{call.method} {call.path}", call.model, "stream" if call.stream else ""]
-    return "<br/>".join(text(part) for part in parts if part.strip()) or "a call"
+    lines = tuple(part for part in parts if part.strip()) or ("a call",)
+    return Step(0.0, "asks", "app", "sidecar", lines)
 
 
-def _answer(call: CallRecord) -> str:
+def _answer(call: CallRecord) -> Step:
+    end = f"at {milliseconds(call.duration_ms)}"
+    if call.error == "caller_left":
+        return Step(call.duration_ms, "ends", "app", "sidecar", ("the caller left", end))
     read = tokens(call)
     told = [outcome(call), f"{read} tokens" if read else "", cost(call) if call.cost else ""]
     told.append(f"finish {call.finish}" if call.finish else "")
-    parts = [text(part) for part in told if part]
-    end = f"at {milliseconds(call.duration_ms)}"
-    if call.error == "caller_left":
-        return f"app-xsidecar: the caller left<br/>{end}"
-    arrow = "-->>" if call.status else "--x"
-    return f"sidecar{arrow}app: {'<br/>'.join([*parts, end])}"
+    lines = (*filter(None, told), end)
+    kind: Kind = "answers" if call.status else "breaks"
+    return Step(call.duration_ms, kind, "sidecar", "app", lines)
 
 
-def _events(call: CallRecord, ids: dict[str, str]) -> Iterator[_Event]:
+def _events(call: CallRecord, ids: dict[str, str]) -> Iterator[Step]:
     for note in call.notes:
         if note.what != "error":
-            shown = text(f"{note.what.replace('_', ' ')}: {note.text}")
-            yield _Event(note.at_ms, f"Note over sidecar: {shown}")
+            shown = f"{note.what.replace('_', ' ')}: {note.text}"
+            yield Step(note.at_ms, "note", "sidecar", "sidecar", (shown,))
     for number, one in enumerate(call.tries, 1):
         yield from _attempt(number, one, call, ids[one.endpoint])
     if call.stream and call.first_byte_ms and call.status:
-        began = f"begins at {milliseconds(call.first_byte_ms)}"
-        yield _Event(call.first_byte_ms, f"sidecar-->>app: {call.status}<br/>{began}")
+        lines = (str(call.status), f"begins at {milliseconds(call.first_byte_ms)}")
+        yield Step(call.first_byte_ms, "answers", "sidecar", "app", lines)
     for note in call.notes:
         if note.what == "error":
-            yield _Event(call.duration_ms, f"Note over app,sidecar: {text(note.text)}")
+            yield Step(call.duration_ms, "note", "app", "sidecar", (note.text,))
 
 
-def _attempt(number: int, one: Try, call: CallRecord, endpoint: str) -> Iterator[_Event]:
-    name = text(f"attempt {number}, {reason(one)}")
+def _attempt(number: int, one: Try, call: CallRecord, endpoint: str) -> Iterator[Step]:
+    name = f"attempt {number}, {reason(one)}"
     end = ended(one, call)
+    at = f"at {milliseconds(end)}"
     if not one.sent_ms:
-        line = f"sidecar-x{endpoint}: {name}<br/>not sent, {text(try_outcome(one))}"
-        yield _Event(one.began_ms, f"{line}<br/>at {milliseconds(end)}")
+        lines: tuple[str, ...] = (name, f"not sent, {try_outcome(one)}", at)
+        yield Step(one.began_ms, "ends", "sidecar", endpoint, lines)
         return
     waited = one.sent_ms - one.began_ms
     wait = f", {milliseconds(waited)} for a connection" if waited >= 1 else ""
     again = ", sent again" if one.replayed else ""
-    at = f"at {milliseconds(one.sent_ms)}{wait}{again}"
-    yield _Event(one.sent_ms, f"sidecar->>{endpoint}: {name}<br/>{at}")
+    lines = (name, f"at {milliseconds(one.sent_ms)}{wait}{again}")
+    yield Step(one.sent_ms, "asks", "sidecar", endpoint, lines)
     if one.content_ms:
-        at = milliseconds(one.content_ms)
-        yield _Event(one.content_ms, f"{endpoint}-->>sidecar: first content<br/>at {at}")
+        lines = ("first content", f"at {milliseconds(one.content_ms)}")
+        yield Step(one.content_ms, "answers", endpoint, "sidecar", lines)
+    lines = (try_outcome(one), at)
     if one.error == "outrun":
-        arrow = f"sidecar-x{endpoint}"
+        yield Step(end, "ends", "sidecar", endpoint, lines)
     else:
-        arrow = f"{endpoint}{'--x' if one.error else '-->>'}sidecar"
-    yield _Event(end, f"{arrow}: {text(try_outcome(one))}<br/>at {milliseconds(end)}")
+        yield Step(end, "breaks" if one.error else "answers", endpoint, "sidecar", lines)

@@ -16,7 +16,7 @@ import msgspec
 
 from sidecar import __version__
 from sidecar.control.live.routes import configured, numbers
-from sidecar.control.live.seen import choose, history, seen_by_route, summary
+from sidecar.control.live.seen import choose, complete_since, history, seen_by_route, summary
 from sidecar.control.live.view import (
     Clock,
     Row,
@@ -72,6 +72,8 @@ class Feed:
     def snapshot(self) -> bytes:
         """Return the message with everything, as of the last step."""
         latest, now = self._inspected.calls.latest(), time.time()
+        ended = sum(row["calls"] for row in self._tables["routes"].values())
+        since = complete_since(latest, ended, self._inspected.stats.started)
         return _message(
             "snapshot",
             {
@@ -80,6 +82,7 @@ class Feed:
                 "token": self._token,
                 "tables": self._tables,
                 "history": history(latest, now),
+                "since": min(since, now),
                 "calls": [summary(call) for call in choose(latest, _FIRST_CALLS)],
             },
         )

@@ -7,7 +7,7 @@ number of seconds can be added, and a quantile of the sum is off by 5 % at most.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import log
+from math import inf, log
 from typing import Final
 
 import msgspec
@@ -42,12 +42,19 @@ class Seen(msgspec.Struct, omit_defaults=True):
     """Calls that would have been answered without retries, hedges and fallbacks."""
     attempts: int = 0
     attempts_ok: int = 0
+    input: int = 0
+    output: int = 0
+    cost: float = ZERO
     first: dict[int, int] = {}
     """Whole answers by the bucket of the time to their first token."""
 
     def add(self, call: CallRecord) -> None:
         """Count *call*."""
         self.calls += 1
+        self.input += call.input_tokens
+        self.output += call.output_tokens
+        if call.cost:
+            self.cost += call.cost
         outcome = outcome_of(call.status, call.error, call.verdict, call.failure)
         if outcome == "ok":
             self.ok += 1
@@ -98,6 +105,13 @@ class Summary(msgspec.Struct, omit_defaults=True):
     team: str = ""
 
 
+def complete_since(latest: list[CallRecord], ended: int, started: float) -> float:
+    """Return since when no call is missing in *latest* (Unix seconds), if *ended* have ended."""
+    if len(latest) >= ended:
+        return started
+    return max((call.time + call.duration_ms / 1e3 for call in latest[-1:]), default=inf)
+
+
 def seen_by_route(calls: Iterable[CallRecord]) -> dict[str, Seen]:
     """Add up *calls* by the names of their routes; "none" is that of calls without one."""
     routes: dict[str, Seen] = {}
@@ -111,12 +125,15 @@ def seen_by_route(calls: Iterable[CallRecord]) -> dict[str, Seen]:
 
 
 def history(calls: Iterable[CallRecord], now: float) -> dict[str, dict[int, Seen]]:
-    """Add up *calls* by route and by how many bins before *now* (Unix seconds) they ended."""
+    """Add up *calls* by route and by how many bins before that of *now* (Unix seconds) they ended.
+
+    A bin begins at a multiple of its length.
+    """
     bins: dict[int, list[CallRecord]] = {}
     for call in calls:
-        age = int((now - call.time - call.duration_ms / 1e3) / BIN)
+        age = now // BIN - (call.time + call.duration_ms / 1e3) // BIN
         if 0 <= age < BINS:
-            bins.setdefault(age, []).append(call)
+            bins.setdefault(int(age), []).append(call)
     routes: dict[str, dict[int, Seen]] = {}
     for age, ended in bins.items():
         for name, seen in seen_by_route(ended).items():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import inf
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from sidecar.control.live.seen import (
     BUCKET,
     Seen,
     choose,
+    complete_since,
     history,
     seen_by_route,
     summary,
@@ -78,18 +81,27 @@ def test_calls_are_added_up_by_route() -> None:
     }
 
 
-def test_history_is_by_when_calls_ended() -> None:
-    now = 1e9 + 301
+def test_history_is_by_the_bin_in_which_calls_ended() -> None:
+    now = 1e9 + 302  # 2 s into a bin
     calls = [
         call(1, time=now - 0.5),
-        call(2, time=now - 7, duration_ms=4000.0),  # 3 s ago
-        call(3, time=now - 7),
-        call(4, time=now - 299),
-        call(5, time=now - 301),
-        call(6, time=now + 5),  # the clock was set back
+        call(2, time=now - 7, duration_ms=4000.0),  # 3 s ago: in the bin before
+        call(3, time=now - 6.9),
+        call(4, time=now - 7.1),
+        call(5, time=now - 296.9),
+        call(6, time=now - 297.1),
+        call(7, time=now + 5),  # the clock was set back
     ]
     (bins,) = history(calls, now).values()
-    assert {age: of.calls for age, of in bins.items()} == {0: 2, 1: 1, 59: 1}
+    assert {age: of.calls for age, of in bins.items()} == {0: 1, 1: 2, 2: 1, 59: 1}
+
+
+@pytest.mark.parametrize(
+    ("kept", "ended", "since"), [(3, 3, 1e9 - 50), (3, 4, 1e9 + 2), (0, 0, 1e9 - 50), (0, 9, inf)]
+)
+def test_since_when_no_call_is_missing(kept: int, ended: int, since: float) -> None:
+    latest = [call(number, duration_ms=2000.0) for number in range(kept)]
+    assert complete_since(latest, ended, started=1e9 - 50) == since
 
 
 def test_the_choice_of_calls_has_the_latest_and_the_bad() -> None:
