@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 LONGEST: Final = 256
 """Characters of an id. A longer one is ignored."""
@@ -18,17 +18,29 @@ _MOST: Final = 64
 _WORDS: Final = (b"compact", b"input_tokens")
 """Names behind `responses` that are operations, not ids."""
 _PATH: Final = re.compile(
-    rb"/(?:responses|conversations|files|batches|containers|vector_stores|uploads|videos)"
+    rb"/(responses|conversations|files|batches|containers|vector_stores|uploads|videos)"
     rb"(?:/([^/]+)|/?$)"
 )
+_CURSOR: Final = re.compile(rb"(?:^|&)(?:after|before)(?:_id)?=([A-Za-z0-9_.:-]{1,256})(?=&|$)")
+"""Where a page of a list begins: behind or before a thing."""
 _ASKED: Final = re.compile(
     rb'"(?:(?:(previous_response_id|conversation)|input_file_id|file_id|container)"[ \t\r\n]*+'
     rb':[ \t\r\n]*+(?:\{[ \t\r\n]*+"id"[ \t\r\n]*+:[ \t\r\n]*+)?"([A-Za-z0-9_.:-]{1,256})"'
-    rb'|id"[ \t\r\n]*+:[ \t\r\n]*+"(rs_[A-Za-z0-9_.:-]{1,256})")'
+    rb'|id"[ \t\r\n]*+:[ \t\r\n]*+"((?:rs|cmp)_[A-Za-z0-9_.:-]{1,256})")'
 )
-"""Members that name what a call continues, and other things; ids of reasoning items."""
+"""Members that name what a call continues, and other things; ids of reasoning and compacted items,
+whose encrypted content only their maker can read."""
+_REFERRED: Final = re.compile(
+    rb'\{[ \t\r\n]*+"(?:type"[ \t\r\n]*+:[ \t\r\n]*+"item_reference"[ \t\r\n]*+,[ \t\r\n]*+'
+    rb'"id"[ \t\r\n]*+:[ \t\r\n]*+"([A-Za-z0-9_.:-]{1,256})"'
+    rb'|id"[ \t\r\n]*+:[ \t\r\n]*+"([A-Za-z0-9_.:-]{1,256})"[ \t\r\n]*+,[ \t\r\n]*+'
+    rb'"type"[ \t\r\n]*+:[ \t\r\n]*+"item_reference")'
+)
+"""Items of the input that stand only there by their ids."""
+_REFERENCE: Final = b'"item_reference"'
 _HINTS: Final = (
-    b'"previous_response_id"', b'"conversation"', b'file_id"', b'"container"', b'"rs_',
+    b'"previous_response_id"', b'"conversation"', b'file_id"', b'"container"', b'"rs_', b'"cmp_',
+    _REFERENCE,
 )  # fmt: skip
 """A body without any of these has no id, which a search finds at the speed of memory."""
 _TOLD: Final = re.compile(
@@ -40,27 +52,48 @@ _KEPT: Final = (
     b"container_", b"vs_", b"video_", b"upload_",
 )  # fmt: skip
 """How ids of kept things begin; other ids within a reply are those of its messages and calls."""
+_ITEM: Final = re.compile(rb"[a-z]{2,6}_")
+"""How ids of items begin, of which responses and conversations are made."""
+_MADE_OF_ITEMS: Final = ("responses", "conversations")
 _TAIL: Final = LONGEST + 64
 """Bytes in which a member with its id fits."""
 
 
-def named_in(path: bytes) -> tuple[bool, str | None]:
-    """Return whether *path* is that of kept things, and the id of the first one that it names."""
-    found = _PATH.search(path.partition(b"?")[0])
+class Place(NamedTuple):
+    """The path of kept things."""
+
+    collection: str
+    """As `responses` or `files`."""
+    name: str | None
+    """The id of the first thing that it names; None: it is that of the collection."""
+    cursor: str | None
+    """Of a page of a list: the id that the page begins behind, or ends before."""
+
+    @property
+    def has_items(self) -> bool:
+        """Whether replies tell items, which later calls may refer to."""
+        return self.collection in _MADE_OF_ITEMS
+
+
+def named_in(target: bytes) -> Place | None:
+    """Return what the path and query *target* name; None: its path is not that of kept things."""
+    path, _, query = target.partition(b"?")
+    found = _PATH.search(path)
     if found is None:
-        return False, None
-    name = found[1]
-    if name is None or name in _WORDS or len(name) > LONGEST:
-        return True, None
-    return True, name.decode("latin-1")
+        return None
+    collection, name = found[1].decode(), found[2]
+    if name is not None and name not in _WORDS and len(name) <= LONGEST:
+        return Place(collection, name.decode("latin-1"), None)
+    cursor = _CURSOR.search(query) if query else None
+    return Place(collection, None, None if cursor is None else cursor[1].decode())
 
 
 def asked_in(body: bytes) -> list[str]:
     """Return the ids that the request *body* refers to, the most telling first.
 
-    These are the response or conversation that it continues, then the reasoning items that it
-    repeats, the latest first, then files and containers. Texts have their quotes escaped, so that
-    nothing within a text counts.
+    These are the response or conversation that it continues, then the items that it refers to,
+    then the reasoning items that it repeats, the latest first each, then files and containers.
+    Texts have their quotes escaped, so that nothing within a text counts.
     """
     if all(body.find(hint) < 0 for hint in _HINTS):
         return []
@@ -74,13 +107,19 @@ def asked_in(body: bytes) -> list[str]:
             continues.append(found[2].decode())
         elif found[2] != b"auto":  # a container that is made for the call
             others.append(found[2].decode())
-    return [*continues, *reasoning, *others]
+    referred: deque[str] = deque(maxlen=_MOST)
+    if body.find(_REFERENCE) >= 0:
+        for found in _REFERRED.finditer(body):
+            referred.appendleft((found[1] or found[2]).decode())
+    return list(dict.fromkeys((*continues, *referred, *reasoning, *others)))
 
 
 class Told:
     """Finds the ids that a reply tells, in JSON and in events, split anywhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, items: bool = False) -> None:
+        """*items*: those that a reply is made of count too."""
+        self._items = items
         self._tail = b""
         self._first = True
 
@@ -88,7 +127,11 @@ class Told:
         """Yield the ids in *data*: the first of the reply, and all of kept things."""
         text = self._tail + data
         for found in _TOLD.finditer(text):
-            if self._first or found[1].startswith(_KEPT):
+            if (
+                self._first
+                or found[1].startswith(_KEPT)
+                or (self._items and _ITEM.match(found[1]) is not None)
+            ):
                 self._first = False
                 yield found[1].decode()
         self._tail = text[-_TAIL:]

@@ -114,6 +114,42 @@ async def test_files_batches_and_conversations_have_homes() -> None:
             assert (await stage.gets(asks(f"conversations/{talk}", "DELETE"), client))[0] == 200
 
 
+async def test_items_that_a_call_refers_to_have_homes() -> None:
+    servers = [Scripted(name) for name in "abc"]
+    for server in servers:
+        reply = {"id": f"resp_{server.name}", "output": [{"type": "message", "id": "msg_X"}]}
+        text = json.dumps(reply).replace("X", server.name).encode()
+        server.always = ok(text, JSON)
+    async with Fleet(*servers, policy=HOME) as stage:
+        client = await stage.client()
+        for _ in range(6):
+            _, first, _ = await stage.gets(asks("responses", input="hi"), client)
+            item = {"type": "item_reference", "id": json.loads(first)["output"][0]["id"]}
+            later = asks("responses", input=[item, {"role": "user", "content": "more"}])
+            _, second, _ = await stage.gets(later, client)
+            assert second == first
+        assert stage.route.stateful == {"known": 6}
+        assert {server.calls for server in servers} == {4}
+
+
+async def test_the_pages_of_a_list_are_of_one_endpoint() -> None:
+    servers = [Scripted(name) for name in "abc"]
+    for server in servers:
+        files = {"data": [{"id": f"file-{server.name}{number}"} for number in range(2)]}
+        server.always = ok(json.dumps(files).encode(), JSON)
+    async with Fleet(*servers, policy=HOME) as stage:
+        client = await stage.client()
+        whole = {(await stage.gets(asks("files", "GET"), client))[1] for _ in range(6)}
+        assert len(whole) == 1
+        # What another one made is asked for there, whoever has the list.
+        made = {(await stage.gets(asks("files"), client))[1] for _ in range(3)}
+        assert len(made) == 3
+        for name in "abc":
+            page = asks(f"files?limit=2&after=file-{name}1", "GET")
+            _, body, _ = await stage.gets(page, client)
+            assert json.loads(body)["data"][0]["id"] == f"file-{name}0"
+
+
 async def test_an_unknown_id_chooses_and_is_neither_hedged_nor_tried_elsewhere() -> None:
     servers = [Scripted(name, always=status(503)) for name in "abc"]
     policy = {**HOME, "hedge": {"after": "1us", "min_calls": 1}, "retry": {"max": 2}}

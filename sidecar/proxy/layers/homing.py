@@ -20,6 +20,7 @@ from sidecar.proxy.reply import observed
 
 if TYPE_CHECKING:
     from sidecar.errors import CallError
+    from sidecar.llm.stateful import Place
     from sidecar.observe.stats import RouteStats
     from sidecar.policy.homes import Homes
     from sidecar.proxy.call import Call
@@ -62,8 +63,8 @@ class Homing:
         """Pass the call on, to one endpoint if it asks for something kept."""
         if call.head.upgrade:
             return await self._inner(call, request)
-        tells, named = named_in(request.target)
-        name, home = self._home(await self._asked(call, request) if named is None else [named])
+        place = named_in(request.target)
+        name, home = self._home(await self._wanted(call, request, place))
         inner = self._inner
         if name is not None:
             self._stats.stateful["unknown" if home is None else "known"] += 1
@@ -71,14 +72,23 @@ class Homing:
             inner = self._ways[upstream]
             request = request.replace(home=Stays(name, endpoint, key))
             call.note("home", f"{name} is at {endpoint or 'an endpoint that its hash chooses'}")
-        if not tells:
+        if place is None:
             return await inner(call, request)
         if request.method == b"POST":  # ids are found in plain text only
             request = request.edited(_PLAIN)
-        return self._learnt(request.method, named, home, await inner(call, request))
+        return self._learnt(request.method, place, home, await inner(call, request))
 
-    def _learnt(self, method: bytes, named: str | None, home: Home | None, reply: Reply) -> Reply:
-        """Return *reply*, from which ids are learnt. *named*: the path's id, so far at *home*."""
+    async def _wanted(self, call: Call, request: Request, place: Place | None) -> list[str]:
+        """Return the ids that the call asks for; of a list, the name of what it lists."""
+        if place is not None and place.name is not None:
+            return [place.name]
+        if place is not None and request.method == b"GET":  # one endpoint has all its pages
+            return [name for name in (place.cursor, place.collection) if name is not None]
+        return await self._asked(call, request)
+
+    def _learnt(self, method: bytes, place: Place, home: Home | None, reply: Reply) -> Reply:
+        """Return *reply*, from which ids are learnt. *home*: where the path's thing was so far."""
+        named = place.name
         attempt = reply.attempt
         if attempt is None or not 200 <= reply.head.status < 300:
             return reply
@@ -92,7 +102,7 @@ class Homing:
         kind = reply.head.fields.get(b"content-type", b"").lower()
         if b"content-encoding" in reply.head.fields or not any(text in kind for text in _TEXTS):
             return reply
-        return observed(reply, _Learner(self._homes, made))
+        return observed(reply, _Learner(self._homes, made, Told(items=place.has_items)))
 
     async def _asked(self, call: Call, request: Request) -> list[str]:
         """Return the ids that the body refers to; none of a body that can't be read."""
@@ -116,10 +126,10 @@ class Homing:
 class _Learner:
     """Learns from what passes that its ids live at *home*."""
 
-    def __init__(self, homes: Homes, home: Home) -> None:
+    def __init__(self, homes: Homes, home: Home, told: Told) -> None:
         self._homes = homes
         self._home = home
-        self._told = Told()
+        self._told = told
         self._left = _MOST
 
     def data(self, data: bytes) -> None:
