@@ -18,6 +18,7 @@ FIELDS: Final = (
     b"x-agent-session",
 )
 """Header fields by their lower-case names, in order of precedence."""
+_FIELDS: Final = frozenset(FIELDS)
 _LONGEST: Final = 256
 
 
@@ -29,7 +30,8 @@ def conversation_of(
     Header fields take precedence over the body's `conversation`. `prompt_cache_key` is not used:
     many conversations may share it. None if there is no id.
     """
-    for name in FIELDS:
+    # Most calls have none of the fields: one look for all.
+    for name in FIELDS if not _FIELDS.isdisjoint(fields) else ():
         value = fields.get(name)
         if value and (found := _clean(value.decode("latin-1"))):
             return found

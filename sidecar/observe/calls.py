@@ -1,20 +1,30 @@
 """The calls that ended last, kept in memory, with errors and slow ones kept longer.
 
 The data plane's loop appends; other threads read at any time. A reader copies a ring in one step
-of the interpreter, so that no lock is needed.
+of the interpreter, so that no lock is needed. Calls are kept encoded, see `sidecar.observe.ended`.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, takewhile
 from typing import Final, NamedTuple
 
-from sidecar.observe.record import CallRecord, size_of
+import msgspec
+
+from sidecar.observe.ended import EndedCall, record_of
+from sidecar.observe.record import CallRecord
 
 _OF: Final = 100
 """Of so many calls without an error that leave the latest, the slowest is kept."""
+_EACH: Final = 120
+"""Bytes that a kept call takes beside its encoding: headers of three objects, places in a ring."""
+_BAD: Final = -1.0
+"""Stands for the duration of a call that did not come to a good end."""
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(EndedCall).decode
 
 
 class CallsSettings(NamedTuple):
@@ -32,7 +42,7 @@ class Calls:
     """A record is among the latest first; when it leaves, it may be kept as an error or slow."""
 
     def __init__(self, settings: CallsSettings) -> None:
-        self._slowest: CallRecord | None = None
+        self._slowest: _Kept | None = None
         """Of the calls that left since the last one was kept as slow."""
         self._seen = 0
         self._latest = _Ring()
@@ -52,25 +62,32 @@ class Calls:
         self._errors.trim()
         self._slow.trim()
 
-    def append(self, record: CallRecord) -> None:
-        """Keep *record*, and let go of what is too much for the bounds."""
+    def append(self, call: EndedCall) -> None:
+        """Keep *call*, and let go of what is too much for the bounds."""
         latest = self._latest
-        latest.add(record, size_of(record))
+        latest.add((_encode(call), _BAD if is_bad(call) else call.ended - call.arrived))
         if latest.over:
             self._trim()
 
     def __iter__(self) -> Iterator[CallRecord]:
         """All that are kept, the latest to end first; safe on any thread."""
-        # The latest first: a record that moves meanwhile is seen twice rather than never.
+        # The latest first: a call that moves meanwhile is seen twice rather than never.
         latest = self._latest.copy()
         earlier = {id(each): each for ring in (self._errors, self._slow) for each in ring.copy()}
         for each in latest:
             earlier.pop(id(each), None)
-        return chain(reversed(latest), sorted(earlier.values(), key=_end, reverse=True))
+        before = sorted(map(_record, earlier.values()), key=_end, reverse=True)
+        return chain(map(_record, reversed(latest)), before)
 
     def latest(self) -> list[CallRecord]:
         """The latest alone, the last to end first; safe on any thread."""
-        return list(reversed(self._latest.copy()))
+        return self.since(None)[0]
+
+    def since(self, mark: object) -> tuple[list[CallRecord], object]:
+        """The latest that ended after *mark*, the last first, and the mark of now; None: all."""
+        latest = self._latest.copy()
+        new = takewhile(lambda kept: kept is not mark, reversed(latest))
+        return list(map(_record, new)), latest[-1] if latest else mark
 
     def __len__(self) -> int:
         return len(self._latest) + len(self._errors) + len(self._slow)
@@ -78,56 +95,63 @@ class Calls:
     def _trim(self) -> None:
         latest = self._latest
         while latest.over:
-            left, size = latest.pop()
-            if is_bad(left):
-                self._errors.push(left, size)
+            left = latest.pop()
+            if left[1] == _BAD:
+                self._errors.push(left)
             else:
                 self._consider(left)
 
-    def _consider(self, left: CallRecord) -> None:
+    def _consider(self, left: _Kept) -> None:
         slowest = self._slowest
-        if slowest is None or left.duration_ms > slowest.duration_ms:
+        if slowest is None or left[1] > slowest[1]:
             self._slowest = slowest = left
         self._seen += 1
         if self._seen == _OF:
-            self._slow.push(slowest, size_of(slowest))
+            self._slow.push(slowest)
             self._slowest, self._seen = None, 0
 
 
-class _Ring:
-    """The newest records, at most so many, and so many bytes."""
+_Kept = tuple[bytes, float]
+"""A call's encoding, and its seconds or `_BAD`."""
 
-    __slots__ = ("_most", "_most_bytes", "_records", "_size", "_sizes", "over")
+
+def _record(kept: _Kept) -> CallRecord:
+    return record_of(_decode(kept[0]))
+
+
+class _Ring:
+    """The newest calls, at most so many, and so many bytes."""
+
+    __slots__ = ("_calls", "_most", "_most_bytes", "_size")
 
     def __init__(self) -> None:
-        self._records: deque[CallRecord] = deque()
-        self._sizes: deque[int] = deque()
+        self._calls: deque[_Kept] = deque()
         self._size = 0
         self._most = self._most_bytes = 0
-        self.over = False
-        """Whether it holds too much: then its user pops."""
 
     def __repr__(self) -> str:
-        return f"{len(self._records)} of {self._most}, {self._size} bytes"
+        return f"{len(self._calls)} of {self._most}, {self._size} bytes"
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._calls)
+
+    @property
+    def over(self) -> bool:
+        """Whether it holds too much: then its user pops."""
+        return len(self._calls) > self._most or self._size > self._most_bytes
 
     def resize(self, most: int, most_bytes: int) -> None:
         """Hold so many from now on."""
         self._most, self._most_bytes = most, most_bytes
-        self.over = len(self._records) > most or self._size > most_bytes
 
-    def add(self, record: CallRecord, size: int) -> None:
-        """Hold *record*, which takes *size* bytes."""
-        self._records.append(record)
-        self._sizes.append(size)
-        self._size += size
-        self.over = len(self._records) > self._most or self._size > self._most_bytes
+    def add(self, call: _Kept) -> None:
+        """Hold *call*."""
+        self._calls.append(call)
+        self._size += len(call[0]) + _EACH
 
-    def push(self, record: CallRecord, size: int) -> None:
-        """Hold *record*, and let go of what is too much."""
-        self.add(record, size)
+    def push(self, call: _Kept) -> None:
+        """Hold *call*, and let go of what is too much."""
+        self.add(call)
         self.trim()
 
     def trim(self) -> None:
@@ -135,19 +159,18 @@ class _Ring:
         while self.over:
             self.pop()
 
-    def pop(self) -> tuple[CallRecord, int]:
-        """Let go of the oldest; return it and its size."""
-        record, size = self._records.popleft(), self._sizes.popleft()
-        self._size -= size
-        self.over = len(self._records) > self._most or self._size > self._most_bytes
-        return record, size
+    def pop(self) -> _Kept:
+        """Let go of the oldest, and return it."""
+        call = self._calls.popleft()
+        self._size -= len(call[0]) + _EACH
+        return call
 
-    def copy(self) -> deque[CallRecord]:
+    def copy(self) -> deque[_Kept]:
         """All, the oldest first."""
-        return self._records.copy()
+        return self._calls.copy()
 
 
-def is_bad(record: CallRecord) -> bool:
+def is_bad(record: CallRecord | EndedCall) -> bool:
     """Whether the call did not come to a good end, as far as we know."""
     return (
         record.status >= 400

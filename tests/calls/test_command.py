@@ -19,6 +19,7 @@ from sidecar.launch.running import _free_ports, started
 from sidecar.observe.record import CallRecord, Try
 from tests.control.plane import Plane
 from tests.control.test_admin import ANY
+from tests.observe.kept import ended
 
 
 @pytest.fixture
@@ -26,11 +27,11 @@ def admin() -> Iterator[str]:
     plane = Plane()
     for number, status in enumerate((200, 503)):
         tries = (Try("http://a", "first", 0.0, sent_ms=1.0, ended_ms=2.0, status=status),)
-        plane.calls.append(
+        plane.calls.append(ended(
             CallRecord(
                 1e9, f"call/{number}", trace_id="t", model="m", status=status, duration_ms=50.0,
                 path="/v1/x", method="GET", route="r", tries=tries, layers=("attempt",),
-            )
+            ))
         )  # fmt: skip
     server = AdminServer(plane, ANY, None)
     server.start()

@@ -60,13 +60,13 @@ class Feed:
         self._view = View((), {}, draining=False)
         self._config: str | None = None
         self._routes: dict[str, Row] = {}
-        self._last: CallRecord | None = None
-        """The latest call that was told of."""
+        self._told: object = None
+        """The mark of the calls that were told of."""
         self._answers = True
 
     async def begin(self) -> None:
         """Collect all for the first time."""
-        self._last = next(iter(self._inspected.calls.latest()), None)
+        _, self._told = self._inspected.calls.since(None)
         self._tables = await self._collect()
 
     def snapshot(self) -> bytes:
@@ -105,13 +105,7 @@ class Feed:
         )
 
     def _new_calls(self) -> list[CallRecord]:
-        new = []
-        for call in self._inspected.calls.latest():
-            if call is self._last:
-                break
-            new.append(call)
-        if new:
-            self._last = new[0]
+        new, self._told = self._inspected.calls.since(self._told)
         return new
 
     async def _collect(self) -> Tables:
