@@ -44,9 +44,10 @@ bench-resilience: ## Compare with no proxy and with Envoy on a faulty fleet
 bench-quota: $(VENV)/.dev ## Simulate 50 sidecars at one quota, and draw docs/quota.svg anew
 	@$(BIN)/python -m bench.quota_chart > docs/quota.svg
 
-docs: $(VENV)/.dev ## Write docs/configuration.md, docs/states.md and the chart's README and schema anew
+docs: $(VENV)/.dev ## Write docs/configuration.md, states.md, mistakes.md and the chart's README and schema anew
 	@$(BIN)/python -m sidecar.config.reference > docs/configuration.md
 	@$(BIN)/python -m sidecar.listen.states > docs/states.md
+	@$(BIN)/python -m tests.config.mistakes.table > docs/mistakes.md
 	@$(BIN)/python -m charts.generate
 
 lock: ## Resolve the dependencies anew, with hashes

@@ -21,6 +21,14 @@ MAX_SHOWN: Final = 100
 """Errors that are reported at most: each costs a search for a suggestion."""
 _MAX_WORD: Final = 63
 _MAX_KNOWN: Final = 1000
+_MEANT: Final = {
+    "api_base": "url", "api_key": "credentials", "backends": "upstreams", "base_url": "url",
+    "clusters": "upstreams", "destination": "upstream", "fallbacks": "fallback",
+    "max_retries": "max", "model_list": "upstreams", "num_retries": "retry",
+    "providers": "upstreams", "rate_limit": "limits", "retries": "retry", "rpm": "limits",
+    "targets": "upstreams", "timeout": "timeouts", "tpm": "limits", "virtual_hosts": "routes",
+}  # fmt: skip
+"""Words of other programs, and ours for the same."""
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -114,7 +122,10 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 
     if len(word) > _MAX_WORD:
         return None
-    return next(iter(get_close_matches(word, islice(known, _MAX_KNOWN), 1)), None)
+    known = list(islice(known, _MAX_KNOWN))
+    if _MEANT.get(word) in known:
+        return _MEANT[word]
+    return next(iter(get_close_matches(word, known, 1)), None)
 
 
 def listed(words: Iterable[str]) -> str:

@@ -95,7 +95,11 @@ def header_value(text: str) -> str | None:
         return "empty, or white space at an end (is the secret empty?)"
     if _FIELD_VALUE.fullmatch(text):
         return None
-    return "has a line break or another character that a header value cannot have"
+    if "\n" in text or "\r" in text:
+        return "has a line break: the secret must be one line"
+    if not text.isascii():
+        return "has a character that is not ASCII, which no header value can have"
+    return "has a control character, which no header value can have"
 
 
 def pattern(text: str) -> str | None:

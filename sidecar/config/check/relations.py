@@ -207,4 +207,5 @@ def _dead_routes(routes: Mapping[int, Route], lines: Mapping[Path, int]) -> Iter
             alive.append((index, route))
             continue
         where = f"{dotted(('routes', taker))} on line {lines[('routes', taker)]}"
-        yield Problem(("routes", index), f"never matches: {where} matches all its calls first")
+        told = f"never matches: {where} matches all its calls first. Put this one before it"
+        yield Problem(("routes", index), told)

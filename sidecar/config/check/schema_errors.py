@@ -100,10 +100,12 @@ def _enumerated(error: Error, path: Path) -> Iterator[Problem]:
 
 def _misspelt(error: Error, path: Path) -> Iterator[Problem]:
     """Explain `pattern`: of a text, or of a key, for which the schema has no type."""
-    if "type" in error.schema:
-        yield Problem(path, _but(error))
-    else:
+    if "type" not in error.schema:
         yield Problem((*path, error.instance), f"not a name: {error.schema['description']}")
+    elif error.schema.get("title") == "name":
+        yield Problem(path, f"not a name: {error.schema['description']}")
+    else:
+        yield Problem(path, _but(error))
 
 
 def _short(error: Error, path: Path) -> Iterator[Problem]:

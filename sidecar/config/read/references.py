@@ -184,7 +184,10 @@ class _Expander:
     def text_of(self, kind: Kind, name: str) -> str:
         if kind == "env":
             return self.look_up(kind, name, f"environment variable {name}")
-        return re.sub(r"\r?\n\Z", "", self.look_up(kind, name, f"file {name}"))
+        text = self.look_up(kind, name, f"file {name}")
+        if text.startswith("\ufeff"):
+            raise _Failed(f"file {name} begins with a byte order mark; save it as plain UTF-8")
+        return re.sub(r"\r?\n\Z", "", text)
 
     def look_up(self, kind: Kind, name: str, what: str) -> str:
         """Return the text that a reference stands for, read once. *what* names it in errors."""

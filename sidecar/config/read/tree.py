@@ -87,11 +87,17 @@ def read(text: str) -> Tree:
     """Parse *text*; raise Unreadable for bad syntax, several documents or one that is too large."""
     if len(text) > MAX_TEXT:
         raise Unreadable(1, f"larger than {MAX_TEXT} characters")
+    if "\ufffd" in text:  # in place of bytes that are no UTF-8
+        line = text.count("\n", 0, text.index("\ufffd")) + 1
+        raise Unreadable(line, "not UTF-8 text: save the file as UTF-8")
     try:
         _guard(text)
         node = Loader(text).get_single_node()
     except yaml.YAMLError as error:
-        raise _unreadable(text, error) from None
+        # Late: only a bad file needs it.
+        from sidecar.config.read.syntax import told
+
+        raise Unreadable(*told(text, error)) from None
     except UnicodeEncodeError as error:
         raise Unreadable(text.count("\n", 0, error.start) + 1, "not Unicode text") from None
     return _Builder().build(node)
@@ -108,17 +114,6 @@ def _guard(text: str) -> None:
             raise Unreadable(_line(event), f"nested deeper than {MAX_DEPTH} levels")
         if documents > 1:
             raise Unreadable(_line(event), "a second document; expected only one")
-
-
-def _unreadable(text: str, error: yaml.YAMLError) -> Unreadable:
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:  # a character that YAML does not allow
-        position = getattr(error, "position", 0) or 0
-        return Unreadable(text.count("\n", 0, position) + 1, "a control character")
-    line = min(mark.line, text.count("\n")) + 1  # libyaml counts one more at an unexpected end
-    if text[mark.index : mark.index + 1] == "\t":
-        return Unreadable(line, "not YAML: a tab cannot indent, use spaces")
-    return Unreadable(line, f"not YAML: {getattr(error, 'problem', None) or 'bad syntax'}")
 
 
 class _Builder:
