@@ -13,11 +13,11 @@ import socket
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sidecar.ca.folder import KEY_FILE, Unusable, default_folder
+from sidecar.config.check.doubts.whole import shares
 from sidecar.config.load import Findings
 from sidecar.config.problems import Path as Place
 from sidecar.config.problems import Problem
@@ -174,15 +174,20 @@ def _places(whole: Whole) -> Iterator[Problem]:
     if config.admin.health is not None:
         yield from _address(("admin", "health"), config.admin.health)
     yield from _authority(config)
-    uses_redis = any(
-        each.policy.cache is not None and each.policy.cache.redis
-        for each in whole.effective.values()
-    )
-    if config.store.redis is not None and uses_redis and find_spec("redis") is None:
-        yield Problem(
-            ("store", "redis"),
-            "needs the package redis: pip install 'llm-sidecar-proxy[redis]'",
-        )
+    yield from _store(whole)
+
+
+def _store(whole: Whole) -> Iterator[Problem]:
+    redis = whole.config.store.redis
+    if redis is None or not shares(whole):
+        return
+    # Late: where nothing is shared, none of it is imported.
+    from sidecar.proxy.routing.redis import redis_store
+
+    try:
+        redis_store(redis)  # connects when it is first asked
+    except OSError as error:
+        yield Problem(("store", "redis"), str(error).removeprefix("store.redis: "))
 
 
 def _elsewhere(config: Config) -> Iterator[Place]:

@@ -48,10 +48,10 @@ class RedisStore:
     def __init__(self, settings: RedisSettings) -> None:
         """Raise OSError if redis-py is not installed, or a file can't be read."""
         try:
-            from redis.exceptions import NoScriptError, RedisError
+            from redis.exceptions import NoScriptError, RedisClusterException, RedisError
         except ImportError:
             raise OSError(
-                "`store.redis` needs the package redis: pip install 'llm-sidecar-proxy[redis]'"
+                "store.redis: needs the package redis: pip install 'llm-sidecar-proxy[redis]'"
             ) from None
         self._failures = (RedisError, OSError, TimeoutError)
         self._unknown = NoScriptError
@@ -59,8 +59,8 @@ class RedisStore:
         self._at_once = settings.connections
         try:
             self._client, self._others = _clients(settings)
-        except RedisError as error:
-            raise OSError(f"store.redis: {error}") from None
+        except (RedisError, RedisClusterException) as error:
+            raise OSError(f"store.redis: redis-py refuses this: {error}") from None
 
     def __repr__(self) -> str:
         return "<RedisStore>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -193,13 +194,24 @@ def test_a_folder_of_another_user(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "cannot be written by this user (uid " in told
 
 
+SHARED = ", policy: {cache: {}}"
+
+
 def test_the_package_of_redis(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sidecar.control.examine.find_spec", lambda _: None)
-    written = text(route=", policy: {cache: {}}", more="store: {redis: {url: 'redis://x'}}")
+    monkeypatch.setitem(sys.modules, "redis.exceptions", None)
+    written = text(route=SHARED, more="store: {redis: {url: 'redis://x'}}")
     (told,) = both(tmp_path / "f.yaml", written, capsys)
     assert "store.redis: needs the package redis: pip install 'llm-sidecar-proxy[redis]'" in told
+
+
+def test_what_redis_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = text(route=SHARED, more="store: {redis: {url: 'redis://x/3', cluster: true}}")
+    (told,) = both(tmp_path / "f.yaml", written, capsys)
+    assert "9: store.redis: redis-py refuses this: " in told
+    assert seen(written.replace("/3", "/0"))
+    assert seen(text(more="store: {redis: {url: 'redis://x/3', cluster: true}}")).warnings
 
 
 def seen(written: str, look: Callable[..., object] = examine) -> Loaded:

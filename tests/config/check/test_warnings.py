@@ -106,6 +106,69 @@ def test_what_is_meant(old: str, new: str) -> None:
     assert told(ONE.replace(old, new, 1)) == []
 
 
+WIDE = """listeners: [{address: "127.0.0.1:14001"}]
+upstreams:
+  a: {endpoints: [{url: "http://a:8000"}], admission: {max_in_flight: 5}}
+  b: {endpoints: [{url: "https://b:8443"}], credentials: {header: authorization, value: %s}}
+routes:
+  - {match: {path: /a}, upstream: a, policy: p, %s}
+  - {match: {path: /b}, upstream: b, policy: q, %s}
+policies:
+  default: {%s}
+  p: {%s}
+  q: {%s}
+%s
+"""
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        # Values: of local servers, and such as only look like a stand-in.
+        {0: "Bearer EMPTY"}, {0: "Bearer none"},
+        {0: "Basic dXNlcjpwYXNz"}, {0: "'Bearer ${file:k}'"}, {0: "'Bearer ${env:A}-${env:B}'"},
+        # What one place overrules, another needs.
+        {3: "timeouts: {first_byte: 60s}", 4: "timeouts: {total: 30s}"},
+        {3: "timeouts: {idle: 5m}", 5: "timeouts: {total: 30s}"},
+        {3: "priority: high"},
+        {3: "retry: {on: ['429'], backoff: {cap: 1s}}", 4: "retry: {max: 0}"},
+        {3: "hedge: {after: 2s}", 4: "timeouts: {first_byte: 1s}"},
+        {3: "gate: {wait: 2s}", 5: "read: false"},
+        {3: "limits: {tokens: {total: 5, when_exceeded: fallback}}",
+         1: "fallback: [{upstream: a, model: x}]"},
+        # Bounds that meet.
+        {4: "timeouts: {first_byte: 30s, total: 30s, idle: 30s}"},
+        {4: "timeouts: {first_byte: 50ms}"}, {4: "timeouts: {total: 31s}, hedge: {after: 30s}"},
+        {4: "retry: {max: 0}"}, {4: "retry: {budget: {ratio: 0%}}"},
+        {4: "retry: {on: ['408', '409', '429', '5xx']}"},
+        {1: "fallback_on: ['401', '404'], fallback: [{upstream: a, model: x}]"},
+        {1: "split: [{upstream: a, model: x, share: 5%}], fallback: [{upstream: a}]"},
+        # The rest.
+        {6: "prices: {'gpt-4.*': {input: 1, output: 1}, 'gpt-*': {input: 2, output: 2}}"},
+        {6: "intercept: {publish: /p}"}, {6: "store: {memory: 1MiB}"},
+        {6: "prices: {m: {input: 1, output: 1}}\n"
+            "budgets: {ledger: /l, limits: {x: {per: day, money: 1, model: 'm*'}}}"},
+        {6: "store: {redis: {url: 'redis://r', password: '${env:P}'}}", 3: "cache: {}"},
+        {6: "prices: {m: {input: 1, output: 1}}\nstore: {redis: {url: 'redis://r'}}\n"
+            "budgets: {ledger: /l, limits: {x: {per: day, money: 1, redis: true}}}"},
+        {4: "rules: [{name: r, regex: ['^cost .*[$][0-9]+$'], answer: 'about $X'}]"},
+        {4: "redact: {patterns: {ID: '[$]X-[0-9]{4}'}}"},
+    ],
+)  # fmt: skip
+def test_what_is_meant_though_it_looks_otherwise(places: dict[int, str]) -> None:
+    texts = ["'Bearer ${env:KEY}'", "model: m", "model: m", *["hold: 8MiB"] * 3, ""]
+    for place, text in places.items():
+        texts[place] = f"{text}" if place not in (1, 2) else f"model: m, {text}"
+    assert told(WIDE % tuple(texts)) == []
+
+
+def test_no_message_shows_a_key() -> None:
+    keys = ("sk-proj-0123456789abcdef", "Bearer Bearer sk-1", "os.environ/SK_1", "'YOUR_SK_KEY'")
+    for key in keys:
+        (warning,) = told(WIDE % (key, *["model: m"] * 2, *["hold: 8MiB"] * 3, ""))
+        assert "sk" not in warning.lower().replace("ask", ""), warning
+
+
 def test_the_routes_own_upstream_is_not_another() -> None:
     for extra in ("fallback: [{upstream: a, model: x}]", "mirror: {upstream: a}"):
         assert told(TWO % ("null", extra)) == [

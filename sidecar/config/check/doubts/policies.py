@@ -15,8 +15,8 @@ from sidecar.config.check.doubts.whole import Whole, origin
 from sidecar.config.model.policy import Policy
 from sidecar.config.problems import Path, Problem
 
-_TOO_SOON: Final = 0.1
-"""Seconds within which no model answers over a network."""
+_TOO_SOON: Final = 0.05
+"""Seconds within which hardly a model answers, not even one of embeddings nearby."""
 _SAME_AGAIN: Final = ("400", "401", "403", "404", "405", "413", "415", "422", "4xx")
 """Statuses that a call gets for what it is, and would get again."""
 
@@ -81,7 +81,7 @@ def _timers(policy: Policy) -> Iterator[_Doubt]:
             yield _Doubt(("timeouts", key), told)
     for key, timer in (("first_byte", first_byte), ("idle", timeouts.idle), ("total", total)):
         if timer is not None and timer < _TOO_SOON:
-            told = "hardly any model answers within 100 ms: is the unit right? `30s` is 30 seconds"
+            told = "hardly any model answers within 50 ms: is the unit right? `30s` is 30 seconds"
             yield _Doubt(("timeouts", key), told)
 
 

@@ -68,6 +68,12 @@ def _regular_globs(config: Config) -> Iterator[Problem]:
     for name, limit in config.budgets.limits.items():
         if limit.model is not None and _REGULAR.search(limit.model):
             yield Problem(("budgets", "limits", name, "model"), _NO_REGEX)
+    for index, listener in enumerate(config.listeners):
+        certificates = listener.access.certificates if listener.access else None
+        for number, glob in enumerate(certificates.allow if certificates else ()):
+            if _REGULAR.search(glob):
+                path = "listeners", index, "access", "certificates", "allow", number
+                yield Problem(path, _NO_REGEX)
 
 
 def _doubled(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Iterator[Problem]:

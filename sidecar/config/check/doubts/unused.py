@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from sidecar.config.check.doubts.whole import Whole, inner
+from sidecar.config.check.doubts.whole import Whole, inner, shares
 from sidecar.config.check.shadowing import glob_covers
 from sidecar.config.model import Config
 from sidecar.config.overlay import targets
@@ -52,10 +52,11 @@ def _prices(config: Config) -> Iterator[Problem]:
 
 
 def _store(whole: Whole) -> Iterator[Problem]:
-    caches = [each.policy.cache for each in whole.effective.values() if each.policy.cache]
     store = whole.config.store
-    if store.redis is not None and not any(cache.redis for cache in caches):
-        yield Problem(("store", "redis"), "has no effect: no policy of a route has a `cache`")
+    if store.redis is not None and not shares(whole):
+        told = "has no effect: no `cache` of a route's policy and no budget uses it"
+        yield Problem(("store", "redis"), told)
+    caches = any(each.policy.cache is not None for each in whole.effective.values())
     if store.warm_up is not None and not caches:
         yield Problem(("store", "warm_up"), "has no effect: no policy of a route has a `cache`")
 

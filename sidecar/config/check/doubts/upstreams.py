@@ -97,7 +97,7 @@ def _checks(path: Path, upstream: Upstream) -> Iterator[Problem]:
     if not any(f".{host}".endswith(_PROVIDERS) for host in hosts):
         return
     health, load = upstream.health, upstream.load
-    if health is not None and not health.tcp and health.path in ("/health", "/healthz", "/"):
+    if health is not None and not health.tcp and health.path in ("/health", "/healthz"):
         yield Problem(
             (*path, "health"),
             "providers have no such page, and every check would fail: leave `health` out (calls "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 from sidecar.config.model import Config
 from sidecar.config.overlay import DEFAULT, Effective
 from sidecar.config.problems import Path
@@ -17,6 +19,22 @@ class Whole(NamedTuple):
     effective: Mapping[tuple[int, str], Effective]
     written: Any
     """The tree before references were put in."""
+
+
+def shares(whole: Whole) -> bool:
+    """Whether anything uses the store that sidecars share."""
+    parts = [each.policy for each in whole.effective.values()]
+    return any(map(_asks_for_redis, [*parts, whole.config.budgets]))
+
+
+def _asks_for_redis(part: object) -> bool:
+    if isinstance(part, dict):
+        return any(map(_asks_for_redis, part.values()))
+    if not isinstance(part, Struct):
+        return False
+    return getattr(part, "redis", False) is True or any(
+        _asks_for_redis(getattr(part, name)) for name in part.__struct_fields__
+    )
 
 
 def origin(whole: Whole, index: int, upstream: str, *keys: str) -> Path | None:
