@@ -140,6 +140,29 @@ class Inspection:
             }
         )
 
+    def limits(self) -> dict[str, object]:
+        """Show limits on tokens, and whether they are shared."""
+
+        def shown() -> list[dict[str, object]]:
+            return [
+                {
+                    "route": route,
+                    "upstream": upstream,
+                    "shared": of.shared,
+                    "reserved": dict(of.reserved),
+                    "used": dict(of.used),
+                    "refused": dict(of.refused),
+                    "waiting": of.waiting,
+                }
+                for (route, upstream), of in self.stats.token_limits.items()
+            ]
+
+        exchange = self.stats.exchange
+        return {
+            "limits": self._on_loop(shown),
+            "store": None if exchange is None else exchange.shown(),
+        }
+
     def restore_key(self, upstream: str, key: str | None) -> int:
         """Use a key again, or all of an upstream."""
 

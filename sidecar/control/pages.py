@@ -69,6 +69,9 @@ class Inspected(Protocol):
     def budgets(self) -> list[dict[str, object]]:
         """Show budgets, and what was spent of each in this period."""
 
+    def limits(self) -> dict[str, object]:
+        """Show limits on tokens, and whether they are shared."""
+
     def keys(self) -> dict[str, list[dict[str, object]]]:
         """Show the keys of upstreams that have several, by upstream; never a key itself."""
 
@@ -340,6 +343,7 @@ def admin_pages() -> Pages:
             "POST ?upstream=U&endpoint=E&state=open (closed, auto).", post=_breaker
         ),
         "/budgets": Page("What was spent of each budget.", lambda i, _: Answer(i.budgets())),
+        "/limits": Page("Limits on tokens.", lambda i, _: Answer(i.limits())),
         "/keys": Page("Keys of upstreams that have several.", lambda i, _: Answer(i.keys())),
         "/keys/restore": Page(
             "POST ?upstream=U&key=K (without key: all) uses a refused key again.", post=_restore

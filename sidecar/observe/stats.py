@@ -366,6 +366,10 @@ class TokenNumbers(Protocol):
         """Calls that did not fit."""
 
     @property
+    def shared(self) -> bool:
+        """Whether other sidecars have the same limits with this one."""
+
+    @property
     def waiting(self) -> int:
         """Calls that wait."""
 

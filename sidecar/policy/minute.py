@@ -24,7 +24,7 @@ class Slot:
 
 
 class Minute:
-    """Amounts of the last 60 seconds, at most `limit` together. `limit` may be replaced.
+    """Amounts of the last 60 seconds, at most `limit` together.
 
     Amounts are summed by the second, so that a window has at most 61 entries, however many calls
     come. An amount counts until the second in which it came is past by 60, which is never too soon,
@@ -42,12 +42,25 @@ class Minute:
     def __repr__(self) -> str:
         return f"<Minute, {self._sum} of {self.limit}>"
 
+    def adjust(self, limit: int) -> None:
+        """Use another limit from now on."""
+        self.limit = limit
+
     def used(self, now: float) -> int:
         """Return the sum of the last minute. It may exceed the limit after a correction."""
         slots, oldest = self._slots, int(now) - _SECONDS
         while slots and slots[0].second < oldest:
             self._sum -= slots.popleft().amount
         return self._sum
+
+    def since(self, second: int) -> int:
+        """Return the sum from the start of *second* on, which is not long ago."""
+        total = 0
+        for slot in reversed(self._slots):
+            if slot.second < second:
+                break
+            total += slot.amount
+        return total
 
     def fits(self, amount: int, now: float) -> bool:
         """Whether *amount* may be added now. 0 always may."""

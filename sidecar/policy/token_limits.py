@@ -89,12 +89,14 @@ class Refused(NamedTuple):
 class Meter:
     """What one route, model or client used in the last minute, of each kind that is limited."""
 
-    __slots__ = ("minutes", "open")
+    __slots__ = ("minutes", "name", "open")
 
     def __init__(self, bounds: Bounds) -> None:
         self.minutes: list[Minute | None] = [None] * len(KINDS)
         self.open = 0
         """Calls that are not settled."""
+        self.name: tuple[Scope, str] = ("route", "")
+        """Whose it is."""
         self.configure(bounds)
 
     def configure(self, bounds: Bounds) -> None:
@@ -102,9 +104,13 @@ class Meter:
         for index, bound in enumerate(bounds):
             minute = self.minutes[index]
             if bound is None or minute is None:
-                self.minutes[index] = None if bound is None else Minute(bound)
+                self.minutes[index] = None if bound is None else self.minute(bound)
             else:
-                minute.limit = bound
+                minute.adjust(bound)
+
+    def minute(self, bound: int) -> Minute:
+        """Make what counts one kind."""
+        return Minute(bound)
 
     def idle(self, now: float) -> bool:
         """Whether a new one would decide the same."""
@@ -149,7 +155,9 @@ class Ticket:
 class TokenLimits:
     """The limits of a route at one upstream, with the calls that wait for them."""
 
-    def __init__(self, settings: TokenSettings) -> None:
+    def __init__(self, settings: TokenSettings, meter: Callable[[Bounds], Meter] = Meter) -> None:
+        """*meter* makes what counts the calls of a route, model or client."""
+        self._meter = meter
         self.outputs = Outputs()
         self.reserved: dict[str, int] = dict.fromkeys(KINDS, 0)
         """By kind: what calls in flight have reserved."""
@@ -167,6 +175,11 @@ class TokenLimits:
         return f"<TokenLimits {self._settings.route}, {self.waiting} waiting>"
 
     @property
+    def shared(self) -> bool:
+        """Whether other sidecars have the same limits with this one."""
+        return self._meter is not Meter
+
+    @property
     def waiting(self) -> int:
         """Number of calls that wait."""
         return len(self._waiting)
@@ -175,16 +188,27 @@ class TokenLimits:
         """Use other settings from now on. What was used stays used."""
         self._settings = settings
         if settings.route is None or self._route is None:
-            self._route = None if settings.route is None else Meter(settings.route)
+            self._route = None if settings.route is None else self._meter(settings.route)
         else:
             self._route.configure(settings.route)
-        self._models = _keyed(self._models, settings.model, settings.max_models)
-        self._clients = _keyed(self._clients, settings.client, settings.max_clients)
+        self._models = self._keyed(self._models, settings.model, settings.max_models)
+        self._clients = self._keyed(self._clients, settings.client, settings.max_clients)
         for ticket in self._waiting:
             _close(ticket)
             ticket._meters = self._meters(now, ticket.wanted)
             _open(ticket)
         self.advance(now)
+
+    def needed(self, now: float, wanted: Wanted) -> list[tuple[Minute, int]]:
+        """Return what *wanted* counts in, and how much of each it would reserve."""
+        meters = self._meters(now, wanted)
+        amounts = _bounded(wanted, meters)
+        return [
+            (minute, amounts[index])
+            for _, meter in meters
+            for index, minute in enumerate(meter.minutes)
+            if minute is not None
+        ]
 
     def enter(self, now: float, wanted: Wanted) -> Ticket | Refused:
         """Reserve what a call wants, have it wait, or refuse it."""
@@ -272,12 +296,29 @@ class TokenLimits:
             ticket._slots.append((index, minute, minute.add(ticket.amounts[index], now)))
         _open(ticket)
 
+    def _keyed(
+        self, meters: Keyed[Meter] | None, bounds: Bounds | None, most: int
+    ) -> Keyed[Meter] | None:
+        if bounds is None:
+            return None
+        make = partial(self._meter, bounds)
+        if meters is None:
+            return Keyed(make, most)
+        meters.make, meters.max_keys = make, most
+        for meter in meters.limiters():
+            meter.configure(bounds)
+        return meters
+
     def _meters(self, now: float, wanted: Wanted) -> list[tuple[Scope, Meter]]:
         meters: list[tuple[Scope, Meter]] = []
         if self._clients is not None:
-            meters.append(("client", self._clients.get(wanted.client, now)))
+            meter = self._clients.get(wanted.client, now)
+            meter.name = "client", wanted.client
+            meters.append(("client", meter))
         if self._models is not None:
-            meters.append(("model", self._models.get(wanted.model, now)))
+            meter = self._models.get(wanted.model, now)
+            meter.name = "model", wanted.model
+            meters.append(("model", meter))
         if self._route is not None:
             meters.append(("route", self._route))
         return meters
@@ -305,18 +346,6 @@ def _open(ticket: Ticket) -> None:
 def _close(ticket: Ticket) -> None:
     for _, meter in ticket._meters:
         meter.open -= 1
-
-
-def _keyed(meters: Keyed[Meter] | None, bounds: Bounds | None, most: int) -> Keyed[Meter] | None:
-    if bounds is None:
-        return None
-    make = partial(Meter, bounds)
-    if meters is None:
-        return Keyed(make, most)
-    meters.make, meters.max_keys = make, most
-    for meter in meters.limiters():
-        meter.configure(bounds)
-    return meters
 
 
 def _bounded(wanted: Wanted, meters: list[tuple[Scope, Meter]]) -> Amounts:

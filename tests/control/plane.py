@@ -69,6 +69,9 @@ class Plane:
     def cache(self) -> dict[str, Any]:
         return {"memory": None, "routes": {}}
 
+    def limits(self) -> dict[str, object]:
+        return {"limits": [], "store": None}
+
     def budgets(self) -> list[dict[str, object]]:
         return [{"budget": "b"}]
 

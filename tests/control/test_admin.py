@@ -207,6 +207,10 @@ def test_the_log_level_is_shown_and_changed(server: AdminServer, plane: Plane) -
     assert plane.level == "debug"
 
 
+def test_limits_are_shown(server: AdminServer) -> None:
+    assert ask(server.port("admin"), "/limits").json == {"limits": [], "store": None}
+
+
 def test_budgets_are_shown(server: AdminServer) -> None:
     assert ask(server.port("admin"), "/budgets").json == [{"budget": "b"}]
 

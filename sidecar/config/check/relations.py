@@ -179,8 +179,12 @@ def _policies(parts: Parts, overlay: Overlay) -> Iterator[Problem]:
             if upstream and _fits(route.policy, fit) and _fits(upstream.policy, fit):
                 piles.append(overlay.of_route(index, route, parts.trees[index], name))
     for layers in piles:
-        for where, wrong in consistency.policy_violations(overlay.effective(layers).policy):
+        policy = overlay.effective(layers).policy
+        for where, wrong in consistency.policy_violations(policy):
             yield Problem(_written(layers, where), wrong)
+        tokens = policy.limits.tokens
+        if tokens is not None and tokens.redis and not parts.shares:
+            yield Problem(_written(layers, ("limits", "tokens", "redis")), NEEDS_STORE)
 
 
 def _fits(policy: str | Policy | None, fit: set[str]) -> bool:

@@ -130,6 +130,13 @@ class TokenLimits(TokenBounds, frozen=True):
     max_waiting: Annotated[
         Count, Meta(description="With `wait`: calls that may wait; more get 429.")
     ] = 100
+    redis: Annotated[
+        bool,
+        Meta(
+            description="All sidecars that use the same `store.redis` have these limits together, "
+            "for routes of the same name; else each has its own."
+        ),
+    ] = False
 
 
 class CallLimits(Section, frozen=True):

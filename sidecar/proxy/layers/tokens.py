@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sidecar.proxy.record import AttemptRecord
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
+    from sidecar.store.shared_limits import SharedLimits
 
 Exceeded = Literal["refuse", "wait", "fallback"]
 _WHOSE: Final = {"route": "this route has", "model": "this model has", "client": "this client has"}
@@ -39,8 +40,12 @@ _WHAT: Final = {
 class Turns:
     """The limits of a route at one upstream, and the timer for calls that wait."""
 
-    def __init__(self, policy: TokenLimits) -> None:
+    def __init__(self, policy: TokenLimits, shared: SharedLimits | None = None) -> None:
         self.policy = policy
+        self.shared = shared
+        """What other sidecars use too; None: they have limits of their own."""
+        if shared is not None:
+            shared.advance = self.told
         self._timer: asyncio.TimerHandle | None = None
 
     def configure(self, settings: TokenSettings) -> None:
@@ -56,6 +61,29 @@ class Turns:
         after = self.policy.advance(time.monotonic())
         if after is not None and after < inf:
             self._timer = asyncio.get_running_loop().call_later(after, self.advance)
+
+    def told(self) -> None:
+        """Let calls go that wait: other sidecars may have left something."""
+        if self.policy.waiting:
+            self.advance()
+
+    async def enter(self, wanted: Wanted) -> Ticket | Refused:
+        """Reserve what a call wants, have it wait, or refuse it."""
+        if self.shared is None:
+            return self.policy.enter(time.monotonic(), wanted)
+        await self.shared.ready(self.policy.needed(time.monotonic(), wanted))
+        try:
+            return self.policy.enter(time.monotonic(), wanted)
+        finally:
+            self.shared.decided()
+
+    def retire(self) -> asyncio.Future[None]:
+        """Give back what is shared; what is returned is done at once."""
+        if self.shared is not None:
+            return self.shared.retire()
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
 
     def settle(self, ticket: Ticket, used: Amounts) -> None:
         """End a call that has used so much."""
@@ -99,7 +127,7 @@ class Tokens:
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Reserve. Raise Limited or TokensSpent (429) if the call exceeds a limit."""
         wanted = await self._wanted(call, request)
-        ticket = self._turns.policy.enter(time.monotonic(), wanted)
+        ticket = await self._turns.enter(wanted)
         if isinstance(ticket, Refused):
             raise self._refusal(call, ticket)
         if not ticket.granted:

@@ -14,16 +14,26 @@ if TYPE_CHECKING:
     from sidecar.config.model.limits import ClientTokens, TokenBounds, TokenLimits
     from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.routing.stack import Parts
+    from sidecar.store.exchange import Exchange
 
 
 def token_limited(parts: Parts, upstream: str, config: TokenLimits, stack: Layer) -> Layer:
     """Wrap *stack*, which asks *upstream*, in the limits of its route there."""
     wanted = _settings(config)
+    redis = parts.store.redis if config.redis else None
+    exchange = None
+    if redis is not None:
+        # Late: where nothing is shared, none of this is imported.
+        from sidecar.proxy.routing.exchanging import exchanging
+
+        exchange = exchanging(parts, redis)
     turns = parts.transaction.get(
-        ("token limits", parts.name, upstream),
-        lambda: Turns(Policy(wanted)),
+        ("token limits", parts.name, upstream, redis),
+        lambda: _turns(exchange, parts.name, upstream, wanted),
         lambda kept: kept.configure(wanted),
     )
+    if turns.shared is not None:
+        parts.transaction.changes.append(turns.shared.start)
     parts.transaction.changes.append(
         partial(parts.counts.token_limits.__setitem__, (parts.name, upstream), turns.policy)
     )
@@ -36,6 +46,15 @@ def token_limited(parts: Parts, upstream: str, config: TokenLimits, stack: Layer
         config.when_exceeded,
         parts.stats,
     )
+
+
+def _turns(exchange: Exchange | None, route: str, upstream: str, wanted: TokenSettings) -> Turns:
+    if exchange is None:
+        return Turns(Policy(wanted))
+    from sidecar.store.shared_limits import SharedLimits
+
+    shared = SharedLimits(exchange, route, upstream)
+    return Turns(Policy(wanted, shared.meter), shared)
 
 
 def _settings(config: TokenLimits) -> TokenSettings:

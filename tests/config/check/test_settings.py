@@ -117,6 +117,7 @@ IN_POLICIES = [
         "{cache: {}, read: false}",
         ".cache: needs `read: true`: only replies that are known to be complete are kept",
     ),
+    ("limits: {tokens: {total: 1, redis: true}}", ".limits.tokens.redis: needs `store.redis`"),
     ("cache: {jitter: 101%}", ".cache.jitter: expected at most 100%"),
     ("cache: {max_reply: 0B}", ".cache.max_reply: must be more than zero"),
     ("cache_key: {headers: ['a b']}", ".cache_key.headers[0]: "),
