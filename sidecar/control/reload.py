@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -167,7 +168,8 @@ class Reloader:
         Raise ConfigErrors or OSError.
         """
         texts = [source.read().text for source in self.sources]
-        return self._load(texts, examine_again, self._awaited.__contains__)
+        look = partial(examine_again, before=self.loaded.config)
+        return self._load(texts, look, self._awaited.__contains__)
 
     def _load(self, texts: Sequence[str], look: Examine, awaits: Awaits) -> tuple[Loaded, str]:
         """Load *texts* of the sources. *look* at the machine.

@@ -25,6 +25,7 @@ from sidecar.config.load import ConfigErrors, Loaded, load
 from sidecar.control.examine import examine, examine_offline
 from sidecar.upstream.connect import pem
 from sidecar.upstream.connect.tls import client_context
+from tests.control.reloading import scene
 
 BASE = """\
 listeners: [{{address: "127.0.0.1:0"}}]
@@ -113,9 +114,9 @@ FILES = [
 ]  # fmt: skip
 ELSEWHERE = [
     ("access_log: {{path: {0}}}", "7: access_log.path: is a folder; expected the path of a file"),
-    ("access_log: {{path: {0}/none/log}}", "7: access_log.path: there is no folder {0}/none"),
+    ("access_log: {{path: {0}/none/log}}", "7: access_log.path: its folder does not exist"),
     ("budgets: {{ledger: {0}/none/b.db, limits: {{l: {{per: day, tokens: 1}}}}}}",
-     "9: budgets.ledger: there is no folder {0}/none; make it"),
+     "9: budgets.ledger: its folder does not exist; make it"),
     ("budgets: {{ledger: {0}/cert.pem, limits: {{l: {{per: day, tokens: 1}}}}}}",
      "9: budgets.ledger: is no SQLite file; name another one"),
     ("budgets: {{ledger: {0}/folder, limits: {{l: {{per: day, tokens: 1}}}}}}",
@@ -128,7 +129,7 @@ ELSEWHERE = [
     ("listeners: [{{address: 'localhost:0', "
      "access: {{tokens: {{keys: {0}/prose.pem, issuer: i, audiences: [a]}}}}}}]",
      "1: listeners[0].access.tokens.keys: {0}/prose.pem is no JWK set"),
-    ("listeners: [{{path: {0}/none/s}}]", "1: listeners[0].path: there is no folder {0}/none"),
+    ("listeners: [{{path: {0}/none/s}}]", "1: listeners[0].path: its folder does not exist"),
     ("listeners: [{{path: {0}/cert.pem}}]", "1: listeners[0].path: is there already, and is no so"),
     ("listeners: [{{address: '192.0.2.7:0'}}]",
      "1: listeners[0].address: this machine does not have this address"),
@@ -136,11 +137,11 @@ ELSEWHERE = [
      "1: listeners[0].address: the name does not resolve"),
     ("admin: {{address: null, health: '192.0.2.7:1'}}",
      "8: admin.health: this machine does not have this address"),
-    ("intercept: {{publish: {0}/cert.pem/x}}", "9: intercept.publish: {0}/cert.pem/x cannot be"),
+    ("intercept: {{publish: {0}/cert.pem/x}}", "9: intercept.publish: cannot be made: its folder"),
     ("intercept: {{ca: {0}/no-authority, publish: {0}/p}}",
-     "9: intercept.ca: {0}/no-authority/ca.pem is no CA of ours"),
+     "9: intercept.ca: is no CA of ours"),
     ("intercept: {{ca: {0}/cert.pem/x, publish: {0}/p}}",
-     "9: intercept.ca: {0}/cert.pem/x cannot be made"),
+     "9: intercept.ca: cannot be made"),
     ("tracing: {{endpoint: 'https://localhost:1', tls: {{ca: {0}/prose.pem}}}}",
      "9: tracing.tls.ca: {0}/prose.pem has no certificate"),
 ]  # fmt: skip
@@ -271,6 +272,33 @@ def test_a_path_from_a_reference_is_not_shown(
     with pytest.raises(ConfigErrors, match=r"tls\.ca: the file is empty") as caught:
         seen(text('ca: "${env:WHERE}/empty.pem"'))
     assert str(folder) not in str(caught.value)
+
+
+async def test_a_reload_looks_at_what_is_new(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        (tmp_path / "logs").mkdir()
+        it.config["access_log"] = {"path": str(tmp_path / "logs/log")}
+        it.write()
+        await it.reloader.reload()
+        (tmp_path / "logs/log").unlink()
+        (tmp_path / "logs").rmdir()  # it is open
+        it.config["drain"] = "1s"
+        it.write()
+        await it.reloader.reload()
+        assert (it.stats.reloads.accepted, it.stats.reloads.last_error) == (3, "")
+        for key, value, told in (
+            ("access_log", {"path": "/no/folder/log"}, "access_log.path: its folder does not"),
+            ("listeners", [{"path": "/no/folder/s"}], "listeners[0].path: its folder does not"),
+            ("admin", {"address": None, "health": "192.0.2.7:1"}, "admin.health: this machine"),
+        ):
+            right, it.config[key] = it.config[key], value
+            it.write()
+            await it.reloader.reload()
+            assert f":1: {told}" in it.stats.reloads.last_error
+            it.config[key] = right
+        it.write()
+        await it.reloader.reload()
+        assert it.stats.reloads.last_error == ""
 
 
 def test_offline_the_files_that_are_here_are_looked_at(folder: Path) -> None:
