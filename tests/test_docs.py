@@ -229,6 +229,7 @@ def busy_stats() -> Stats:
     route.statuses[200] = route.errors["x"] = 1
     route.retries["x"] = route.fallbacks["x"] = route.mirrored["x"] = route.limited["x"] = 1
     route.shaped["x"] = route.redacted["x"] = route.stateful["x"] = 1
+    route.resumes["x"] = 1
     route.hinted["x"] = route.rules["x"] = 1
     route.cache["hit"] = 1
     stats.cache = Memory(1)

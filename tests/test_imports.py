@@ -10,7 +10,9 @@ import pytest
 HEAVY = ("redis", "aiohttp", "jsonschema", "watchfiles", "cryptography.x509", "http.client")
 LATE = (
     "sidecar.proxy.layers.redact",
+    "sidecar.llm.stored_stream",
     "sidecar.proxy.layers.batches",
+    "sidecar.proxy.layers.resume",
     "sidecar.proxy.tasks.tasks",
     "sidecar.control.sources.centre",
     "sidecar.listen.tls_listener",

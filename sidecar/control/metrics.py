@@ -426,6 +426,12 @@ METRICS: Final = (
         "Calls for what an endpoint keeps (`state: home`), by whether its home was known.",
         lambda route: route.stateful,
     ),
+    _ROUTES.counts(
+        "resumes",
+        "result",
+        "Streams of stored responses that broke (`resume`): resumed, given_up.",
+        lambda route: route.resumes,
+    ),
     _ROUTES.counter(
         "trimmed_tokens",
         "Tokens that `shape` has taken out of prompts, estimated from their bytes.",

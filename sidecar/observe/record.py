@@ -51,8 +51,8 @@ class Note(msgspec.Struct, gc=False):
     at_ms: float
     """Milliseconds since the call's arrival."""
     what: str
-    """retry, no_retry, hedge, no_hedge, gate, admission, fallback, batch, joined, rule, shape or
-    error."""
+    """retry, no_retry, hedge, no_hedge, gate, admission, fallback, batch, joined, rule, shape,
+    home, resume or error."""
     text: str
     """A sentence for people, whose wording may change."""
 

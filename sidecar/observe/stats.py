@@ -44,6 +44,7 @@ class RouteStats:
         "mirrored",
         "models",
         "redacted",
+        "resumes",
         "retries",
         "rules",
         "saved",
@@ -100,6 +101,8 @@ class RouteStats:
         """Calls that could have a hint for a prompt cache, by what became of it."""
         self.stateful: defaultdict[str, int] = defaultdict(int)
         """Calls for what an endpoint keeps, by whether its home was known or unknown."""
+        self.resumes: defaultdict[str, int] = defaultdict(int)
+        """Streams of stored responses that broke: resumed (each time), given_up."""
         self.tokens_trimmed = 0
         """Tokens that prompts have lost, estimated."""
 

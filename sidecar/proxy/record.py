@@ -16,6 +16,7 @@ FALLBACK: Final = "fallback"
 MIRROR: Final = "mirror"
 REPAIR: Final = "repair"
 KEY: Final = "key"
+RESUME: Final = "resume"
 
 
 class AttemptRecord:
@@ -23,13 +24,13 @@ class AttemptRecord:
 
     __slots__ = (
         "began", "content", "ended", "endpoint", "error", "fields", "gap", "head", "key", "reason",
-        "replayed", "reused", "said", "sent", "span_id", "status", "why",
+        "replayed", "resumed", "reused", "said", "sent", "span_id", "status", "why",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, why: str, reason: str, began: float) -> None:
         self.endpoint = endpoint
         self.why = why
-        """FIRST, RETRY, HEDGE, FALLBACK, MIRROR, REPAIR or KEY."""
+        """FIRST, RETRY, HEDGE, FALLBACK, MIRROR, REPAIR, KEY or RESUME."""
         self.reason = reason
         """Status or error code of the attempt that made it necessary; "" if none."""
         self.began = began
@@ -59,6 +60,9 @@ class AttemptRecord:
         """Whether the connection had carried another call before."""
         self.replayed = False
         """Whether the request was sent again because the reused connection was stale."""
+
+        self.resumed = False
+        """Whether a later attempt has taken up its stream, and tells all that both used."""
 
     def copied(self) -> AttemptRecord:
         """Return another record that says the same: of one attempt that served several calls."""

@@ -117,7 +117,6 @@ class _Through:
         self._inner = inner
         self._wrap = wrap
         self.head = inner.head
-        self.attempt = inner.attempt
         self.failure = inner.failure
         self.finish = inner.finish
         self.on_settled = inner.on_settled
@@ -126,6 +125,10 @@ class _Through:
 
     def __repr__(self) -> str:
         return f"<through {self._inner!r}>"
+
+    @property
+    def attempt(self) -> AttemptRecord | None:
+        return self._inner.attempt
 
     @property
     def ended(self) -> bool:
@@ -254,9 +257,7 @@ class _TransformSink(Wrapped):
         self, head: ResponseHead, data: list[bytes], ended: bool, trailers: Sequence[Header]
     ) -> None:
         changed = self._changed(data, ended)
-        self._inner.begin(
-            _reframed(head, changed, ended and not trailers), changed, ended, trailers
-        )
+        self._inner.begin(reframed(head, changed, ended and not trailers), changed, ended, trailers)
 
     def write(self, data: list[bytes], ended: bool, trailers: Sequence[Header]) -> None:
         changed = self._changed(data, ended)
@@ -273,7 +274,8 @@ class _TransformSink(Wrapped):
         return [piece for piece in changed if piece]
 
 
-def _reframed(head: ResponseHead, body: list[bytes], whole: bool) -> ResponseHead:
+def reframed(head: ResponseHead, body: list[bytes], whole: bool) -> ResponseHead:
+    """Return *head* for a body of another length: that of *body* if that is the *whole*."""
     new = ResponseHead()
     new.__dict__.update(head.__dict__)
     lines = head.fields.without({b"content-length", b"transfer-encoding"})

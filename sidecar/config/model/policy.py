@@ -159,6 +159,20 @@ class Gate(Section, frozen=True):
         return GateSettings(float(self.wait), int(self.bytes))
 
 
+class Resume(Section, frozen=True):
+    """What becomes of a stored response's stream that breaks: it goes on where it was.
+
+    The sidecar asks the same endpoint for the events behind the last one that the caller got.
+    """
+
+    tries: Annotated[
+        int,
+        Meta(
+            ge=1, le=100, description="So many tries in a row may bring no event; then it breaks."
+        ),
+    ] = 5
+
+
 class Policy(Section, frozen=True):
     """How calls are treated. Every field has a default that breaks no call that would succeed."""
 
@@ -249,6 +263,13 @@ class Policy(Section, frozen=True):
             "endpoint that made it, and to no other."
         ),
     ] = "anywhere"
+    resume: Annotated[
+        Resume | None,
+        Meta(
+            description="Streams of stored responses (`background`) that break are taken up again. "
+            "`null`: they are broken for the caller, too."
+        ),
+    ] = None
     shape: Annotated[
         Shape | None,
         Meta(description="Changes what is asked: bounds, fields, context. `null`: nothing is."),

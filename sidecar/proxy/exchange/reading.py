@@ -73,6 +73,10 @@ class ReplyReader:
     def __repr__(self) -> str:
         return f"<ReplyReader of {type(self._api).__name__}>"
 
+    def ungated(self) -> ReplyReader:
+        """Return one that wants to know the same, and holds no stream back."""
+        return ReplyReader(self._api, None, streams=self._streams, verifies=self._verifies)
+
     def begin(self, head: ResponseHead) -> Reading | None:
         """For the reply that begins with *head*; None where it says nothing that we can read."""
         if head.status in (101, 204):

@@ -190,11 +190,13 @@ def _settle(call: Call, model: str, counting: Sequence[tuple[Budget, str]], sinc
 
 
 def _used(call: Call, attempt: AttemptRecord) -> Usage | None:
-    """Return what an attempt used; None if it was not sent, or failed.
+    """Return what an attempt used; None if it was not sent, failed, or another one tells it.
 
     Of one that was given up before it said anything, only the prompt is known: four bytes a token.
     """
     said = attempt.said
+    if attempt.resumed:
+        return None
     if said is not None and said.usage is not None:
         return said.usage
     failed = attempt.status >= 400 or (said is not None and said.failure is not None)

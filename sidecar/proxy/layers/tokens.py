@@ -180,6 +180,8 @@ class Tokens:
             if attempt.sent is None:
                 continue
             requests += 1
+            if attempt.resumed:
+                continue
             used = self._used(ticket, attempt)
             input_ += used[0]
             output += used[1]

@@ -169,15 +169,20 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
     config = parts.configs[upstream]
     # Picks an endpoint, connects and sends: the other layers decide when, and how often.
     attempt = _attempt(parts, upstream, labels, spare=spare)
-    # Right around each attempt, which has its own key, and counts at the provider.
     stack: Layer = attempt
+    # Right around the attempt: what continues its stream is part of it, with its key and its place.
+    if policy.resume is not None:
+        from sidecar.proxy.layers.resume import Resume
+
+        stack = Resume(attempt, policy.resume.tries, int(policy.hold), parts.stats)
+    # Right around each attempt, which has its own key, and counts at the provider.
     room = None
     if config.pace is None:
-        stack = _keyed(parts, upstream, attempt)
+        stack = _keyed(parts, upstream, stack)
     else:
         from sidecar.proxy.routing.pacing import paced
 
-        turned = paced(parts, upstream, config.pace, attempt)
+        turned = paced(parts, upstream, config.pace, stack)
         stack, room = turned, turned.room
     # Two attempts side by side count as one try.
     places = None if config.admission is None else _places(parts, upstream, config.admission)
