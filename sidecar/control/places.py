@@ -130,8 +130,10 @@ def _address(path: Place, address: str) -> Iterator[Problem]:
 def _authority(config: Config) -> Iterator[Problem]:
     """Look at the local CA, where one is used."""
     settings = config.intercept
-    if settings.publish is None and all(each.mode == "reverse" for each in config.listeners):
-        return
+    if settings.publish is None and (
+        settings.ca is None or all(each.mode == "reverse" for each in config.listeners)
+    ):
+        return  # nobody said that there is to be one: without it, connections are passed through
     folder = Path(settings.ca or "")
     try:
         folder = folder if settings.ca else default_folder()

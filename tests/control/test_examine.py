@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from sidecar.ca.authority import open_authority
 from sidecar.cli import main
+from sidecar.config.defaults import default_text
 from sidecar.config.load import ConfigErrors, Loaded, load
 from sidecar.control.examine import examine, examine_offline
 from sidecar.upstream.connect import pem
@@ -250,6 +251,20 @@ def test_good_places_pass_and_nothing_is_made(folder: Path, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
     socket.socket(socket.AF_UNIX).bind(f"{tmp_path}/s")
     assert seen(replaced(folder, lines[2]))
+
+
+def test_a_user_without_a_home_serves_the_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a container: nothing is intercepted, since no CA can be made."""
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert load(default_text(), file="f", examine=examine).warnings == ()
+    lines = "listeners: [{mode: forward, address: '127.0.0.1:0'}]\nintercept: {publish: /tmp/p}\n"
+    with pytest.raises(ConfigErrors, match="this user has no home: say where the CA is to lie"):
+        load(text().replace("listeners", "#") + lines, file="f", examine=examine)
 
 
 @pytest.mark.parametrize(
