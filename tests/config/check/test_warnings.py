@@ -92,7 +92,7 @@ def test_what_is_hardly_meant(old: str, new: str, expected: str) -> None:
     ("old", "new"),
     [
         ("{upstream: a}", "{upstream: a, match: {path: /v1/}, rewrite: /}"),
-        ("{upstream: a}", "{upstream: a, match: {path: /v2/}}"),
+        ("{upstream: a}", "{upstream: a, match: {path: /w2/}}"),
         ("{upstream: a}", "{upstream: a, match: {model: 'gpt-4.*'}}"),
         ("{upstream: a}", "{upstream: a, policy: {timeouts: {first_byte: 2s, total: 2s}}}"),
         ('http://a/v1"}]', 'https://a/v1"}], tls: {server_name: x}'),

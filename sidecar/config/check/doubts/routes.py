@@ -15,6 +15,13 @@ from sidecar.config.problems import Path, Problem
 
 _REGULAR: Final = re.compile(r"\A\^|\$\Z|[\[\]()|\\]|\.\+|(?<![0-9])\.\*")
 """What regular expressions have and names have not. In `gpt-4.*` the dot is one."""
+_VERSION: Final = re.compile(r"v[0-9]+[a-z0-9]*")
+_PREFIXES: Final = {
+    "openai": ".api.openai.com", "azure": ".openai.azure.com", "anthropic": ".api.anthropic.com",
+    "gemini": ".googleapis.com", "mistral": ".api.mistral.ai", "deepseek": ".api.deepseek.com",
+    "groq": ".api.groq.com", "cohere": ".api.cohere.com", "xai": ".api.x.ai",
+}  # fmt: skip
+"""What LiteLLM puts before a model's name, and where the provider is."""
 _NO_REGEX: Final = "is a glob, not a regular expression: only * and ? are special, as in glm-*"
 
 
@@ -26,6 +33,7 @@ def of_routes(whole: Whole) -> Iterator[Problem]:
         yield from _without_keys(path, route, config.upstreams)
         yield from _literal(path, route)
         yield from _doubled(path, route, config.upstreams)
+        yield from _prefixed(path, route, config.upstreams)
         yield from _to_itself(path, route)
         if route.labels_missing == "any" and not route.labels:
             yield Problem((*path, "labels_missing"), "has no effect: the route has no `labels`")
@@ -86,16 +94,31 @@ def _doubled(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Ite
     if not first:
         return
     for name in targets(route):
-        for endpoint in upstreams[name].endpoints:
-            url = endpoint.url or endpoint.dns or ""
-            if urlsplit(url).path.rstrip("/").rpartition("/")[2] == first:
+        for url in upstreams[name].urls:
+            last = urlsplit(url).path.rstrip("/").rpartition("/")[2]
+            if last == first or (_VERSION.fullmatch(last) and _VERSION.fullmatch(first)):
                 mended = "or drop it here" if route.rewrite else "or give the route a `rewrite`"
                 yield Problem(
                     (*path, *key),
-                    f"calls are sent to /{first}/{first}/...: an endpoint of {name} has /{first} "
+                    f"calls are sent to /{last}/{first}/...: an endpoint of {name} has /{last} "
                     f"in its URL already. Remove it there, {mended}",
                 )
                 return
+
+
+def _prefixed(path: Path, route: Route, upstreams: Mapping[str, Upstream]) -> Iterator[Problem]:
+    """Find models with the provider in their name, as LiteLLM has them, at that provider itself."""
+    named: list[tuple[Path, str | None, str]] = [(path, route.model, route.upstream)]
+    for key, group in (("split", route.split), ("fallback", route.fallback)):
+        named += [((*path, key, n), each.model, each.upstream) for n, each in enumerate(group)]
+    if route.mirror is not None:
+        named.append(((*path, "mirror"), route.mirror.model, route.mirror.upstream))
+    for where, model, upstream in named:
+        prefix, slash, _ = (model or "").partition("/")
+        hosts = [urlsplit(url).hostname or "" for url in upstreams[upstream].urls]
+        if slash and any(f".{host}".endswith(_PREFIXES.get(prefix, " ")) for host in hosts):
+            told = f"the provider does not know it by that name: leave {prefix}/ out"
+            yield Problem((*where, "model"), told)
 
 
 def _to_itself(path: Path, route: Route) -> Iterator[Problem]:

@@ -19,6 +19,12 @@ _PROVIDERS: Final = (
     ".groq.com", ".cohere.com", ".deepseek.com", ".x.ai", ".together.xyz", ".openrouter.ai",
     ".fireworks.ai", ".amazonaws.com",
 )  # fmt: skip
+_DIALECTS: Final = {
+    "api.anthropic.com": "anthropic",
+    "generativelanguage.googleapis.com": "gemini",
+    "api.cohere.com": "cohere",
+}
+"""By host: the dialect of the provider's own API."""
 _PORTS: Final = {"http": 443, "https": 80}
 """By scheme: the port of the other one."""
 _HERE: Final = ("127.0.0.1", "localhost", "::1")
@@ -32,6 +38,8 @@ def of_upstreams(whole: Whole) -> Iterator[Problem]:
         yield from _urls(path, upstream, own)
         yield from _idle_tls(path, upstream)
         yield from _checks(path, upstream)
+        if "dialect" not in whole.written["upstreams"][name]:
+            yield from _dialect(path, upstream)
         if upstream.pool.max_idle > upstream.pool.max_open and "max_idle" in _pool(whole, name):
             told = "more than `max_open`: no more than that are ever open. Lower it"
             yield Problem((*path, "pool", "max_idle"), told)
@@ -106,6 +114,19 @@ def _checks(path: Path, upstream: Upstream) -> Iterator[Problem]:
     if load is not None and load.path == "/metrics":
         told = "providers do not tell their load: leave `load` out"
         yield Problem((*path, "load"), told)
+
+
+def _dialect(path: Path, upstream: Upstream) -> Iterator[Problem]:
+    """Find providers with an API of their own, which is not the one that is assumed."""
+    for url in upstream.urls:
+        dialect = _DIALECTS.get(urlsplit(url).hostname or "")
+        if dialect is not None:
+            told = (
+                f"is read as OpenAI's API, which is not this provider's own: say `dialect: "
+                f"{dialect}`, or `dialect: openai` if callers speak that to it"
+            )
+            yield Problem(path, told)
+            return
 
 
 def _collector(tracing: Tracing) -> Iterator[Problem]:
