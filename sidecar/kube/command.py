@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -107,14 +108,33 @@ def _rewrite(command: str, files: list[str], change: Change) -> int:
     written = []
     for name in files:
         try:
-            text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-            made, remarks = rewrite(text, change)
-        except (BadManifest, BadSettings, OSError, UnicodeDecodeError) as error:
+            made, remarks = rewrite(_text(name), change)
+        except (BadManifest, OSError) as error:
             return _failed(command, error, name)
         written.append(made)
         for remark in remarks:
             sys.stderr.write(f"{name}: {remark}\n")
-    sys.stdout.write(_joined(written))
+    return _write(_joined(written))
+
+
+def _text(name: str) -> str:
+    """What a file holds, with its line ends. Raise OSError or BadManifest."""
+    data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadManifest(f"line {line}: not UTF-8 text") from error
+
+
+def _write(text: str) -> int:
+    """Whoever reads standard output may have seen enough."""
+    try:
+        sys.stdout.buffer.write(text.encode("utf-8"))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 

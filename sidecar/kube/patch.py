@@ -8,6 +8,7 @@ what was added to the user's own containers; whole containers and volumes are kn
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from itertools import takewhile
 from typing import Any
 
@@ -33,12 +34,14 @@ Tree = dict[str, Any]
 
 
 class Status(Struct, frozen=True, omit_defaults=True):
-    """What was added to the user's containers, by the container's name."""
+    """What was added to the user's containers, by the container's name, and how to take it out."""
 
     version: str
     mode: str
     env: dict[str, list[str]] = {}
     mounts: list[str] = []
+    empty: list[str] = []
+    """Paths of lists and mappings that were there, though they were empty."""
 
 
 class Skipped(Exception):
@@ -62,7 +65,9 @@ def inject(pod: Tree, defaults: Settings, *, no_net_admin: bool = False) -> Inje
     if reason:
         raise Skipped(reason)
     clean = uninject(pod)
-    metadata, spec = clean.setdefault("metadata", {}), clean["spec"]
+    empty = [*_empty(clean)]
+    metadata = clean["metadata"] = clean.get("metadata") or {}
+    spec = clean["spec"]
     settings = with_annotations(defaults, metadata.get("annotations") or {})
     warnings = []
     if no_net_admin and settings.mode == "capture":
@@ -75,9 +80,9 @@ def inject(pod: Tree, defaults: Settings, *, no_net_admin: bool = False) -> Inje
         raise Skipped(reason)
     warnings += advice(spec, settings)
     reachable = _place(spec, settings)
-    status = _lead(reachable, settings, warnings)
+    status = msgspec.structs.replace(_lead(reachable, settings, warnings), empty=empty)
     spec["volumes"] = [*(spec.get("volumes") or ()), *volumes(settings)]
-    _tidy(spec, "volumes")
+    _tidy(spec, ["volumes"])
     metadata["annotations"] = {
         **(metadata.get("annotations") or {}),
         STATUS: msgspec.json.encode(status).decode(),
@@ -91,20 +96,35 @@ def uninject(pod: Tree) -> Tree:
     made = copy.deepcopy(pod)
     metadata, spec = made.get("metadata") or {}, made.get("spec") or {}
     annotations = metadata.get("annotations") or {}
-    annotations.pop(SKIPPED, None)
+    if annotations.pop(SKIPPED, None) is not None:
+        _tidy(metadata, ["annotations"])
     text = annotations.pop(STATUS, None)
-    if text is not None:
-        status = _status(text)
-        (metadata.get("labels") or {}).pop(INJECTED, None)
-        for kind in ("initContainers", "containers"):
-            spec[kind] = [c for c in spec.get(kind) or () if c.get("name") not in CONTAINERS]
-            for container in spec[kind]:
-                _clear(container, status)
-        spec["volumes"] = [v for v in spec.get("volumes") or () if v.get("name") not in VOLUMES]
-        _tidy(spec, "initContainers", "volumes")
-        _tidy(metadata, "labels")
-    _tidy(metadata, "annotations")
+    if text is None:
+        return made
+    status = _status(text)
+    (metadata.get("labels") or {}).pop(INJECTED, None)
+    for kind in ("initContainers", "containers"):
+        spec[kind] = [c for c in spec.get(kind) or () if c.get("name") not in CONTAINERS]
+        for container in spec[kind]:
+            _clear(container, status)
+    spec["volumes"] = [v for v in spec.get("volumes") or () if v.get("name") not in VOLUMES]
+    _tidy(spec, ["initContainers", "volumes"], "spec.", status)
+    _tidy(metadata, ["labels", "annotations"], "metadata.", status)
+    _tidy(made, ["metadata"], "", status)
     return made
+
+
+def _empty(pod: Tree) -> Iterator[str]:
+    """Paths of what an injection may fill, where it is there and empty."""
+    metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
+    places = [
+        ("", pod, ("metadata",)),
+        ("metadata.", metadata, ("labels", "annotations")),
+        ("spec.", spec, ("initContainers", "volumes")),
+        *((f"{c.get('name')}.", c, ("env", "volumeMounts")) for c in containers_of(spec)),
+    ]
+    for path, tree, keys in places:
+        yield from (f"{path}{key}" for key in keys if key in tree and not tree[key])
 
 
 def _status(text: str) -> Status:
@@ -116,20 +136,21 @@ def _status(text: str) -> Status:
 
 
 def _clear(container: Tree, status: Status) -> None:
-    added = status.env.get(container.get("name", ""), [])
+    name = container.get("name", "")
+    added = status.env.get(name, [])
     if added:
         container["env"] = [v for v in container.get("env") or () if v.get("name") not in added]
-        _tidy(container, "env")
-    if container.get("name") in status.mounts:
+        _tidy(container, ["env"], f"{name}.", status)
+    if name in status.mounts:
         mounts = container.get("volumeMounts") or ()
         container["volumeMounts"] = [m for m in mounts if m.get("name") != CA_VOLUME]
-        _tidy(container, "volumeMounts")
+        _tidy(container, ["volumeMounts"], f"{name}.", status)
 
 
-def _tidy(tree: Tree, *keys: str) -> None:
-    """Leave no empty list or mapping behind."""
+def _tidy(tree: Tree, keys: list[str], path: str = "", status: Status | None = None) -> None:
+    """Leave no empty list or mapping behind, but those that were there."""
     for key in keys:
-        if key in tree and not tree[key]:
+        if key in tree and not tree[key] and (not status or f"{path}{key}" not in status.empty):
             del tree[key]
 
 
@@ -149,7 +170,7 @@ def _place(spec: Tree, settings: Settings) -> list[Tree]:
         leading = takewhile(lambda c: c.get("name") in MESHES, apps)
         apps.insert(sum(1 for _ in leading), ours)
     spec["initContainers"], spec["containers"] = inits, apps
-    _tidy(spec, "initContainers")
+    _tidy(spec, ["initContainers"])
     return [container for container in reachable if container.get("name") not in MESHES]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,10 +46,10 @@ def test_there_and_back(
 ) -> None:
     main(["inject", str(file)])
     once = capsys.readouterr().out
-    monkeypatch.setattr("sys.stdin", io.StringIO(once))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(once.encode())))
     main(["inject", "-"])
     assert capsys.readouterr().out == once
-    monkeypatch.setattr("sys.stdin", io.StringIO(once))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(once.encode())))
     main(["uninject", "-"])
     assert yaml.safe_load(capsys.readouterr().out) == yaml.safe_load(DEPLOYMENT)
 
@@ -126,3 +128,34 @@ def test_a_bad_annotation_is_a_mistake_in_the_file(
     file.write_text(DEPLOYMENT.replace("{labels:", "{annotations: {llm-sidecar/mode: x}, labels:"))
     assert main(["inject", str(file)]) == 1
     assert "llm-sidecar/mode: invalid enum value 'x'" in capsys.readouterr().err
+
+
+def test_mistakes_are_named_with_file_document_object_and_path(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(f"{DEPLOYMENT}---\n{DEPLOYMENT.replace('[{name: app', '[{env: 1, name: app')}")
+    assert main(["inject", str(file)]) == 1
+    assert capsys.readouterr().err == (
+        f"sidecar inject: {file}: document 2: Deployment web: "
+        "spec.template.spec.containers[0].env: expected a list, got a number\n"
+    )
+
+
+def test_line_ends_and_a_byte_order_mark_stay(
+    file: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    written = b"\xef\xbb\xbf" + DEPLOYMENT.replace("\n", "\r\n").encode()
+    file.write_bytes(written)
+    assert main(["inject", str(file)]) == 0
+    made = capfdbinary.readouterr().out
+    assert made.startswith(b"\xef\xbb\xbfapiVersion")
+    assert made.count(b"\n") == made.count(b"\r\n") > 0
+    file.write_bytes(made)
+    assert main(["uninject", str(file)]) == 0
+    assert capfdbinary.readouterr().out == written
+
+
+def test_whoever_reads_may_stop(file: Path) -> None:
+    command = f"{sys.executable} -m sidecar inject {file} {file} | true"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
