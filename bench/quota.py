@@ -16,6 +16,8 @@ PHASE = 120.0
 TOKENS = 1500.0
 """What a call is estimated at; it really takes 1200, within a factor of two or so."""
 Costs = dict[str, float]
+Told = dict[str, tuple[float, float, float]]
+"""By kind: the limit, what remains of it, and the seconds until it is full."""
 
 
 class Provider:
@@ -39,10 +41,38 @@ class Provider:
             self.used[kind] += cost[kind]
         return True
 
+    def tell(self, now: float) -> Told:
+        """What a reply to a call of *now* tells."""
+        return {
+            kind: (limit, self.levels[kind], (1 - self.levels[kind] / limit) * 60)
+            for kind, limit in self.limits.items()
+        }
+
+    def after(self, now: float, chance: random.Random) -> float:
+        """What a refusal says to wait, in seconds."""
+        return chance.uniform(0.5, 2.0)
+
     @property
     def share(self) -> float:
         """Of what is refilled in a minute, in the bucket that is used most."""
         return max(self.used[kind] / limit for kind, limit in self.limits.items())
+
+
+class Windowed(Provider):
+    """Fills its buckets at once, at each full minute."""
+
+    def take(self, now: float, cost: Costs) -> bool:
+        if now // 60 > self._at // 60:
+            self.levels = dict(self.limits)
+        self._at = now
+        return super().take(now, cost)
+
+    def tell(self, now: float) -> Told:
+        left = 60 - now % 60
+        return {kind: (limit, self.levels[kind], left) for kind, limit in self.limits.items()}
+
+    def after(self, now: float, chance: random.Random) -> float:
+        return math.ceil(60 - now % 60)
 
 
 class Client(Protocol):
@@ -51,8 +81,8 @@ class Client(Protocol):
     def next(self, now: float) -> tuple[Going | None, float]:
         """A call that goes now; or the seconds until one may."""
 
-    def answered(self, going: Going, limits: Costs, levels: Costs, now: float) -> None:
-        """A call was answered; when it came, the buckets were at *levels*."""
+    def answered(self, going: Going, told: Told, now: float) -> None:
+        """A call was answered with what the provider *told* when it came."""
 
     def refused(self, after: float, now: float) -> None:
         """A call was refused."""
@@ -72,9 +102,9 @@ class Paced:
         self.pace.leave(call)
         return None, after
 
-    def answered(self, going: Going, limits: Costs, levels: Costs, now: float) -> None:
-        for kind, limit in limits.items():
-            self.pace.told(going, kind, limit, levels[kind], now)
+    def answered(self, going: Going, told: Told, now: float) -> None:
+        for kind, (limit, remaining, reset) in told.items():
+            self.pace.told(going, kind, limit, remaining, now, reset)
 
     def refused(self, after: float, now: float) -> None:
         self.pace.refused(after, too_fast=False, now=now)
@@ -83,7 +113,7 @@ class Paced:
 class Deaf(Paced):
     """As the sidecar does where replies tell no levels."""
 
-    def answered(self, going: Going, limits: Costs, levels: Costs, now: float) -> None:
+    def answered(self, going: Going, told: Told, now: float) -> None:
         pass
 
 
@@ -96,7 +126,7 @@ class Alone:
     def next(self, now: float) -> tuple[Going | None, float]:
         return (Going({}), 0.0) if now >= self.until else (None, self.until - now)
 
-    def answered(self, going: Going, limits: Costs, levels: Costs, now: float) -> None:
+    def answered(self, going: Going, told: Told, now: float) -> None:
         pass
 
     def refused(self, after: float, now: float) -> None:
@@ -116,7 +146,7 @@ class Divided:
         self.until = max(self.until, now - 1 / self.rate) + 1 / self.rate
         return Going({}), 0.0
 
-    def answered(self, going: Going, limits: Costs, levels: Costs, now: float) -> None:
+    def answered(self, going: Going, told: Told, now: float) -> None:
         pass
 
     def refused(self, after: float, now: float) -> None:
@@ -138,21 +168,29 @@ class Side:
 
 class Result(NamedTuple):
     share: float
-    """Of what the most used bucket refills, after the first phase."""
+    """Of what the most used bucket refills, after the first phases."""
     refused: float
-    """Share of the calls that got 429, after it."""
+    """Share of the calls that got 429, after them."""
     fairness: float
-    """Jain's index of the worst phase after it: what each got of its max-min fair share."""
+    """Jain's index of the worst phase after them: what each got of its max-min fair share."""
+    mean: float
+    """The same of all these phases."""
 
 
 class Fleet:
     """Sidecars that want half as much again as there is; one of them wants twice the quota."""
 
     def __init__(
-        self, seed: int, make: Callable[[], Client], sides: int, limits: Costs, latency: float
+        self,
+        seed: int,
+        make: Callable[[], Client],
+        sides: int,
+        limits: Costs,
+        latency: float,
+        provider: Callable[[Costs], Provider] = Provider,
     ) -> None:
         self.chance = random.Random(seed)
-        self.provider = Provider(limits)
+        self.provider = provider(limits)
         self.sides = [Side(make()) for _ in range(sides)]
         self.latency = latency
         self.calls = self.refusals = 0
@@ -164,7 +202,8 @@ class Fleet:
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._count = 0
 
-    def run(self, phases: int) -> Result:
+    def run(self, phases: int, settle: int = 1) -> Result:
+        """*settle*: so many phases at first are not counted."""
         for side in self.sides:
             self.at(self.chance.random(), lambda now, side=side: self.comes(side, now))  # type: ignore[misc]
         before = 0.0
@@ -174,12 +213,13 @@ class Fleet:
             while self._events[0][0] < end:
                 now, _, what = heapq.heappop(self._events)
                 what(now)
-            if number == 0:
+            if number == settle - 1:
                 before, self.calls, self.refusals = self.provider.share, 0, 0
-            else:
+            elif number >= settle:
                 self.fairness.append(jain(self.sides))
-        share = (self.provider.share - before) / ((phases - 1) * PHASE / 60)
-        return Result(share, self.refusals / self.calls, min(self.fairness))
+        share = (self.provider.share - before) / ((phases - settle) * PHASE / 60)
+        mean = sum(self.fairness) / len(self.fairness)
+        return Result(share, self.refusals / self.calls, min(self.fairness), mean)
 
     def begin(self) -> None:
         """Everyone wants something else from now on."""
@@ -217,20 +257,20 @@ class Fleet:
         if self.provider.take(now, cost):
             side.got += 1
             self.answers.append(now)
-            levels = dict(self.provider.levels)
+            told = self.provider.tell(now)
             took = self.chance.lognormvariate(math.log(self.latency), 0.5)
-            self.at(now + took, lambda now: self.answered(side, going, levels, now))
+            self.at(now + took, lambda now: self.answered(side, going, told, now))
         else:
             self.refusals += 1
             self.rejections.append(now)
             self.at(now + 0.1, lambda now: self.refused(side, cost, now))
 
-    def answered(self, side: Side, going: Going, levels: Costs, now: float) -> None:
-        side.client.answered(going, self.provider.limits, levels, now)
+    def answered(self, side: Side, going: Going, told: Told, now: float) -> None:
+        side.client.answered(going, told, now)
         self.go(side, now)
 
     def refused(self, side: Side, cost: Costs, now: float) -> None:
-        side.client.refused(self.chance.uniform(0.5, 2.0), now)
+        side.client.refused(self.provider.after(now, self.chance), now)
         side.line.insert(0, cost)
         self.go(side, now)
 

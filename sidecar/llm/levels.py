@@ -39,6 +39,8 @@ class Level(NamedTuple):
     kind: LevelKind
     limit: float
     remaining: float
+    reset: float | None = None
+    """Seconds until it is full; None: it does not say."""
 
 
 def levels(fields: Mapping[bytes, bytes], unix_now: float) -> list[Level]:
@@ -52,7 +54,7 @@ def levels(fields: Mapping[bytes, bytes], unix_now: float) -> list[Level]:
         reset = fields.get(reset_field)
         after = None if reset is None else until(reset.decode("latin-1"), unix_now)
         if after is None or after <= _MINUTES:
-            found.append(Level(kind, limit, min(remaining, limit)))
+            found.append(Level(kind, limit, min(remaining, limit), after))
     return found
 
 

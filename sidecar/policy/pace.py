@@ -18,13 +18,13 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from sidecar.policy.aimd import Aimd
+from sidecar.policy.fixed_window import WINDOW as _WINDOW
+from sidecar.policy.fixed_window import FixedWindow
 
 _STEEP: Final = 8.0
 """Between a full bucket and an empty one, the pace falls by e to this power."""
 _DRIFT: Final = 0.5
 """Share of the refill that is assumed to stay in the bucket while no reply tells its level."""
-_WINDOW: Final = 60.0
-"""Seconds in which a bucket refills: limits are per minute."""
 _BURST: Final = 3.0
 """Seconds' worth of the pace that may go at once after a pause."""
 _HALF: Final = 0.5
@@ -42,7 +42,7 @@ _A: Final = _STEEP * _DRIFT / _WINDOW
 class Bucket:
     """One kind of a quota: requests, or tokens."""
 
-    __slots__ = ("_at", "_debt", "_fill", "_seen", "_sent", "limit")
+    __slots__ = ("_at", "_debt", "_fill", "_seen", "_sent", "_window", "limit")
 
     def __init__(self, limit: float, now: float) -> None:
         self.limit = limit
@@ -55,22 +55,24 @@ class Bucket:
         """All that was ever sent, to know what a reply can't know of."""
         self._seen = -1.0
         """`_sent` when the call went whose reply told the level."""
+        self._window = FixedWindow()
 
     def rate(self) -> float:
         """Return the pace a second, now."""
-        return self.limit / _WINDOW * math.exp(-_STEEP * (1.0 - self._fill))
+        return self._most(1.0) * math.exp(-_STEEP * (1.0 - self._fill))
 
     @property
     def full(self) -> bool:
         """Whether it is as a new one."""
         return self._fill >= 1.0 and not self._debt
 
-    def told(self, limit: float, remaining: float, mark: float) -> None:
+    def told(self, limit: float, remaining: float, mark: float, reset: float | None) -> None:
         """A reply told the level, at the time of `pass_time`. *mark*: see `sent`."""
         if mark < self._seen:
             return  # a later call's reply was here before
         self._seen, self.limit = mark, limit
-        self._fill = min(1.0, max(0.0, (remaining - (self._sent - mark)) / limit))
+        fill = min(1.0, max(0.0, (remaining - (self._sent - mark)) / limit))
+        self._fill = fill if reset is None else self._window.level(fill, reset, self._at)
 
     def pass_time(self, now: float, eased: float) -> None:
         """Pay the debt off at the pace, which grows with the level."""
@@ -101,7 +103,7 @@ class Bucket:
         return till_full + (over - rate * math.expm1(_A * till_full) / _A) / self._most(eased)
 
     def _most(self, eased: float) -> float:
-        return self.limit / _WINDOW * eased
+        return self.limit / _WINDOW * self._window.speed * eased
 
     def sent(self, cost: float) -> float:
         """A call of *cost* goes. Return a mark for what its reply tells."""
@@ -200,13 +202,24 @@ class Pace:
             waits.append(self._blind.wait())
         return max([self._blocked - now, 0.0, *waits])
 
-    def told(self, going: Going, kind: str, limit: float, remaining: float, now: float) -> None:
-        """The reply to a call told how full a bucket was when the call came. *limit* is over 0."""
+    def told(
+        self,
+        going: Going,
+        kind: str,
+        limit: float,
+        remaining: float,
+        now: float,
+        reset: float | None = None,
+    ) -> None:
+        """The reply to a call told how full a bucket was when the call came. *limit* is over 0.
+
+        *reset*: the seconds until it is full; None: unknown.
+        """
         self._pass_time(now)
         bucket = self._buckets.get(kind)
         if bucket is None:
             bucket = self._buckets[kind] = Bucket(limit, now)
-        bucket.told(limit, remaining, going.marks.get(kind, 0.0))
+        bucket.told(limit, remaining, going.marks.get(kind, 0.0), reset)
 
     def refused(self, after: float, *, too_fast: bool, now: float) -> None:
         """The provider refused a call, and wants none for *after* seconds.

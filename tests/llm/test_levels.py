@@ -40,7 +40,7 @@ def openai(
     ],
 )
 def test_openais_fields(fields: dict[bytes, bytes], found: list[Level]) -> None:
-    assert levels(fields, NOW) == found
+    assert [each._replace(reset=None) for each in levels(fields, NOW)] == found
 
 
 def test_anthropics_fields() -> None:
@@ -50,6 +50,12 @@ def test_anthropics_fields() -> None:
         fields[f"anthropic-ratelimit-{of}-remaining".encode()] = b"900"
         fields[f"anthropic-ratelimit-{of}-reset".encode()] = b"2027-01-15T08:00:30Z"
     kinds = ("requests", "tokens", "input", "output")
-    assert levels(fields, NOW) == [Level(kind, 1000, 900) for kind in kinds]  # type: ignore[arg-type]
+    assert levels(fields, NOW) == [Level(kind, 1000, 900, 30.0) for kind in kinds]  # type: ignore[arg-type]
     later = {name: value.replace(b"15T08:00", b"15T09:00") for name, value in fields.items()}
     assert levels(later, NOW) == []
+
+
+@pytest.mark.parametrize(("reset", "seconds"), [("12ms", 0.012), ("45", 45.0), (None, None)])
+def test_the_time_until_a_bucket_is_full(reset: str | None, seconds: float | None) -> None:
+    (level,) = levels(openai("600", "590", reset), NOW)
+    assert level.reset == seconds

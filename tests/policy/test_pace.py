@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.quota import Alone, Client, Deaf, Divided, Fleet, Paced
+from bench.quota import Alone, Client, Deaf, Divided, Fleet, Paced, Provider, Windowed
 from sidecar.policy.pace import Going, Pace
 
 ONE = {"requests": 1.0}
@@ -185,8 +185,9 @@ def shared(
     requests: float = 600.0,
     tokens: float = 900_000.0,
     latency: float = 3.0,
+    provider: type[Provider] = Provider,
 ) -> Fleet:
-    return Fleet(seed, make, sides, {"requests": requests, "tokens": tokens}, latency)
+    return Fleet(seed, make, sides, {"requests": requests, "tokens": tokens}, latency, provider)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -210,13 +211,37 @@ def test_a_fleet_uses_its_quota_fairly_and_is_not_refused(
     assert result.fairness >= 0.95
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("sides", [50, 5])
+def test_calls_are_spread_over_the_window_of_a_provider_that_fills_its_bucket_at_once(
+    seed: int, sides: int
+) -> None:
+    fleet = shared(seed, sides=sides, provider=Windowed)
+    result = fleet.run(4)
+    assert result.share >= 0.95
+    assert result.refused < 0.01
+    assert result.fairness >= 0.95
+    quarters = [0, 0, 0, 0]
+    for time in fleet.answers:
+        quarters[int(time % 60 // 15)] += time > 120
+    assert max(quarters) < 1.25 * sum(quarters) / 4
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_tokens_of_a_window_are_used_up(seed: int) -> None:
+    result = shared(seed, tokens=420_000.0, provider=Windowed).run(4)
+    assert result.share >= 0.95
+    assert result.refused < 0.03
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_a_fleet_whose_provider_tells_only_refusals_uses_its_quota_and_is_refused_seldom(
     seed: int,
 ) -> None:
-    result = shared(seed, Deaf).run(5)
+    result = shared(seed, Deaf).run(16, settle=6)
     assert result.share >= 0.95
-    assert result.refused < 0.05
+    assert result.refused < 0.015
+    assert result.mean >= 0.85
 
 
 def test_the_same_fleet_without_a_pace_is_refused_nearly_always() -> None:

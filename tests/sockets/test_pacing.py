@@ -236,8 +236,9 @@ async def test_a_hedge_takes_a_turn() -> None:
 
 
 async def test_who_waits_for_a_turn_is_not_late() -> None:
-    one = Scripted("one", level(600, 600, 429, b"retry-after-ms: 300"), always=level(600))
-    async with Fleet(one, upstream=pace(), policy=HEDGES) as stage:
+    one = Scripted("one", level(600, 600, 429, b"retry-after-ms: 1500"), always=level(600))
+    policy = {**HEDGES, "hedge": {"after": "1s"}}
+    async with Fleet(one, upstream=pace(), policy=policy) as stage:
         assert (await stage.gets(chat()))[0] == 429
         assert (await stage.gets(chat()))[0] == 200
         assert (one.calls, stage.route.hedges) == (2, 0)

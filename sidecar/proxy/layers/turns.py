@@ -136,7 +136,8 @@ class Turn:
             return
         now, line = time.monotonic(), self._line
         for level in levels(attempt.fields, time.time()):
-            line.policy.told(self._going, level.kind, level.limit, level.remaining, now)
+            kind, limit, remaining, reset = level
+            line.policy.told(self._going, kind, limit, remaining, now, reset)
         if line.policy.waiting:
             line.advance()
 
