@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sidecar.config.load import ConfigErrors, Loaded, Written, load
 from sidecar.control.examine import examine, examine_offline
 from sidecar.control.sources.opened import BadSource, is_url, read_once
+from sidecar.control.termination import reason_of
 
 STDIN = "-"
 
@@ -29,7 +30,7 @@ def check(places: Sequence[str], *, offline: bool = False, strict: bool = False)
         print(f"sidecar check: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"sidecar check: can't read {names}: {error.strerror}", file=sys.stderr)
+        print(f"sidecar check: {reason_of(error)}", file=sys.stderr)
         return 1
     for told in loaded.unchecked:
         print(f"{told} (not checked)", file=sys.stderr)

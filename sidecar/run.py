@@ -17,7 +17,7 @@ from sidecar.config.load import ConfigErrors
 from sidecar.control import logs
 from sidecar.control.sources.fixed import FixedSource
 from sidecar.control.sources.opened import BadSource, source_of
-from sidecar.control.termination import say_why
+from sidecar.control.termination import reason_of, say_why
 from sidecar.options import BadOption, Options, chosen
 from sidecar.signals import before_end, came
 from sidecar.upstream.connect.descriptors import raise_limit
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     except BadSource as error:
         return _refuse(f"sidecar run: {error}", 2)
     except OSError as error:
-        return _refuse(f"sidecar run: {error.strerror or error}{_hint(error)}", 1)
+        return _refuse(f"sidecar run: {reason_of(error)}", 1)
     return 0
 
 
@@ -76,11 +76,3 @@ def _tell_of_unknown(app: App) -> None:
             known = ", ".join(environment.VARIABLES)
             hint = f"did you mean {meant}?" if meant else f"these are known: {known}"
             _log.warning("the environment variable %s means nothing here; %s", name, hint)
-
-
-def _hint(error: OSError) -> str:
-    if isinstance(error, FileNotFoundError) and error.filename:
-        return f": {error.filename}"
-    if error.strerror and "in use" in error.strerror:
-        return "; is another sidecar running? Change the address in the configuration"
-    return ""

@@ -1,4 +1,7 @@
-"""Why a container ended, for `kubectl describe`: the kubelet shows what it left in a file."""
+"""Why a sidecar can't start, in its own words, and for `kubectl describe`.
+
+The kubelet shows what a container left in a file.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,16 @@ def say_why(reason: str, place: str = PLACE) -> None:
         if stat.S_ISREG(os.stat(place).st_mode):
             with open(place, "wb") as file:
                 file.write(_cut(reason))
+
+
+def reason_of(error: OSError) -> str:
+    """Tell why, and where that helps, what to do."""
+    reason = error.strerror or str(error)
+    if error.filename and str(error.filename) not in reason:
+        return f"{reason}: {error.filename}"
+    if "in use" in reason:
+        return f"{reason}; is another sidecar running? Change the address in the configuration"
+    return reason
 
 
 def _cut(reason: str) -> bytes:

@@ -166,6 +166,8 @@ def _web(url: SplitResult, settings: dict[str, str]) -> Web:
     secure = url.scheme == "https" or settings.get("tls", "off") == "on"
     if settings.get("tls", "off") not in ("on", "off"):
         raise BadSource("?tls= must be on or off")
+    if "key" in settings and "cert" not in settings:
+        raise BadSource("?key= needs ?cert=, the certificate that it belongs to")
     if not secure and settings.keys() & {"ca", "cert", "key"}:
         raise BadSource("?ca=, ?cert= and ?key= need ?tls=on")
     tls = _tls(settings) if secure else None
@@ -187,10 +189,21 @@ def _server(host: str, scheme: str, tls: ssl.SSLContext | None) -> Server:
 
 
 def _tls(settings: Mapping[str, str]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.get("ca"))
+    """Make a context. Raise OSError, which names the setting, for files that can't be used."""
+    from sidecar.upstream.connect import pem
+
+    ca, cert, key = settings.get("ca"), settings.get("cert"), settings.get("key")
+    for name in ("ca", "cert", "key"):
+        if name in settings:
+            _read(settings[name], name)
+    wrong = pem.wrong_roots(ca) if ca else None
+    wrong = wrong or (pem.wrong_pair(cert, key) if cert else None)
+    if wrong is not None:
+        raise OSError(0, f"?{wrong.key}={settings[wrong.key]} {wrong.message}")
+    context = ssl.create_default_context(cafile=ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if "cert" in settings:
-        context.load_cert_chain(settings["cert"], settings.get("key"))
+    if cert is not None:
+        context.load_cert_chain(cert, key)
     return context
 
 
@@ -200,9 +213,26 @@ def _login(url: SplitResult, settings: dict[str, str]) -> tuple[str, str] | None
 
 
 def _secret(settings: Mapping[str, str], name: str) -> str:
-    """The text of the file that a setting names; empty if there is no such setting."""
+    """The text of the file that a setting names; empty if there is no such setting.
+
+    Raise OSError, which names the setting, for one that can't be read, or has nothing in it.
+    """
     file = settings.get(name)
-    return Path(file).read_text(encoding="utf-8").strip() if file else ""
+    if not file:
+        return ""
+    text = _read(file, name).strip()
+    if not text:
+        raise OSError(0, f"?{name}={file} is empty")
+    return text
+
+
+def _read(file: str, name: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise OSError(error.errno, f"?{name}={file}: {error.strerror}") from None
+    except UnicodeDecodeError:  # it would quote what is in the file
+        raise OSError(0, f"?{name}={file} is not UTF-8 text") from None
 
 
 def _three(scheme: str, path: str) -> tuple[str, str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sidecar.check import check
+from sidecar.cli import main
 from sidecar.control.inspection import Inspection
 from sidecar.control.reload import Reloader
 from sidecar.control.serving import Serving
@@ -284,6 +285,7 @@ def test_check_reads_where_run_does(tmp_path: Path, capsys: pytest.CaptureFixtur
         ("etcd://ann:pass@h/key", "name that with ?password_file="),
         ("etcd://h/key?tsl=on", "?tsl= is unknown; expected one of"),
         ("etcd://h/key?ca=x", "need ?tls=on"),
+        ("etcd://h/key?tls=on&key=x", "?key= needs ?cert="),
         ("etcd://h/key?tls=yes", "?tls= must be on or off"),
         ("etcd://:x/key", "expected a host after etcd://"),
         ("nacos://h/only", "nacos://HOST/NAMESPACE/GROUP/DATA-ID"),
@@ -297,6 +299,32 @@ def test_a_url_that_names_no_source(text: str, says: str) -> None:
     with pytest.raises(BadSource) as refused:
         source_of(text)
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("tls=on&ca={0}/none", "?ca={0}/none: No such file or directory"),
+        ("tls=on&ca={0}/prose", "?ca={0}/prose has no certificate, which begins with -----BEGIN"),
+        ("tls=on&ca={0}/binary", "?ca={0}/binary is not UTF-8 text"),
+        ("tls=on&cert={0}/prose", "?cert={0}/prose has no certificate"),
+        ("user=me&password_file={0}/none", "?password_file={0}/none: No such file or directory"),
+        ("user=me&password_file={0}/empty", "?password_file={0}/empty is empty"),
+        ("user=me&password_file={0}/binary", "?password_file={0}/binary is not UTF-8 text"),
+        ("user=me&password_file={0}", "?password_file={0}: Is a directory"),
+    ],
+)
+def test_files_of_a_source_that_cannot_be_used(
+    query: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "prose").write_text("my certificate")
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff\x00")
+    url = f"etcd://127.0.0.1:1/key?{query.format(tmp_path)}"
+    for command, arguments in (("check", [url]), ("run", ["-c", url])):
+        assert main([command, *arguments]) == 1
+        *_, told = capsys.readouterr().err.splitlines()
+        assert told.startswith(f"sidecar {command}: {says.format(tmp_path)}")
 
 
 def test_retries_spread_and_have_a_bound() -> None:
