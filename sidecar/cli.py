@@ -121,6 +121,24 @@ def _add_serving(commands: _Commands, named: Sequence[str]) -> None:
         calls.add_arguments(latest)
         latest.set_defaults(command=calls.run)
 
+    status = commands.add_parser("status", help="show a running sidecar on one screen")
+    if "status" in named:
+        from sidecar.terminal import status_command
+
+        status_command.add_arguments(status)
+        status.set_defaults(command=status_command.run)
+    top = commands.add_parser("top", help="show routes and endpoints of a running sidecar, live")
+    if "top" in named:
+        from sidecar.terminal import top_command
+
+        top_command.add_arguments(top)
+        top.set_defaults(command=top_command.run)
+    tap = commands.add_parser("tap", help="print calls as they end")
+    if "tap" in named:
+        from sidecar.terminal import tap_command
+
+        tap_command.add_arguments(tap)
+        tap.set_defaults(command=tap_command.run)
     explain = commands.add_parser("explain", help="tell where a call would go, and why")
     if "explain" in named:
         from sidecar.terminal import explain_command

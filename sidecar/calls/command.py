@@ -11,14 +11,14 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import msgspec
 
 from sidecar.calls import ask
+from sidecar.calls.filters import add_filters, query
 from sidecar.calls.table import table
 from sidecar.calls.waterfall import waterfall
-from sidecar.config.model.units import Duration
 from sidecar.observe.record import CallRecord
 
 FAILED = 1
@@ -37,11 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown.add_argument(
         "-n", "--limit", type=int, default=20, metavar="N", help="at most so many (default: 20)"
     )
-    shown.add_argument("--errors", action="store_true", help="that failed, broke or were left")
-    shown.add_argument("--status", metavar="503|5xx", help="with this status")
-    shown.add_argument("--route", metavar="NAME", help="of this route")
-    shown.add_argument("--model", metavar="NAME", help="that asked for this model, or got it")
-    shown.add_argument("--min", type=_milliseconds, metavar="2s", help="that took so long at least")
+    add_filters(shown)
     form = parser.add_mutually_exclusive_group()
     ask.add_json(form)
     form.add_argument("--mermaid", action="store_true", help="print ID as a sequence diagram")
@@ -64,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _answer(arguments: argparse.Namespace) -> str:
     if arguments.id is None:
-        path = f"/calls?{urlencode(_filters(arguments))}"
+        path = f"/calls?{query(arguments, arguments.limit)}"
     else:
         path = f"/calls/{quote(arguments.id, safe='')}{'.mmd' if arguments.mermaid else ''}"
     text = ask.get(arguments.admin, path)
@@ -75,26 +71,11 @@ def _answer(arguments: argparse.Namespace) -> str:
         return json.dumps(found, indent=2)
     width = ask.columns()
     if arguments.id is None:
-        return table([_record(each) for each in found], width, ask.style())
-    return waterfall(_record(found), min(width, 120), ask.style())
+        return table([record(each) for each in found], width, ask.style())
+    return waterfall(record(found), min(width, 120), ask.style())
 
 
-def _filters(arguments: argparse.Namespace) -> dict[str, str]:
-    wanted = {
-        "route": arguments.route,
-        "model": arguments.model,
-        "status": arguments.status,
-        "min_ms": arguments.min,
-        "errors": "true" if arguments.errors else None,
-        "limit": arguments.limit,
-    }
-    return {name: str(value) for name, value in wanted.items() if value is not None}
-
-
-def _record(found: Mapping[str, Any]) -> CallRecord:
+def record(found: Mapping[str, Any]) -> CallRecord:
+    """Return the call that the admin API has told."""
     time = datetime.fromisoformat(found["time"]).timestamp()
     return msgspec.convert({**found, "time": time}, CallRecord)
-
-
-def _milliseconds(text: str) -> float:
-    return float(Duration(text)) * 1000

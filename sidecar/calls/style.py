@@ -43,14 +43,26 @@ class Style(NamedTuple):
         """*text* in *colour*, an SGR parameter of ECMA-48."""
         return f"\x1b[{colour}m{text}\x1b[0m" if self.coloured and text and colour else text
 
-    def fit(self, text: str, most: int) -> str:
-        """*text*, which may come from outside, on one line and in *most* columns."""
+    def fit(self, text: str, most: int, *, middle: bool = False) -> str:
+        """*text*, which may come from outside, on one line and in *most* columns.
+
+        *middle*: what is too long loses its middle, since both its ends tell something; a URL loses
+        its scheme first.
+        """
         text = self.told(text)
+        if middle and width(text) > most:
+            text = text.partition("://")[2] or text
         if width(text) <= most:
             return text
-        while text and width(text) > most - 1:
+        if most <= 0:
+            return ""
+        tail = text[len(text) - (most - 1) // 2 :] if middle else ""
+        while tail and width(tail) > (most - 1) // 2:
+            tail = tail[1:]
+        left = most - 1 - width(tail)
+        while text and width(text) > left:
             text = text[:-1]
-        return text + self.signs.cut if most > 0 else ""
+        return f"{text}{self.signs.cut}{tail}"
 
     def told(self, text: str) -> str:
         """*text* without what would steer the terminal, in signs that it has."""

@@ -28,13 +28,12 @@ from sidecar.control.pages import (
     busy,
     health_pages,
     page_at,
-    refusal,
     refuse,
 )
 from sidecar.control.strangers import new_token, refuse_other_sites, refuse_strangers
 
 if TYPE_CHECKING:
-    from sidecar.control.live.hub import Hub
+    from sidecar.control.live.views import Views
 
 T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
@@ -128,7 +127,7 @@ class _Thread:
         self._pages = {"admin": admin_pages(), "health": health_pages()}
         self._servers: dict[str, tuple[Acceptor, AdminHttp]] = {}
         self._token = new_token()
-        self._hub: Hub | None = None
+        self._views: Views | None = None
         self._loop = asyncio.new_event_loop()
         self._orders: asyncio.Queue[tuple[str, socket.socket | None] | None] = asyncio.Queue()
         # Pages that may wait for the data plane wait here, so that /live does not.
@@ -182,8 +181,8 @@ class _Thread:
     async def _ask(self, request: Request, pages: Pages) -> Answer:
         page = page_at(request.path, pages)
         assert page is not None  # `refuse` looked
-        if page.stream:
-            return refuse_other_sites(request) or self._watch()
+        if page.live:
+            return refuse_other_sites(request) or await self._show(request)
         if page.prompt:
             return answer(self._inspected, request, page)
         threads = self._renderer if page.long else self._waiters
@@ -193,15 +192,13 @@ class _Thread:
         except TimeoutError:
             return busy()
 
-    def _watch(self) -> Answer:
-        """Answer with what the live page shows, as it changes."""
-        if self._hub is None:
-            from sidecar.control.live.hub import Hub  # late: most sidecars are not looked at
+    async def _show(self, request: Request) -> Answer:
+        """Answer with what is computed for those who look: a stream, or the status once."""
+        if self._views is None:
+            from sidecar.control.live.views import Views  # late: most sidecars are not looked at
 
-            self._hub = Hub(self._inspected, self._wait, self._token)
-        if self._hub.full:
-            return refusal(503, "too_many_viewers", "others are looking; close one of their pages")
-        return Answer(None, content_type="text/event-stream", stream=self._hub.watch())
+            self._views = Views(self._inspected, self._wait, self._token)
+        return await self._views.show(request)
 
     def _wait(self, question: Callable[[], T]) -> Awaitable[T]:
         """Call *question* in a thread that may wait for the data plane."""

@@ -11,7 +11,9 @@ from sidecar.observe.calls import is_bad
 from sidecar.observe.record import CallRecord
 
 _STATUS: Final = re.compile(r"[0-9]{1,3}|[1-5]xx")
-_NAMES: Final = ("route", "model", "status", "errors", "min_ms", "id", "limit", "pretty")
+_NAMES: Final = (
+    "route", "model", "status", "endpoint", "errors", "min_ms", "id", "limit", "pretty",
+)  # fmt: skip
 _LIMIT: Final = 100
 _SHORTEST: Final = 4
 """Characters of an id that may stand for all of it."""
@@ -25,6 +27,8 @@ class Wanted(NamedTuple):
     """Asked for, or the one that answered."""
     status: str = ""
     """`503`, `5xx`; `0` where the caller left before one was sent."""
+    endpoint: str = ""
+    """Part of the name of an endpoint that got an attempt."""
     errors: bool = False
     min_ms: float = 0.0
     id: str = ""
@@ -37,6 +41,7 @@ class Wanted(NamedTuple):
             self.route in ("", call.route)
             and self.model in ("", call.model, call.model_answered)
             and self.status in ("", str(call.status), f"{call.status // 100}xx")
+            and (not self.endpoint or _went_to(call, self.endpoint))
             and (is_bad(call) or not self.errors)
             and call.duration_ms >= self.min_ms
             and self.id in ("", call.request_id, call.trace_id)
@@ -61,11 +66,16 @@ def read(query: Mapping[str, str]) -> Wanted:
         query.get("route", ""),
         query.get("model", ""),
         status,
+        query.get("endpoint", ""),
         query.get("errors", "false") not in ("false", "0"),
         min_ms,
         query.get("id", ""),
         limit,
     )
+
+
+def _went_to(call: CallRecord, part: str) -> bool:
+    return part in call.endpoint or any(part in one.endpoint for one in call.tries)
 
 
 def select(calls: Iterable[CallRecord], wanted: Wanted) -> list[CallRecord]:

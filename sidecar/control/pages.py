@@ -300,12 +300,12 @@ class Page(msgspec.Struct, frozen=True):
     post: Handler | None = None
     prompt: bool = False
     long: bool = False
-    stream: bool = False
-    """Its answer has no end: the server gives it."""
+    live: bool = False
+    """What it shows is computed in the server's own loop, while somebody looks."""
 
     def methods(self) -> tuple[str, ...]:
         """List what may be asked; HEAD goes wherever GET does."""
-        if self.stream:
+        if self.live:
             return ("GET",)
         return (("GET", "HEAD") if self.get else ()) + (("POST",) if self.post else ())
 
@@ -376,8 +376,12 @@ def admin_pages() -> Pages:
         "/cache/purge": Page("POST ?route=R, ?model=M, both, or ?all.", post=_purge),
         "/events": Page(
             "What the live page shows, as server-sent events: all of it, then what has changed.",
-            stream=True,
+            live=True,
         ),
+        "/tap": Page(
+            "Calls as they end, as server-sent events; with the filters of /calls.", live=True
+        ),
+        "/status": Page("All but the calls of what the live page shows, once, as JSON.", live=True),
         ASSET: Page(
             "Files of the live page.", lambda _, r: _asset(r.path.removeprefix(ASSET)), long=True
         ),

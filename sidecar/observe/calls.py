@@ -89,6 +89,15 @@ class Calls:
         new = takewhile(lambda kept: kept is not mark, reversed(latest))
         return list(map(_record, new)), latest[-1] if latest else mark
 
+    @property
+    def keeps(self) -> int:
+        """How many of the latest are kept at most."""
+        return self._latest.most
+
+    def lost(self, mark: object) -> bool:
+        """Whether calls that ended after *mark* may be gone: it is not among the latest."""
+        return mark is not None and all(kept is not mark for kept in self._latest.copy())
+
     def __len__(self) -> int:
         return len(self._latest) + len(self._errors) + len(self._slow)
 
@@ -122,15 +131,15 @@ def _record(kept: _Kept) -> CallRecord:
 class _Ring:
     """The newest calls, at most so many, and so many bytes."""
 
-    __slots__ = ("_calls", "_most", "_most_bytes", "_size")
+    __slots__ = ("_calls", "_most_bytes", "_size", "most")
 
     def __init__(self) -> None:
         self._calls: deque[_Kept] = deque()
         self._size = 0
-        self._most = self._most_bytes = 0
+        self.most = self._most_bytes = 0
 
     def __repr__(self) -> str:
-        return f"{len(self._calls)} of {self._most}, {self._size} bytes"
+        return f"{len(self._calls)} of {self.most}, {self._size} bytes"
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -138,11 +147,11 @@ class _Ring:
     @property
     def over(self) -> bool:
         """Whether it holds too much: then its user pops."""
-        return len(self._calls) > self._most or self._size > self._most_bytes
+        return len(self._calls) > self.most or self._size > self._most_bytes
 
     def resize(self, most: int, most_bytes: int) -> None:
         """Hold so many from now on."""
-        self._most, self._most_bytes = most, most_bytes
+        self.most, self._most_bytes = most, most_bytes
 
     def add(self, call: _Kept) -> None:
         """Hold *call*."""

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -18,7 +18,9 @@ import pytest
 from sidecar.control import admin as admin_module
 from sidecar.control import admin_http
 from sidecar.control.admin import MAX_CONNECTIONS, AdminServer
+from sidecar.control.live import views as views_module
 from sidecar.control.live.hub import MOST
+from sidecar.observe.calls import CallsSettings
 from sidecar.observe.record import CallRecord
 from sidecar.observe.stats import RouteStats
 from tests.control.plane import Plane
@@ -733,3 +735,38 @@ def test_a_browser_needs_the_token_of_the_stream(
     assert plane.asked == []
     assert ask(port, "/drain", "POST", **here, **{"X-Sidecar-Token": token}).status == 202
     assert plane.asked == ["drain"]
+
+
+def test_calls_are_followed_with_filters_and_bounds(
+    server: AdminServer, plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = server.port("admin")
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request("GET", "/tap?status=5xx")
+        reply = connection.getresponse()
+        assert reply.headers["content-type"] == "text/event-stream"
+        assert reply.readline() == b": calls follow as they end\n"
+        assert reply.readline() == b"\n"
+        for number, status in enumerate((200, 503)):
+            plane.calls.append(ended(CallRecord(1e9, f"r{number}", status=status)))
+        assert reply.readline() == b"event: call\n"
+        assert b'"request_id":"r1"' in reply.readline()
+        monkeypatch.setattr(views_module, "MOST", 1)
+        refused = ask(port, "/tap")
+        assert (refused.status, refused.json["error"]["code"]) == (503, "too_many_viewers")
+    bad = ask(port, "/tap?statsu=5xx")
+    assert (bad.status, bad.json["error"]["code"]) == (400, "bad_filter")
+    plane.calls.configure(CallsSettings(0, 0, 0, 0))
+    none = ask(port, "/tap")
+    assert (none.status, none.json["error"]["code"]) == (409, "no_calls_kept")
+    assert ask(port, "/tap", **{"Sec-Fetch-Site": "cross-site"}).status == 403
+
+
+def test_the_status_is_all_but_the_calls(server: AdminServer, plane: Plane) -> None:
+    plane.stats.routes["all", "openai"] = RouteStats()
+    told = ask(server.port("admin"), "/status").json
+    assert told.keys() == {
+        "at", "state", "routes", "endpoints", "upstreams", "budgets", "listeners",
+    }  # fmt: skip
+    assert told["state"]["ready"]
+    assert [each["name"] for each in told["routes"]] == ["all"]

@@ -3,15 +3,21 @@ from __future__ import annotations
 import pytest
 
 from sidecar.control.calls_wanted import Wanted, find, read, select
-from sidecar.observe.record import CallRecord
+from sidecar.observe.record import CallRecord, Try
 
 CALLS = [
     CallRecord(
         4.0, "r4", trace_id="t2", route="b", model="m", model_answered="m-2", status=200,
         duration_ms=10.0, verdict="truncated",
     ),
-    CallRecord(3.0, "r3", trace_id="t1", route="a", model="n", status=503, duration_ms=20.0),
-    CallRecord(2.0, "r2", trace_id="t1", route="a", model="m", status=0, duration_ms=5.0),
+    CallRecord(
+        3.0, "r3", trace_id="t1", route="a", model="n", status=503, duration_ms=20.0,
+        endpoint="https://api.openai.com", tries=(Try("http://glm-1", "first", 0.0),),
+    ),
+    CallRecord(
+        2.0, "r2", endpoint="https://api.openai.com", trace_id="t1", route="a", model="m",
+        status=0, duration_ms=5.0,
+    ),
     CallRecord(1.0, "t2", trace_id="t0", route="a", model="m", status=200, duration_ms=5000.0),
 ]  # fmt: skip
 
@@ -27,6 +33,9 @@ CALLS = [
         ({"status": "200"}, ["r4", "t2"]),
         ({"status": "5xx"}, ["r3"]),
         ({"status": "0"}, ["r2"]),
+        ({"endpoint": "glm"}, ["r3"]),
+        ({"endpoint": "http://glm-1"}, ["r3"]),
+        ({"endpoint": "openai"}, ["r3", "r2"]),
         ({"errors": ""}, ["r4", "r3", "r2"]),
         ({"errors": "true"}, ["r4", "r3", "r2"]),
         ({"errors": "false"}, ["r4", "r3", "r2", "t2"]),

@@ -69,6 +69,14 @@ class Feed:
         _, self._told = self._inspected.calls.since(None)
         self._tables = await self._collect()
 
+    def status(self) -> dict[str, Any]:
+        """Return everything but the calls, as of the last step: lists in their order."""
+        return {
+            "at": time.time(),
+            "state": self._tables["state"][""],
+            **{name: list(of.values()) for name, of in self._tables.items() if name != "state"},
+        }
+
     def snapshot(self) -> bytes:
         """Return the message with everything, as of the last step."""
         latest, now = self._inspected.calls.latest(), time.time()
