@@ -231,7 +231,8 @@ class Inspection:
         config = self._reloader.loaded.config
         listeners: dict[str, list[str]] = {}
         for listener in config.listeners:
-            if listener.address is not None:
+            # What looks here points programs at it, and these come without TLS.
+            if listener.address is not None and listener.tls is None:
                 listeners.setdefault(listener.mode, []).append(listener.address)
         certificate = None
         if listeners.keys() & {"forward", "capture"}:

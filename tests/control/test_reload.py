@@ -19,9 +19,12 @@ from sidecar.control.inspection import Inspection
 from sidecar.control.reload import Reloader
 from sidecar.control.serving import Serving
 from sidecar.control.sources.file import FileSource
+from sidecar.listen.files import NO_FILES
 from sidecar.observe.stats import Stats
+from tests.certificates import Ca
 from tests.control.reloading import says, scene
 from tests.sockets.peers import until
+from tests.tokens import Signer, jwks
 
 BAD = ["", "listeners: [", "listeners: []", "{}", "a: &a [*a]", "\x00", "upstreams: {u: {x: 1}}"]
 
@@ -183,6 +186,40 @@ async def test_half_a_pair_of_certificate_and_key_is_taken_when_it_is_whole(tmp_
         await until(lambda: it.stats.reloads.rejected)
         pair.private_key_pem.write_to_path(key)
         await until(lambda: it.stats.reloads.accepted == 2)
+
+
+async def test_files_of_listeners_are_followed(tmp_path: Path) -> None:
+    """Certificates, CAs of callers and keys of tokens that are renewed come without a signal."""
+    authority = Ca()
+    cert, key = authority.issue("old").write(tmp_path, "server")
+    ca, keys = tmp_path / "ca.pem", tmp_path / "jwks.json"
+    ca.write_bytes(authority.pem)
+    keys.write_bytes(jwks(Signer("ES256", "old")))
+    async with scene(tmp_path, watched=True) as it:
+        listener = it.config["listeners"][0]
+        others = {
+            "address": "127.0.0.2:0",
+            "tls": {"cert": cert, "key": key},
+            "access": {
+                "certificates": {"ca": str(ca)},
+                "tokens": {"keys": str(keys), "issuer": "i", "audiences": ["a"]},
+            },
+        }
+        it.config["listeners"] = [listener, others]
+        it.write()
+        await until(lambda: it.stats.reloads.accepted == 2)
+        served = list(it.serving.listeners.values())[1]
+        for renew in (
+            lambda: authority.issue("new").write(tmp_path, "server"),
+            lambda: ca.write_bytes(Ca().pem),
+            lambda: keys.write_bytes(jwks(Signer("ES256", "new"))),
+        ):
+            before = served.files
+            renew()
+            await until(lambda before=before: served.files not in (before, NO_FILES))  # type: ignore[misc]
+        keys.write_text("no keys")
+        await until(lambda: "is no JWK set" in it.stats.reloads.last_error)
+        assert [key.id for key in served.files.keys] == ["new"]
 
 
 async def test_roots_of_the_system_that_change_are_followed(

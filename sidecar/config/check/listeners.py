@@ -35,6 +35,8 @@ def _reverse(path: Path, value: dict[object, object]) -> Iterator[Problem]:
     tls, access = value.get("tls"), value.get("access")
     if tls is not None and value.get("path") is not None:
         yield Problem((*path, "tls"), "a Unix socket has no TLS")
+    if tls is not None and value.get("half_close") == "serve":
+        yield Problem((*path, "half_close"), "TLS can't be closed on one side only")
     if not isinstance(access, dict) or not access.keys() <= set(_WAYS):
         return
     if not any(access.get(way) for way in _WAYS):

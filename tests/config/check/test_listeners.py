@@ -60,6 +60,7 @@ def test_what_goes_together(listener: str) -> None:
          ".access.tokens.header: "),
         ("{address: 'a:1', access: {callers: {}}}", ".access: lets nobody in"),
         (f"{{path: /a, {TLS}}}", ".tls: a Unix socket has no TLS"),
+        (f"{{address: 'a:1', {TLS}, half_close: serve}}", ".half_close: TLS can't be closed on"),
         (f"{{mode: forward, address: 'a:1', {TLS}}}",
          ".tls: mode forward has no certificate of its own"),
     ],
