@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 
 class Keeper(ThreadingHTTPServer):
@@ -21,6 +23,11 @@ class Keeper(ThreadingHTTPServer):
         self.port = self.server_address[1]
         self.kept: dict[str, dict[str, Any]] = {}
         self.misrouted: list[str] = []
+        self.last: Message = Message()
+        """Header fields of the last request."""
+        self.cuts: Callable[[int], int | None] = lambda size: None
+        """Where a stream of so many bytes breaks; None: nowhere."""
+        self.streams = 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
@@ -32,8 +39,19 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
+    def parse_request(self) -> bool:
+        parsed = super().parse_request()
+        self.server.last = self.headers
+        return parsed
+
     def do_GET(self) -> None:
-        self._answers(self._kept(self.path.partition("?")[0].split("/")[3]))
+        path, _, query = self.path.partition("?")
+        made = self._kept(path.split("/")[3])
+        asked = dict(parse_qsl(query))
+        if made is not None and asked.get("stream") == "true":
+            self._streams(made, int(asked.get("starting_after", -1)))
+        else:
+            self._answers(made)
 
     def do_DELETE(self) -> None:
         name = self.path.split("/")[3]
@@ -52,13 +70,28 @@ class _Handler(BaseHTTPRequestHandler):
         if not asked.get("stream"):
             self._answers(made)
             return
+        made["background"] = bool(asked.get("background"))
+        self._streams(made, -1)
+
+    def _streams(self, made: dict[str, Any], after: int) -> None:
+        """Send the events behind number *after*, until the stream breaks."""
+        self.server.streams += 1
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        for event in _events(made):
-            data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
-            self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+        events = [
+            f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+            for event in _events(made)
+        ][after + 1 :]
+        left = self.server.cuts(sum(map(len, events)))
+        for data in events:
+            if left is not None:
+                data, left = data[:left], left - len(data)
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data) if data else b"")
+            if left is not None and left <= 0:
+                self.close_connection = True
+                return
         self.wfile.write(b"0\r\n\r\n")
 
     def _kept(self, name: str) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,3 +93,32 @@ def test_without_the_setting_most_are(tmp_path: Path, keepers: list[Keeper]) -> 
         failed = [end for end in asyncio.run(all_of(url)) if end is not None]
     assert len(failed) > CONVERSATIONS / 2
     assert all(getattr(end, "status_code", None) == 404 for end in failed)
+
+
+@pytest.mark.skipif(DIRECT, reason="it is about what the sidecar takes up")
+def test_background_streams_break_anywhere_and_go_on(tmp_path: Path, keepers: list[Keeper]) -> None:
+    """Each stream breaks once or more, at a random byte behind its first event."""
+    dice = random.Random(15)
+
+    def cut(size: int) -> int | None:
+        return None if size < 700 or dice.random() < 0.3 else dice.randrange(400, size)
+
+    for keeper in keepers:
+        keeper.cuts = cut
+
+    async def one(client: Any) -> None:
+        stream = await client.responses.create(model="m", input="x", background=True, stream=True)
+        events = [event async for event in stream]
+        assert [event.sequence_number for event in events] == list(range(6))
+        assert events[3].delta == "turn 1"
+        assert events[-1].type == "response.completed"
+
+    async def all_at_once(url: str) -> None:
+        async with async_openai(url) as client:
+            await asyncio.gather(*(one(client) for _ in range(30)))
+
+    policy = {"state": "home", "resume": {"tries": 50}}
+    with sidecar(tmp_path, keepers, policy) as url:
+        asyncio.run(all_at_once(url))
+    assert [keeper.misrouted for keeper in keepers] == [[], [], []]
+    assert sum(keeper.streams for keeper in keepers) > 40
