@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from sidecar.policy.spending import BudgetSettings, Change, Row, Spending
+from sidecar.store.journal import NOTHING, Journal, remove
 from sidecar.store.ledger import Writer, read
 
 _LAST: Final = 1.5
@@ -19,13 +20,16 @@ _LAST: Final = 1.5
 class Book:
     """The sums of the ledger at *path*. A call reads and adds in memory, and never waits.
 
-    What calls spend is handed to the ledger's thread at once if it is idle, else with its next
-    batch: the fewer calls there are, the sooner each is in the file. Raises OSError.
+    What calls spend is written down in a journal, for the case of a kill, and handed to the
+    ledger's thread: at once if it is idle, else with its next batch. Raises OSError.
     """
 
     def __init__(self, path: str, most: int) -> None:
         self.spending = Spending(read(path), most)
         self._path = path
+        self._journal = Journal(path)
+        self._marks = NOTHING
+        """Of the batch that is being written."""
         self._writer: Writer | None = None
         self._retired = False
         self._errors = 0
@@ -39,7 +43,8 @@ class Book:
     @property
     def errors(self) -> int:
         """How often the ledger could not be used."""
-        return self._errors + (0 if self._writer is None else self._writer.errors)
+        errors = self._errors + self._journal.errors
+        return errors + (0 if self._writer is None else self._writer.errors)
 
     def spent(self, budget: BudgetSettings, client: str, unix_now: float) -> float:
         """Return what *client* has spent of *budget* in this period."""
@@ -51,6 +56,7 @@ class Book:
         """Add what a call has spent. Return the sum of its period."""
         row = self.spending.row(budget, client, unix_now)
         self.spending.add(row, spent, budget.amount)
+        self._journal.add(row, Change(spent, budget.amount))
         self._hand_over()
         return self.spending.spent(row)
 
@@ -92,17 +98,24 @@ class Book:
             self._errors += writer.errors
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(None, writer.stop, _LAST)
+        if not self.spending.unwritten:
+            self._journal.close()
+            marks = self._journal.marks()
+            self._journal.written(marks)
+            remove(self._path, marks.done)
 
     def _hand_over(self) -> None:
         batch = self.spending.begin_writing()
         if batch:
-            (self._writer or self._begin()).write(batch)
+            self._marks = self._journal.marks()
+            (self._writer or self._begin()).write(batch, self._marks)
 
     def _told(self, written: bool, news: Mapping[Row, float]) -> None:
         if not written:
             self.spending.not_written()  # with the next look
             return
         self.spending.wrote(news)
+        self._journal.written(self._marks)
         self._hand_over()
         if not self.spending.unwritten:
             self._written.set()

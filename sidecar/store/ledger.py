@@ -3,6 +3,7 @@
 Each batch is one transaction that adds to sums, so that it is in the file once or not at all. The
 write-ahead log with `synchronous=NORMAL` survives the end of a process at any moment; a power cut
 may lose the last batches, but never makes the file unreadable (SQLite, "Write-Ahead Logging").
+What is not in a batch yet when a process is killed is in its journal (`sidecar.store.journal`).
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import os
 import queue
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Thread
 from typing import Final, NamedTuple
 
 from sidecar.policy.spending import Change, Row
+from sidecar.store.journal import NOTHING, Marks, changes, of_the_dead, remove
 
 _log: Final = logging.getLogger("sidecar.budgets")
 KEPT: Final = timedelta(days=400)
@@ -40,6 +43,7 @@ CREATE TABLE IF NOT EXISTS version (id INTEGER PRIMARY KEY CHECK (id = 1), versi
 INSERT OR IGNORE INTO version VALUES (1, 0);
 CREATE TABLE IF NOT EXISTS identity (id INTEGER PRIMARY KEY CHECK (id = 1), name TEXT NOT NULL);
 INSERT OR IGNORE INTO identity VALUES (1, lower(hex(randomblob(16))));
+CREATE TABLE IF NOT EXISTS journals (name TEXT PRIMARY KEY, upto INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS others (
   budget TEXT NOT NULL, unit TEXT NOT NULL, client TEXT NOT NULL, period TEXT NOT NULL,
   spent REAL NOT NULL, amount REAL NOT NULL, PRIMARY KEY (budget, unit, client, period)
@@ -57,6 +61,7 @@ _OTHERS: Final = """
 INSERT INTO others VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET spent = excluded.spent, amount = excluded.amount
 """
+_UPTO: Final = "INSERT INTO journals VALUES (?, ?) ON CONFLICT DO UPDATE SET upto = excluded.upto"
 _SUMS: Final = """
 SELECT budget, unit, client, period, s.spent, s.amount, o.spent
 FROM spent s LEFT JOIN others o USING (budget, unit, client, period)
@@ -100,6 +105,7 @@ class Ledger:
             raise OSError(0, f"cannot open the ledger {path}: {error}") from None
         fcntl.flock(self._turn, fcntl.LOCK_UN)
         self._version = 0
+        self._path = path
 
     def close(self) -> None:
         """Close it."""
@@ -116,22 +122,36 @@ class Ledger:
             self._version = max(self._version, version)
         return totals
 
-    def add(self, batch: Mapping[Row, Change]) -> None:
-        """Add *batch* to the sums, all of it or nothing. Raise sqlite3.Error for nothing."""
-        self._transact(_ADD, batch, begin="UPDATE version SET version = version + 1")
+    def add(self, batch: Mapping[Row, Change], marks: Marks = NOTHING) -> None:
+        """Add *batch* to the sums, all of it or nothing. Raise sqlite3.Error for nothing.
+
+        *marks*: how much of which journals is in the batch, and in those before.
+        """
+        with self._transaction() as db:
+            db.execute("UPDATE version SET version = version + 1")
+            db.executemany(_ADD, [(*row, *change) for row, change in batch.items()])
+            db.executemany(_UPTO, marks.upto.items())
+
+    def recover(self) -> None:
+        """Add what processes that are gone have written down in their journals only."""
+        with of_the_dead(self._path) as journals:
+            upto = dict(self._db.execute("SELECT name, upto FROM journals").fetchall())
+            for name, said in journals.items():
+                self.add(changes(said, upto.get(name, 0)), Marks({name: len(said)}, {}))
 
     def note_others(self, spent: Mapping[Row, Change]) -> None:
         """Keep what other ledgers have spent. Raise sqlite3.Error for nothing."""
-        self._transact(_OTHERS, spent)
+        with self._transaction() as db:
+            db.executemany(_OTHERS, [(*row, *change) for row, change in spent.items()])
 
-    def _transact(self, statement: str, rows: Mapping[Row, Change], begin: str = "") -> None:
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         # SQLite would look again after 1 to 100 ms while another process writes. A lock of the
         # kernel wakes us at once.
         fcntl.flock(self._turn, fcntl.LOCK_EX)
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute(begin)
-            self._db.executemany(statement, [(*row, *change) for row, change in rows.items()])
+            yield self._db
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
@@ -141,10 +161,14 @@ class Ledger:
             fcntl.flock(self._turn, fcntl.LOCK_UN)
 
     def clean(self, now: datetime) -> None:
-        """Delete sums that are older than KEPT."""
+        """Delete sums that are older than KEPT, and marks of journals that are gone."""
         oldest = (now - KEPT).isoformat()[:7]
         for table in ("spent", "others"):
             self._db.execute(f"DELETE FROM {table} WHERE period < ?", (oldest,))  # noqa: S608
+        # Names first: a journal is there before its first mark is.
+        names = self._db.execute("SELECT name FROM journals").fetchall()
+        gone = [name for name in names if not Path(self._path).with_name(*name).exists()]
+        self._db.executemany("DELETE FROM journals WHERE name = ?", gone)
 
     def sums(self) -> list[Sum]:
         """Return all lines, by period, budget and client."""
@@ -159,6 +183,10 @@ class Ledger:
 def read(path: str) -> dict[Row, float]:
     """Return all sums of the file, which is made if it is not there. Raise OSError if it can't."""
     with closing(Ledger(path)) as ledger:
+        try:
+            ledger.recover()
+        except sqlite3.Error as error:
+            raise OSError(0, f"cannot read the journals of {path}: {error}") from None
         return ledger.news()
 
 
@@ -172,7 +200,8 @@ def read_shared(path: str) -> tuple[str, dict[Row, float]]:
 
 class _Batch(NamedTuple):
     changes: Mapping[Row, Change]
-    others: bool
+    marks: Marks | None
+    """None: what others have spent."""
 
 
 Tell = Callable[[bool, Mapping[Row, float]], None]
@@ -196,13 +225,13 @@ class Writer:
         self._thread = Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
 
-    def write(self, batch: Mapping[Row, Change]) -> None:
-        """Write *batch* next. Never waits."""
-        self._batches.put(_Batch(batch, others=False))
+    def write(self, batch: Mapping[Row, Change], marks: Marks = NOTHING) -> None:
+        """Write *batch* next, with what journals have of it. Never waits."""
+        self._batches.put(_Batch(batch, marks))
 
     def note_others(self, spent: Mapping[Row, Change]) -> None:
         """Keep what other ledgers have spent, if the file can be written. Never waits."""
-        self._batches.put(_Batch(spent, others=True))
+        self._batches.put(_Batch(spent, None))
 
     def stop(self, within: float) -> None:
         """Write what is queued and end, waiting so many seconds at most."""
@@ -214,28 +243,30 @@ class Writer:
             try:
                 batch = self._batches.get(timeout=_TICK)
             except queue.Empty:
-                self._looked(self._try({})[1])
+                self._looked(self._try({}, NOTHING)[1])
                 continue
             if batch is None:
                 break
-            if batch.others:
+            if batch.marks is None:
                 with suppress(sqlite3.Error):
                     if self._ledger is not None:
                         self._ledger.note_others(batch.changes)
             else:
-                self._tell(*self._try(batch.changes))
+                self._tell(*self._try(batch.changes, batch.marks))
         if self._ledger is not None:
             self._ledger.close()
 
-    def _try(self, batch: Mapping[Row, Change]) -> tuple[bool, Mapping[Row, float]]:
+    def _try(self, batch: Mapping[Row, Change], marks: Marks) -> tuple[bool, Mapping[Row, float]]:
         """Write *batch* and read what is new. Return whether it is written, and the news."""
         written = False
         try:
             if self._ledger is None:
                 self._ledger = Ledger(self._path)
+                self._ledger.recover()
             if batch:
-                self._ledger.add(batch)
+                self._ledger.add(batch, marks)
             written = True
+            remove(self._path, marks.done)
             if time.monotonic() - self._cleaned > _CLEAN:
                 self._ledger.clean(datetime.now(UTC))
                 self._cleaned = time.monotonic()
