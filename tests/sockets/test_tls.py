@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from tests.certificates import Ca, Issued
-from tests.sockets.peers import WAIT, until
+from tests.sockets.peers import EVENTS, GET, WAIT, chunk, until
 from tests.sockets.scripted import Fleet, Scripted, chat
+from tests.sockets.stage import Stage
 from tests.sockets.test_access import CALLERS
 
 CA, CALLERS_CA, OTHER_CA = Ca(), Ca(), Ca()
@@ -57,7 +58,7 @@ class Caller:
         await self.writer.wait_closed()
 
 
-async def caller(stage: Fleet, context: ssl.SSLContext) -> Caller:
+async def caller(stage: Stage, context: ssl.SSLContext) -> Caller:
     port = stage.listener().port
     opened = await asyncio.open_connection(
         "127.0.0.1", port, ssl=context, server_hostname="localhost"
@@ -234,3 +235,48 @@ async def test_tls_can_not_be_turned_on_while_plain_connections_are_open(tmp_pat
         with pytest.raises(OSError, match="whether a listener has TLS can't change"):
             await stage.apply()
         assert (await stage.gets(chat()))[0] == 200
+
+
+async def test_a_stream_passes_chunk_by_chunk_and_ends_when_its_caller_leaves(
+    tmp_path: Path,
+) -> None:
+    async with Stage(listener=listener(tmp_path, access=())) as stage:
+        one = await caller(stage, CA.client(tmp_path))
+        one.writer.write(GET)
+        server = await stage.accepts()
+        await server.head()
+        await server.sends(EVENTS)
+        for number in range(3):
+            event = b"data: %d\n\n" % number
+            await server.sends(chunk(event))
+            async with asyncio.timeout(WAIT):
+                assert event in await one.reader.readuntil(event)
+        await one.leaves()
+        await server.is_cut()
+        assert stage.route.errors == {"caller_left": 1}
+
+
+async def test_a_websocket_passes_both_ways(tmp_path: Path) -> None:
+    async with Stage(listener=listener(tmp_path, access=())) as stage:
+        one = await caller(stage, CA.client(tmp_path))
+        upgrade = b"Upgrade: websocket\r\nConnection: upgrade\r\n"
+        one.writer.write(b"GET /v1/realtime HTTP/1.1\r\nHost: a\r\n" + upgrade + b"\r\n")
+        server = await stage.accepts()
+        await server.head()
+        await server.sends(b"HTTP/1.1 101 Switching Protocols\r\n" + upgrade + b"\r\nhello")
+        async with asyncio.timeout(WAIT):
+            assert (await one.reader.readuntil(b"hello")).startswith(b"HTTP/1.1 101")
+        one.writer.write(b"there")
+        await server.gets(b"there")
+        server.closes()
+        assert await one.ended()
+        await one.leaves()
+
+
+async def test_a_handshake_that_takes_too_long_is_over(tmp_path: Path) -> None:
+    slow = listener(tmp_path, access=()) | {"head_timeout": "50ms"}
+    async with Stage(listener=slow) as stage:
+        silent = await stage.client()
+        await silent.is_cut()
+        handshakes = next(iter(stage.stats.listeners.values())).handshakes
+        await until(lambda: handshakes == {"left": 1}, str(handshakes))
