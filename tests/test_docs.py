@@ -36,6 +36,7 @@ from sidecar.proxy.layers.budgets import Budget
 from sidecar.proxy.layers.keeps import Memory
 from sidecar.proxy.layers.turns import Quota
 from sidecar.store.book import Book
+from sidecar.store.journal import Journal
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -216,6 +217,7 @@ class NoBook(Book):
     def __init__(self) -> None:
         self.spending = Spending({}, 1)
         self._writer = None
+        self._journal = Journal("")
         self._errors = 0
 
 
