@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev check test test-real test-kube fuzz bench bench-resilience bench-quota lock docs clean
+.PHONY: help run install dev check test test-real test-page test-kube fuzz bench bench-resilience bench-quota lock docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -27,6 +27,9 @@ check: $(VENV)/.dev ## Format, lint, types, floors
 
 test-real: ## Real SDKs in five languages and a real LLM server, through the sidecar
 	@tests/real/run
+
+test-page: ## The live page in Chromium
+	@tests/page/run
 
 test-kube: ## The chart and the injector with a real API server; the image's steps
 	@tests/cluster/run

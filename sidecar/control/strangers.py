@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from sidecar.control.pages import Answer, Request, refusal
 
 TOKEN_HEADER: Final = "x-sidecar-token"  # noqa: S105 - a name
-_BY_BROWSERS: Final = ("origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
-"""Headers that browsers send with a POST, and that no script can leave out or invent."""
+_BY_BROWSERS: Final = ("origin", "sec-fetch-site")
+"""Headers that browsers send with a POST, and that no script can leave out or invent. (Node's fetch
+sends `sec-fetch-mode`, so that shows no browser.)"""
 
 
 def new_token() -> str:

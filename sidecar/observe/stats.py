@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from sidecar.observe.batched import Batched
 from sidecar.observe.conventions import Conventions
 from sidecar.observe.histogram import Histogram
+from sidecar.observe.hosts import PassedHosts
 from sidecar.observe.models import Models
 from sidecar.observe.savings import Savings
 
@@ -249,8 +250,8 @@ class ListenerStats:
     """Connections at one listener."""
 
     __slots__ = (
-        "accepted", "decisions", "denied", "handshakes", "open", "passed_in", "passed_out",
-        "passing", "refused",
+        "accepted", "decisions", "denied", "handshakes", "open", "passed_hosts", "passed_in",
+        "passed_out", "passing", "refused",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -258,6 +259,7 @@ class ListenerStats:
         self.open = 0
         self.decisions: defaultdict[str, int] = defaultdict(int)
         """What became of connections that might be intercepted (`Decision`)."""
+        self.passed_hosts = PassedHosts()
         self.passing = 0
         """Connections being passed through."""
         self.passed_out = 0

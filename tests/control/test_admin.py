@@ -766,7 +766,7 @@ def test_the_status_is_all_but_the_calls(server: AdminServer, plane: Plane) -> N
     plane.stats.routes["all", "openai"] = RouteStats()
     told = ask(server.port("admin"), "/status").json
     assert told.keys() == {
-        "at", "state", "routes", "endpoints", "upstreams", "budgets", "listeners",
+        "at", "state", "routes", "endpoints", "upstreams", "budgets", "listeners", "passed",
     }  # fmt: skip
     assert told["state"]["ready"]
     assert [each["name"] for each in told["routes"]] == ["all"]

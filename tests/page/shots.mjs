@@ -5,8 +5,8 @@ import { browser, drawn, Fleet, load, open, Sidecar, sleep } from './world.mjs';
 const into = process.argv[2] ?? 'docs';
 const minutes = Number(process.argv[3] ?? 2);
 const fleet = await Fleet.start([
-  'latency=lognormal:220ms:0.4,tokens_per_second=80,error=503:4%,seed=1,slots=8',
-  'latency=lognormal:260ms:0.5,tokens_per_second=70,truncate=2%,seed=2,slots=8',
+  'latency=lognormal:220ms:0.4,tokens_per_second=80,error=503:9%,seed=1,slots=8',
+  'latency=lognormal:260ms:0.5,tokens_per_second=70,truncate=4%,seed=2,slots=8',
   'latency=lognormal:300ms:0.5,tokens_per_second=60,error=500:60%,seed=3',
   'latency=lognormal:420ms:0.5,tokens_per_second=90,seed=4',
   'latency=lognormal:60ms:0.3,seed=5',
@@ -63,18 +63,21 @@ try {
   await sleep(minutes * 60_000);
   for (const [name, options] of [['light', { colorScheme: 'light' }], ['dark', { colorScheme: 'dark' }]]) {
     await page.emulateMedia(options);
-    await page.setViewportSize({ width: 1280, height: process.argv[4] === 'full' ? 2900 : 900 });
+    await page.setViewportSize({ width: 1280, height: process.argv[4] === 'full' ? 2900 : 1200 });
     await drawn(page);
     await sleep(1500);
     await page.screenshot({ path: `${into}/page-${name}.png` });
     await page.setViewportSize({ width: 1280, height: 900 });
   }
   await page.emulateMedia({ colorScheme: 'light' });
-  const found = (await sidecar.get('/calls?limit=300')).filter((call) => call.tries?.length > 2 && call.status === 200);
-  const calls = found.length ? found : await sidecar.get('/calls?limit=1');
+  const calls = await sidecar.get('/calls?limit=1000');
+  const telling = (call) => (call.status === 200 ? (call.tries?.length ?? 0) * 2 + Number(Boolean(call.stream)) + (call.notes?.length ?? 0) : 0);
+  calls.sort((one, other) => telling(other) - telling(one));
   await page.goto(`${sidecar.admin}/#call=${calls[0].request_id}`);
   await page.reload();
+  await page.setViewportSize({ width: 1280, height: 1100 });
   await page.waitForSelector('.sequence');
+  await page.evaluate(() => document.activeElement.blur());
   await page.screenshot({ path: `${into}/page-call.png` });
   await page.keyboard.press('Escape');
   await page.setViewportSize({ width: 390, height: 844 });

@@ -90,15 +90,16 @@ export class Sidecar {
     this.admin = `http://127.0.0.1:${this.adminPort}`;
   }
 
-  static async start(configuration) {
+  static async start(configuration, listeners = '') {
     const sidecar = new Sidecar(await freePorts(2));
+    sidecar.listeners = listeners;
     sidecar.configure(configuration);
     await sidecar.run();
     return sidecar;
   }
 
   configure(text) {
-    writeFileSync(this.file, `listeners: [{address: "127.0.0.1:${this.port}"}]\nadmin: {address: "127.0.0.1:${this.adminPort}"}\naccess_log: {path: ${this.folder}/access.log}\n${text.replaceAll('FOLDER', this.folder)}`);
+    writeFileSync(this.file, `listeners: [{address: "127.0.0.1:${this.port}"}${this.listeners ?? ''}]\nadmin: {address: "127.0.0.1:${this.adminPort}"}\naccess_log: {path: ${this.folder}/access.log}\n${text.replaceAll('FOLDER', this.folder)}`);
   }
 
   async run() {

@@ -324,6 +324,8 @@ async def test_what_is_not_for_us_is_passed_on(
         client = await connects(stage, "127.0.0.1", stage.server.port)
         await passed(stage, client, data)
         assert decisions(stage) == {decision: 1}
+        ((_, why),) = stage.listener().stats.passed_hosts.shown()
+        assert why == decision
     assert os.listdir(tmp_path) == []  # nobody needed a CA
 
 

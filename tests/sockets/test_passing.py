@@ -24,6 +24,7 @@ async def test_bytes_go_both_ways() -> None:
         await client.gets(b"world\xff")
         stats = stage.listener().stats
         assert (stats.passing, stats.open, decisions(stage)) == (1, 1, {"not_routed": 1})
+        assert stats.passed_hosts.shown() == {("localhost", "not_routed"): 1}
         client.closes()
         await server.ends()
         server.closes()

@@ -41,7 +41,7 @@ VERSION: Final = 1
 """Of the messages' form."""
 _FIRST_CALLS: Final = 100
 """Calls in the first message."""
-_CALLS: Final = 40
+_CALLS: Final = 100
 """Calls in each later one."""
 _AT_ONCE: Final = 50
 """Rows that are made before the admin server's loop, and the data plane, get their turn."""
@@ -137,6 +137,7 @@ class Feed:
         tables["budgets"] = {
             name: budget_row(budget, clock) for name, budget in stats.budgets.copy().items()
         }
+        tables["passed"] = dict(self._passed_rows())
         tables["listeners"] = {
             name: listener_row(name, of, self._view.modes.get(name, ""))
             for name, of in stats.listeners.copy().items()
@@ -163,6 +164,12 @@ class Feed:
         endpoints = (each for _, members in self._view.upstreams for each in members)
         for number, each in enumerate(endpoints):
             yield f"{each.upstream}\n{each.name}", endpoint_row(each, number, clock)
+
+    def _passed_rows(self) -> Iterable[tuple[str, Row]]:
+        for listener, of in self._inspected.stats.listeners.copy().items():
+            for (host, decision), count in of.passed_hosts.shown().items():
+                row = {"listener": listener, "host": host, "decision": decision, "number": count}
+                yield f"{listener}\n{host}\n{decision}", row
 
     def _state(self, clock: Clock) -> Row:
         inspected, stats = self._inspected, self._inspected.stats

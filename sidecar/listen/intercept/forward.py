@@ -63,7 +63,7 @@ class Forward(Interceptor):
         routed = self.rules.hosts.contain(target.host)
         if not routed and not _is_address(target.host):
             far = await dial(target, await self.addresses(target))
-            self.count(Decision.NOT_ROUTED)
+            self.count_passed(Decision.NOT_ROUTED, target.host)
             self.tunnel(sock, peer, far, str(target), (b"", _ESTABLISHED))
             return
         if not routed:
@@ -80,7 +80,7 @@ class Forward(Interceptor):
             await self._answer_here(sock, head)
             return
         far = await dial(target, await self.addresses(target))
-        self.count(Decision.NOT_ROUTED)
+        self.count_passed(Decision.NOT_ROUTED, target.host)
         self.tunnel(sock, peer, far, str(target), (passed_on_head(head), b""))
 
     async def addresses(self, target: Destination) -> list[AddrInfo]:

@@ -77,7 +77,7 @@ class Interceptor(RawListener):
         """Look at the first bytes of *sock*, which goes to *target*; serve it or pass it on."""
         rules, learned, now = self.rules, self.shared.learned, time.monotonic()
         if learned.server_first.has(target, now):
-            await self._pass_on(sock, peer, target, Decision.SERVER_FIRST)
+            await self._pass_on(sock, peer, target, target.host, Decision.SERVER_FIRST)
             return
         seen = await peek(sock, sniff, MAX_SNIFFED, rules.sniff)
         host = (seen.host if seen else None) or target.host
@@ -88,11 +88,16 @@ class Interceptor(RawListener):
         elif decision is Decision.TLS and seen is not None:
             await self._terminate(sock, peer, target, host, seen)
         else:
-            await self._pass_on(sock, peer, target, decision)
+            await self._pass_on(sock, peer, target, host, decision)
 
     def count(self, decision: Decision) -> None:
         """Count what became of a connection."""
         self.stats.decisions[decision.value] += 1
+
+    def count_passed(self, decision: Decision, host: str) -> None:
+        """Count a connection for *host* that is passed through."""
+        self.count(decision)
+        self.stats.passed_hosts.count(host, decision.value)
 
     async def addresses(self, target: Destination) -> list[AddrInfo]:
         """Return the addresses that connections to *target* may be passed on to.
@@ -106,7 +111,7 @@ class Interceptor(RawListener):
     ) -> None:
         context = await self._context(host)
         if context is None or seen.hello is None:
-            await self._pass_on(sock, peer, target, Decision.NO_CA)
+            await self._pass_on(sock, peer, target, host, Decision.NO_CA)
             return
         self.count(Decision.TLS)
         if has_left(sock):  # before it saw our certificate, which may take a while to make
@@ -135,10 +140,10 @@ class Interceptor(RawListener):
             return None
 
     async def _pass_on(
-        self, sock: socket.socket, peer: Peer, target: Destination, decision: Decision
+        self, sock: socket.socket, peer: Peer, target: Destination, host: str, decision: Decision
     ) -> None:
         """Connect *sock* to where it was going; reset it if that can't be reached."""
-        self.count(decision)
+        self.count_passed(decision, host)
         try:
             far = await dial(target, await self.addresses(target))
         except CallError:

@@ -17,12 +17,14 @@ export class Calls {
       ...KINDS.map(([value, text]) => el('option', { value, text })));
     this.route = el('select', { class: 'field', 'aria-label': 'Route', onchange: () => this.ask() });
     this.pause = el('button', { type: 'button', class: 'button', 'aria-pressed': 'false', text: 'Pause', onclick: () => this.hold() });
+    this.more = el('span', { class: 'muted note' });
     this.table = new Table(byId('calls-table'), {
       name: 'calls', caption: 'Calls', size: 15, key: (call) => call.id,
       words: (call) => [call.id, call.status, call.why, call.model, call.answered, call.path, call.route, call.upstream, call.endpoint, call.team, call.method, ...(call.tries ?? [])].join(' '),
       empty: () => this.nothing(),
       tools: [this.route, this.kind, this.pause],
       stays: true,
+      filtered: () => this.askSoon(),
       open: (made) => this.open(made.data),
       columns: [
         { id: 'time', label: 'Ended', show: (cell, call, made) => this.time(cell, call, made) },
@@ -36,6 +38,7 @@ export class Calls {
         { id: 'where', label: 'Call', class: 'wide', show: where },
       ],
     });
+    this.table.status.after(this.more);
   }
 
   draw() {
@@ -45,6 +48,7 @@ export class Calls {
     const known = new Set(calls.map((call) => call.id));
     const all = [...calls, ...this.found.filter((call) => !known.has(call.id))];
     this.table.update(all.filter((call) => this.fits(call)).sort((a, b) => b.time + b.ms / 1e3 - (a.time + a.ms / 1e3)));
+    say(this.more, store.missed && !this.found.length ? `${count(store.missed)} more ended too fast to be listed; a filter looks at all that are kept` : '');
     say(this.pause, this.held ? 'Resume' : 'Pause');
     set(this.pause, 'aria-pressed', String(Boolean(this.held)));
   }
@@ -63,16 +67,21 @@ export class Calls {
     }
   }
 
+  askSoon() {
+    clearTimeout(this.soon);
+    this.soon = setTimeout(() => this.ask(), 300);
+  }
+
   /** Look for older calls that fit: those that were not listed, or not here yet. */
   async ask() {
     this.found = [];
     this.draw();
-    const query = { limit: 200 };
+    const query = { limit: 1000 };
     if (this.route.value && this.route.value !== 'none') query.route = this.route.value;
     if (this.kind.value === 'bad') query.errors = 'true';
     if (/^.xx$/.test(this.kind.value)) query.status = this.kind.value;
     if (this.kind.value === 'slow') query.min_ms = 2000;
-    if (Object.keys(query).length === 1 && !this.kind.value) return;
+    if (!this.kind.value && !this.route.value && !this.table.text) return;
     try {
       this.found = (await get('/calls', query)).map(lineOf);
     } catch {

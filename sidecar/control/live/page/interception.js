@@ -66,7 +66,7 @@ export class Interception {
       ],
     });
     this.hosts = new Table(hosts, {
-      name: 'hosts', caption: 'Hosts passed through', size: 10, key: (row) => `${row.host} ${row.decision}`, words: (row) => `${row.host} ${row.decision}`, sorted: { column: 'number', down: true },
+      name: 'hosts', caption: 'Hosts passed through', size: 10, key: (row) => `${row.listener} ${row.host} ${row.decision}`, words: (row) => `${row.host} ${row.decision}`, sorted: { column: 'number', down: true },
       empty: () => el('p', { text: 'No host was passed through. Hosts that no route names, and clients that do not trust the CA, appear here.' }),
       columns: [
         { id: 'host', label: 'Host passed through', value: (row) => row.host, show: (cell, row) => {

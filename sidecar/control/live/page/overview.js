@@ -75,9 +75,9 @@ export class Overview {
     const now = Date.now() / 1000;
     this.fact('Uptime', seconds(now - state.started), `since ${new Date(state.started * 1000).toLocaleString('en-GB')}`);
     this.fact('Configuration', state.hash.slice(0, 8) || '–', `in use for ${seconds(now - state.loaded_at)}${state.reloads > 1 ? `, ${count(state.reloads - 1)} reloads` : ''}`);
-    const source = state.sources.map((each) => clean(each.name, 60)).join(' + ') || '–';
+    const source = state.sources.map((each) => nameOf(each)).join(' + ') || '–';
     const heard = Math.min(...state.sources.map((each) => each.heard_at));
-    this.fact('Source', source, Number.isFinite(heard) && heard > 0 ? `read ${seconds(now - heard)} ago` : '');
+    this.fact('Source', source, Number.isFinite(heard) && heard > 0 ? `read ${seconds(now - heard)} ago` : '', state.sources.map((each) => clean(each.name)).join(' + '));
     this.fact('Process', bytes(state.memory), this.share(state));
     this.fact('Calls kept', count(state.calls_kept), state.calls_kept ? 'for the list below' : 'none yet');
     this.fact('Version', state.version, `Python ${state.python}, pid ${state.pid}, log level ${state.log_level}`);
@@ -94,7 +94,7 @@ export class Overview {
     return now - then > 2 ? `${Math.max(0, ((state.cpu_s - before) / (now - then)) * 100).toFixed(1)} % of a core` : '';
   }
 
-  fact(name, value, note) {
+  fact(name, value, note, title = value) {
     let made = this.facts.get(name);
     if (!made) {
       made = [el('dd', { class: 'fact-value' }), el('dd', { class: 'muted' })];
@@ -102,10 +102,13 @@ export class Overview {
       this.facts.set(name, made);
     }
     say(made[0], value);
-    set(made[0], 'title', value);
+    set(made[0], 'title', title);
     say(made[1], note);
   }
 }
+
+/** The name of a source; of a file without its folder. */
+const nameOf = (source) => clean(source.name.startsWith('/') ? source.name.split('/').at(-1) : source.name, 60);
 
 /** The lines of p95 and p50. */
 export function quantiles(series, now, since, bins) {

@@ -57,10 +57,9 @@ export class Routes {
     const [p50, p95] = [series.quantile(0.5, this.store.now), series.quantile(0.95, this.store.now)];
     if (!cell.firstChild) {
       cell.spark = new Spark(['two', 'one']);
-      cell.append(el('span', { class: 'two-lines' }, el('span'), el('span', { class: 'under muted' })), cell.spark.element);
-      cell.firstChild.parentNode.classList.add('with-spark');
+      cell.append(el('div', { class: 'with-spark' }, cell.spark.element, el('span', {}, el('span'), el('span', { class: 'under muted' }))));
     }
-    const [value, under] = cell.firstChild.children;
+    const [value, under] = cell.firstChild.lastChild.children;
     say(value, p50 === null ? '–' : milliseconds(p50));
     say(under, p95 === null ? '' : `p95 ${milliseconds(p95)}`);
     cell.spark.update(quantiles(series, this.store.now, this.store.since),

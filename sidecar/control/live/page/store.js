@@ -6,7 +6,7 @@ const CALLS = 500; // lines of calls that are kept
 
 export class Store {
   constructor() {
-    this.tables = { state: {}, routes: {}, endpoints: {}, upstreams: {}, budgets: {}, listeners: {} };
+    this.tables = { state: {}, routes: {}, endpoints: {}, upstreams: {}, budgets: {}, listeners: {}, passed: {} };
     this.calls = [];
     this.missed = 0; // calls that ended and were not listed
     this.token = '';

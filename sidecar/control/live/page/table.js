@@ -10,9 +10,9 @@ const SETTLED = 3000; // milliseconds between two changes of the order
  * `key(row)` tells rows apart, `words(row)` is what the filter looks at.
  */
 export class Table {
-  constructor(place, { name, caption, columns, key, words, size = 10, empty, tools = [], open, sorted, stays = false }) {
+  constructor(place, { name, caption, columns, key, words, size = 10, empty, tools = [], open, sorted, stays = false, filtered }) {
     const narrow = matchMedia('(max-width: 760px)').matches; // there each row takes a third of a screen
-    Object.assign(this, { name, columns, key, words, size: narrow ? 5 : size, empty, open, stays });
+    Object.assign(this, { name, columns, key, words, size: narrow ? 5 : size, empty, open, stays, filtered });
     this.sorted = sorted ?? null; // {column, down}
     this.page = 0;
     this.text = '';
@@ -66,6 +66,7 @@ export class Table {
     this.orderedAt = 0;
     this.page = 0;
     this.draw();
+    this.filtered?.();
   }
 
   turn(by) {
