@@ -59,7 +59,7 @@ def sidecar(settings: Settings, *, meshed: bool) -> Tree:
         "ports": [{"name": "llm-sidecar", "containerPort": HEALTH_PORT, "protocol": "TCP"}],
         **_probes(meshed=meshed),
     }
-    made["env"] = [*made.get("env", ()), *identity()]
+    made["env"] = [*made.get("env", ()), *_keeps(settings), *identity()]
     if settings.lifecycle == "native":
         made["restartPolicy"] = "Always"
     else:
@@ -102,8 +102,9 @@ def _common(name: str, settings: Settings) -> Tree:
         # where it could not write its termination message.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    if _has_state(settings):
+    if _has_files(settings):
         made["env"] = [{"name": "XDG_STATE_HOME", "value": _STATE}]
+    if _has_state(settings):
         made["volumeMounts"] = [{"name": STATE_VOLUME, "mountPath": _STATE}]
     return made
 
@@ -123,9 +124,20 @@ def volumes(settings: Settings) -> list[Tree]:
     return made
 
 
-def _has_state(settings: Settings) -> bool:
+def _has_files(settings: Settings) -> bool:
     """Whether the sidecar has files of its own: a CA, or the last text of a source."""
     return settings.mode != "base-url" or bool(settings.config_source)
+
+
+def _has_state(settings: Settings) -> bool:
+    """Whether it writes anything: these, or the last policy that was good."""
+    return _has_files(settings) or bool(settings.config_map)
+
+
+def _keeps(settings: Settings) -> Iterator[Tree]:
+    """Yield what has the last good policy kept, for a restart of the container at a bad one."""
+    if settings.config_map:
+        yield {"name": "SIDECAR_STATE", "value": _STATE}
 
 
 def _arguments(settings: Settings) -> Iterator[str]:

@@ -135,8 +135,14 @@ def test_configuration_and_secret_are_mounted_whole() -> None:
     assert made["spec"]["volumes"][1:] == [
         {"name": "llm-sidecar-config", "configMap": {"name": "policy"}},
         {"name": "llm-sidecar-secret", "secret": {"secretName": "keys"}},
+        {"name": "llm-sidecar-state", "emptyDir": {"sizeLimit": "16Mi"}},
     ]
     ours = container(made, CONTAINER)
+    # For a container that starts again while the policy is bad.
+    assert {"name": "SIDECAR_STATE", "value": "/var/lib/llm-sidecar"} in ours["env"]
+    assert {"name": "llm-sidecar-state", "mountPath": "/var/lib/llm-sidecar"} in ours[
+        "volumeMounts"
+    ]
     assert ours["args"][-2:] == ["-c", "/etc/llm-sidecar/sidecar.yaml"]
     assert all("subPath" not in mount for mount in ours["volumeMounts"])
     assert [m["name"] for m in container(made, "app")["volumeMounts"]] == ["data"]
