@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sidecar import __version__, environment
+from sidecar.usage.overview import Parser
 
 if TYPE_CHECKING:
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -26,10 +27,11 @@ application, without changing its code. Point its base URL here:
 """
 _EXAMPLES = """examples:
   sidecar run                      serve the well-known providers, without a file
-  sidecar run -c sidecar.yaml      serve a configuration file, and reload it when it changes
+  sidecar run -c sidecar.yaml      serve a file, and reload it when it changes
   sidecar exec -- python app.py    run a program, with its calls through a sidecar
   sidecar check sidecar.yaml       list every mistake in a file
-  sidecar calls                    show the calls that ended last
+  sidecar explain --model gpt-4o   tell where a call would go, and why
+  sidecar status                   look at the running sidecar; also top, tap, calls
   sidecar demo                     try it in front of simulated LLMs
 
 exit codes: 0 success, 1 failure (the message says why), 2 wrong usage
@@ -39,7 +41,12 @@ exit codes: 0 success, 1 failure (the message says why), 2 wrong usage
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parsed = _parser(given[:1]).parse_args(given)
+    parser = _parser(given[:1])
+    if not given:
+        parser.brief()
+    elif not given[0].startswith("-"):
+        parser.refuse(given[0])
+    parsed = parser.parse_args(given)
     command: Callable[[argparse.Namespace], int] = parsed.command
     try:
         return command(parsed)
@@ -47,14 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
 
 
-def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
+def _parser(named: Sequence[str]) -> Parser:
     """With the arguments of the command that is *named*: others' modules need not be imported."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        "sidecar", description=_ABOUT, epilog=_EXAMPLES, formatter_class=raw
-    )
+    parser = Parser("sidecar", description=_ABOUT, epilog=_EXAMPLES, formatter_class=raw)
     parser.add_argument("--version", action="version", version=_version())
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=argparse.ArgumentParser
+    )
 
     _add_serving(commands, named)
     _add_trying(commands, named)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,32 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         main([*command, "--help"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith("usage: sidecar")
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("statsu", "there is no command 'statsu'; did you mean `sidecar status`?"),
+        ("explian", "did you mean `sidecar explain`?"),
+        ("xyzzy", "there is no command 'xyzzy'; `sidecar --help` lists them"),
+    ],
+)
+def test_an_unknown_command_names_the_nearest(
+    word: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([word])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_help_names_each_command_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for command in [*COMMANDS, "status", "top", "tap"]:
+        assert len(re.findall(rf"^  {command} +\w", text, re.MULTILINE)) == 1, command
+    assert max(map(len, text.splitlines())) <= 90
 
 
 @pytest.mark.parametrize(

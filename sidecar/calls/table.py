@@ -34,7 +34,7 @@ _FOLLOWED: Final = (
     Column("ID"),
     Column("MODEL", dropped=6, least=8),
     Column("PATH", dropped=1, least=12),
-    Column("WHY", dropped=7, least=22),
+    Column("WHY", dropped=7, least=20),
 )
 _USUAL: Final = (8, 6, 8, 8, 9, 7, _SHORTEST_ID, 20, 25, LONGEST)
 """Widths where calls come one by one, so that the widest can't be known."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -15,6 +16,10 @@ from sidecar.proxy.routing.router import LONGEST_SHOWN, Rule, choose
 if TYPE_CHECKING:
     from sidecar.config.model import Route as RouteConfig
     from sidecar.proxy.call import Call
+
+
+_AT_ONCE: Final = 20
+"""Routes that are looked at in one go: each takes 0.3 ms."""
 
 
 class Miss(msgspec.Struct, frozen=True):
@@ -85,6 +90,8 @@ def passed_over(
     for index, (config, rule) in enumerate(zip(configs, rules, strict=True)):
         if index == until:
             continue
+        if index % _AT_ONCE == 0:
+            time.sleep(0)  # lets the data plane's thread run
         found = misses(config, rule, call)
         if until is None or index < until:
             before.append(PassedOver(rule.route.name, index, found))

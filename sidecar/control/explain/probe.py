@@ -6,7 +6,6 @@ So everything that `serve` looks at counts here too: tasks, headers, the model, 
 from __future__ import annotations
 
 import contextlib
-import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 from sidecar.errors import CallError
@@ -15,7 +14,7 @@ from sidecar.observe.stats import RouteStats, Stats
 from sidecar.policy.access import Access
 from sidecar.proxy.access import admit
 from sidecar.proxy.recorder import Recorder
-from sidecar.proxy.routing.router import Route, Router
+from sidecar.proxy.routing.router import Candidate, Route, Router, Rule
 from sidecar.proxy.serve import serve
 
 if TYPE_CHECKING:
@@ -48,9 +47,10 @@ class Probe:
 
     def __init__(self) -> None:
         self.landed: Landed | None = None
+        self._counts = RouteStats()
 
     def instead(self, index: int, route: Route) -> Route:
-        """Return *route* with this probe as its stack, and counts of its own."""
+        """Return *route* with this probe as its stack, and counts that nobody reads."""
 
         async def stack(call: Call, request: Request) -> Reply:
             self.landed = Landed(index, route, request)
@@ -60,7 +60,23 @@ class Probe:
             other = route.under(policy)
             return None if other is None else self.instead(index, other)
 
-        return route._replace(stack=stack, stats=RouteStats(), under=under)
+        return route._replace(stack=stack, stats=self._counts, under=under)
+
+
+class _ProbedRouter(Router):
+    """The routes of *rules*, with a probe behind each. It remembers nothing of real calls."""
+
+    def __init__(self, rules: list[Rule], probe: Probe) -> None:
+        super().__init__(rules)
+        self._probe = probe
+
+    def candidates(self, host: bytes, path: bytes, method: bytes) -> tuple[Candidate, ...]:
+        """Return the routes that may match a call, in order, as the router does."""
+        places = {id(rule.route): place for place, rule in enumerate(self.rules)}
+        return tuple(
+            each._replace(route=self._probe.instead(places[id(each.route)], each.route))
+            for each in super().candidates(host, path, method)
+        )
 
 
 async def send(call: Call, snapshot: Snapshot) -> Landed | None:
@@ -68,18 +84,18 @@ async def send(call: Call, snapshot: Snapshot) -> Landed | None:
 
     `call.error` says why not, or is None where the sidecar answers by itself. Nothing is counted.
     """
-    probe = Probe()
-    rules = [copy.copy(rule) for rule in snapshot.router.rules]
-    for index, rule in enumerate(rules):
-        rule.route = probe.instead(index, rule.route)
+    probe, rules = Probe(), snapshot.router.rules
     tasks = None
     if snapshot.tasks is not None:
         from sidecar.proxy.tasks.compiled import compile_tasks
         from sidecar.proxy.tasks.tasks import Tasks
 
-        by_name = {rule.route.name: rule.route for rule in rules}
+        by_name = {
+            rule.route.name: probe.instead(place, rule.route) for place, rule in enumerate(rules)
+        }
         tasks = Tasks(compile_tasks(snapshot.config), by_name, Stats(0.0))
-    await serve(call, snapshot._replace(router=Router(rules), tasks=tasks), Recorder(Stats(0.0)))
+    probed = snapshot._replace(router=_ProbedRouter(rules, probe), tasks=tasks)
+    await serve(call, probed, Recorder(Stats(0.0)))
     return probe.landed
 
 
