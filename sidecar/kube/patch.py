@@ -26,6 +26,7 @@ from sidecar.kube.names import (
     MESHES,
     SKIPPED,
     STATUS,
+    VERSION,
     VOLUMES,
 )
 from sidecar.kube.settings import Settings, with_annotations
@@ -87,7 +88,9 @@ def inject(pod: Tree, defaults: Settings, *, no_net_admin: bool = False) -> Inje
         **(metadata.get("annotations") or {}),
         STATUS: msgspec.json.encode(status).decode(),
     }
-    metadata["labels"] = {**(metadata.get("labels") or {}), INJECTED: "true"}
+    labels = metadata.get("labels") or {}
+    # A `+` of a local version may not stand in a label.
+    metadata["labels"] = {**labels, INJECTED: "true", VERSION: __version__.replace("+", "_")}
     return Injected(clean, warnings)
 
 
@@ -102,7 +105,8 @@ def uninject(pod: Tree) -> Tree:
     if text is None:
         return made
     status = _status(text)
-    (metadata.get("labels") or {}).pop(INJECTED, None)
+    for label in (INJECTED, VERSION):
+        (metadata.get("labels") or {}).pop(label, None)
     for kind in ("initContainers", "containers"):
         spec[kind] = [c for c in spec.get(kind) or () if c.get("name") not in CONTAINERS]
         for container in spec[kind]:

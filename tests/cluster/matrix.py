@@ -163,6 +163,10 @@ REFUSED: dict[str, tuple[Tree, str]] = {
         {"gateway": {"enabled": True}},
         "gateway.policy or gateway.source is required",
     ),
+    "a gateway that only it itself can reach": (
+        {"gateway": {"enabled": True, "policy": POLICY}},
+        "no listener at 0.0.0.0:14001",
+    ),
     "a secret without a name": (
         {"webhook": {"certificates": {"source": "secret", "caBundle": "x"}}},
         "certificates.secret is required",

@@ -267,24 +267,30 @@ def selected(selector: Tree, labels: dict[str, str | None]) -> bool:
     )
 
 
-@VERSIONS
-def test_injected_pods_of_all_shapes_fit_the_schemas(version: str, tmp_path: Path) -> None:
+@cache
+def injected(mode: str, lifecycle: str) -> list[Tree]:
+    """The corpus with sidecars, by the command."""
     future = "fields from the future"
     pods = [pod for name, pod in corpus().items() if "metadata" in pod and name != future]
-    file = tmp_path / "pods.yaml"
-    file.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": pods}))
-    for mode in ("base-url", "proxy", "capture"):
-        for lifecycle in ("native", "classic"):
-            settings = [f"mode={mode}", f"lifecycle={lifecycle}", "config-map=c", "secret=s"]
-            arguments = [each for setting in settings for each in ("--set", setting)]
-            done = subprocess.run(
-                [SIDECAR, "inject", file, *arguments], capture_output=True, check=True, text=True
-            )
-            items = yaml.safe_load(done.stdout)["items"]
-            assert len(items) == len(pods)
-            for pod in items:
-                assert "llm-sidecar/status" in pod["metadata"]["annotations"]
-                kubernetes_validate.validate(pod, version, strict=True)
+    settings = [f"mode={mode}", f"lifecycle={lifecycle}", "config-map=c", "secret=s"]
+    arguments = [each for setting in settings for each in ("--set", setting)]
+    given = json.dumps({"apiVersion": "v1", "kind": "List", "items": pods})
+    command = [str(SIDECAR), "inject", "-", *arguments]
+    done = subprocess.run(command, input=given, capture_output=True, check=True, text=True)
+    items: list[Tree] = json.loads(done.stdout)["items"]
+    assert len(items) == len(pods)
+    return items
+
+
+@VERSIONS
+@pytest.mark.parametrize("lifecycle", ["native", "classic"])
+@pytest.mark.parametrize("mode", ["base-url", "proxy", "capture"])
+def test_injected_pods_of_all_shapes_fit_the_schemas(
+    version: str, mode: str, lifecycle: str
+) -> None:
+    for pod in injected(mode, lifecycle):
+        assert "llm-sidecar/status" in pod["metadata"]["annotations"]
+        kubernetes_validate.validate(pod, version, strict=True)
 
 
 @VERSIONS
@@ -304,3 +310,14 @@ def test_the_examples_keep_keys_out_of_the_policy() -> None:
         for upstream in example(name)["policy"]["upstreams"].values():
             for key in upstream.get("credentials", {}).values():
                 assert "sk-" not in key
+
+
+@pytest.mark.parametrize(
+    ("injection", "warned"),
+    [({}, False), ({"port": 15001}, True), ({"mode": "proxy"}, True), ({"mode": "capture"}, True)],
+)
+def test_a_policy_that_listens_elsewhere_is_told(injection: Tree, warned: bool) -> None:
+    with helm_python.Chart.load(str(CHART)) as chart:
+        files = chart.render({"policy": POLICY, "injection": injection}, name=NAME, namespace="n")
+    (notes,) = (text for file, text in files.items() if file.endswith("NOTES.txt"))
+    assert ("WARNING: `policy` has no listener at port" in notes) is warned

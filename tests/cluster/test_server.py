@@ -6,6 +6,7 @@ import base64
 import copy
 import json
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -93,7 +94,7 @@ def test_the_api_server_takes_every_value_set(cluster: Cluster) -> None:
 
 def test_the_certificate_is_made_and_known(cluster: Cluster, injector: object) -> None:
     secret = cluster.get("secret", f"{INJECTOR}-certificate", "-n", NAMESPACE)
-    assert secret["data"]["ca.crt"] == cluster.bundle()
+    assert secret["data"]["ca.crt"] == cluster.bundle() != ""
     assert b"BEGIN PRIVATE KEY" in base64.b64decode(secret["data"]["tls.key"])
 
 
@@ -126,6 +127,31 @@ def test_pods_of_all_shapes(cluster: Cluster, injector: object) -> None:
 def again_from(stored: Tree, name: str) -> Tree:
     metadata = {k: stored["metadata"][k] for k in ("annotations", "labels", "namespace")}
     return {**stored, "metadata": {**metadata, "name": name}, "status": {}}
+
+
+def test_pods_with_an_old_sidecar_are_found(cluster: Cluster, injector: object) -> None:
+    """By the commands of docs/kubernetes.md."""
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    asked = re.findall(r"^kubectl (get pods -A .*=true.*)$", page, re.MULTILINE)[:2]
+    old = copy.deepcopy(cluster.created(named(PLAIN, "new", "others"), "--dry-run=client"))
+    old["metadata"]["labels"] = {"llm-sidecar/injected": "true", "llm-sidecar/version": "0.0.9"}
+    cluster.created(old)
+    label = {"llm-sidecar/inject": "enabled"}
+    cluster.created(
+        {**PLAIN, "metadata": {"name": "newer", "namespace": "others", "labels": label}}
+    )
+    others, images = (
+        cluster.ok("kubectl", *shlex.split(command)).splitlines() for command in asked
+    )
+    found = [line.split()[:2] for line in others]
+    assert ["others", "new"] in found
+    assert ["others", "newer"] not in found
+    (line,) = (line for line in images if " newer " in line)
+    assert line.split() == ["others", "newer", "0.1.0", "llm-sidecar:0.1.0"]
+    for name in ("new", "newer"):
+        cluster.ok(
+            *("kubectl", "delete", "pod", name, "-n", "others", "--grace-period=0", "--force")
+        )
 
 
 def test_who_gets_it(cluster: Cluster, injector: object) -> None:
@@ -335,7 +361,7 @@ def test_a_renewed_certificate_never_stops_the_pods(cluster: Cluster) -> None:
 
         def renewed() -> bool:
             assert made(cluster, "apps"), "in between, too"
-            return cluster.bundle() != before
+            return cluster.bundle() not in ("", before)
 
         until(renewed, "the certificate is renewed")
         after = base64.b64decode(cluster.bundle())

@@ -98,3 +98,12 @@ readOnlyRootFilesystem: true
 {{- define "llm-sidecar.namespaces" -}}
 {{- concat (list .Release.Namespace) .Values.namespaces | uniq | toJson }}
 {{- end }}
+
+{{/* The addresses of a policy that listen at a port: `dict "policy" x "port" 14001`. */}}
+{{- define "llm-sidecar.listeners" -}}
+{{- $found := list }}
+{{- range .policy.listeners }}
+{{- if hasSuffix (printf ":%v" $.port) (toString .address) }}{{ $found = append $found .address }}{{ end }}
+{{- end }}
+{{- join " " $found }}
+{{- end }}
