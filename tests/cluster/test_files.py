@@ -22,7 +22,7 @@ FILES = [
 @pytest.mark.parametrize(("schema", "file"), FILES, ids=[file.name for _, file in FILES])
 def test_it_fits_its_schema(schema: str, file: Path) -> None:
     judge = Path(sys.executable).with_name("check-jsonschema")
-    command = [judge, "--builtin-schema", f"vendor.{schema}", file]
+    command = [str(judge), "--builtin-schema", f"vendor.{schema}", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
