@@ -96,7 +96,8 @@ def test_its_variables_open_it_to_other_containers(image: Image) -> None:
     """As `docker run -e` sets them: no file, and all addresses of the container."""
     variables = "SIDECAR_LISTEN=0.0.0.0:8080 SIDECAR_HEALTH=14012 SIDECAR_ADMIN=127.0.0.1:14013"
     start = f"{variables} {shlex.join([*image.entrypoint, *image.command])}"
-    wait = f"until SIDECAR_ADMIN=127.0.0.1:14013 {shlex.join(image.health)}; do sleep 0.1; done"
+    check = f"SIDECAR_ADMIN=127.0.0.1:14013 {shlex.join(image.health)}"
+    wait = f"for _ in $(seq 100); do {check} && break; sleep 0.1; done"
     ask = (
         "import http.client as h\nfor port, path in (8080, '/nowhere'), (14012, '/live'):\n"
         " c = h.HTTPConnection('127.0.0.2', port); c.request('GET', path)\n"
@@ -109,7 +110,7 @@ def test_its_variables_open_it_to_other_containers(image: Image) -> None:
 
 def test_sigterm_ends_it(image: Image) -> None:
     start = shlex.join([*image.entrypoint, *image.command])
-    wait = f"until {shlex.join(image.health)}; do sleep 0.1; done"
+    wait = f"for _ in $(seq 100); do {shlex.join(image.health)} && break; sleep 0.1; done"
     script = f"{start} & pid=$!; {wait}; kill -TERM $pid; wait $pid"
     code, text = said(image, script)
     assert code == 0
