@@ -12,7 +12,7 @@ LATE = (
     "sidecar.proxy.layers.redact",
     "sidecar.llm.stored_stream",
     "sidecar.proxy.layers.batches",
-    "sidecar.proxy.layers.resume",
+    "sidecar.proxy.layers.resumed",
     "sidecar.proxy.tasks.tasks",
     "sidecar.control.sources.centre",
     "sidecar.listen.tls_listener",

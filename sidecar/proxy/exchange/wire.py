@@ -61,7 +61,7 @@ def _lines(call: Call, request: Request) -> bytes:
     if content is not None:
         replaced = replaced | _OF_THE_BODY
     lines = request_lines(head, replaced) + _ids(call)
-    if content is not None:
+    if content or (content is not None and request.method != b"GET"):  # RFC 9110, section 8.6
         lines += b"\r\nContent-Length: %d" % len(content)
     if call.trace.tracestate is not None:
         lines += b"\r\ntracestate: " + call.trace.tracestate
