@@ -68,7 +68,7 @@ class Inspection:
 
     def config(self) -> dict[str, Any]:
         """Show the configuration in use, secrets redacted, and what is doubtful in it."""
-        reloads, loaded = self.stats.reloads, self._reloader.loaded
+        reloads = self.stats.reloads
         return {
             "sources": [
                 {
@@ -82,9 +82,9 @@ class Inspection:
             "hash": reloads.config_hash,
             "loaded_at": reloads.last_accepted,
             "last_error": reloads.last_error or None,
-            "warnings": [str(warning) for warning in loaded.warnings],
-            "awaited": [str(missing) for missing in loaded.unchecked],
-            "config": loaded.shown,
+            "warnings": reloads.warnings,
+            "awaited": reloads.awaited,
+            "config": self._reloader.loaded.shown,
         }
 
     def view(self) -> View:

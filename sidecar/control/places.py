@@ -84,7 +84,8 @@ def elsewhere(config: Config) -> Iterator[Place]:
 
 def _ledger(file: Path) -> Iterator[Problem]:
     path = "budgets", "ledger"
-    if wrong := _unwritable(file) or _unwritable(Path(f"{file}-turn")):
+    beside = _no_folder(file.parent)  # there is more than one file
+    if wrong := _unwritable(file) or beside or _unwritable(Path(f"{file}-turn")):
         yield Problem(path, wrong)
         return
     try:

@@ -196,9 +196,11 @@ class Reloader:
         reloads.last_accepted = time.time()
         reloads.last_error = ""
         reloads.config_hash = loaded.hash
-        for warning in loaded.warnings:
+        reloads.warnings = tuple(map(str, loaded.warnings))
+        reloads.awaited = tuple(map(str, loaded.unchecked))
+        for warning in reloads.warnings:
             _log.warning("%s", warning)
-        for missing in loaded.unchecked:
+        for missing in reloads.awaited:
             _log.warning("%s; the sidecar waits for it, and sends no call without it", missing)
 
     def _reject(

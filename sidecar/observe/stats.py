@@ -466,15 +466,21 @@ class ReloadStats:
 
     __slots__ = (
         "accepted",
+        "awaited",
         "config_hash",
         "last_accepted",
         "last_error",
         "rejected",
         "unchanged",
+        "warnings",
     )
 
     def __init__(self) -> None:
         self.accepted = 0
+        self.warnings: tuple[str, ...] = ()
+        """What is doubtful in the configuration that serves."""
+        self.awaited: tuple[str, ...] = ()
+        """Which files of keys it waits for."""
         self.rejected = 0
         self.unchanged = 0
         self.last_accepted = 0.0

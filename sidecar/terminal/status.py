@@ -92,11 +92,15 @@ def head(state_: Row, at: float, columns: int, style: Style) -> Iterator[str]:
         yield _fact("source", text, columns, style)
         if source["error"]:
             yield _fact("", source["error"], columns, style, RED)
-    errors = state_["config_error"].splitlines()
-    for line in errors[:5]:
-        yield _fact("refused" if line is errors[0] else "", line, columns, style, RED)
-    if len(errors) > 5:
-        yield _fact("", f"and {len(errors) - 5} more", columns, style, RED)
+    for label, lines, colour in (
+        ("refused", state_["config_error"].splitlines(), RED),
+        ("awaited", state_["config_awaited"], YELLOW),
+        ("doubtful", state_["config_warnings"], YELLOW),
+    ):
+        for line in lines[:5]:
+            yield _fact(label if line is lines[0] else "", line, columns, style, colour)
+        if len(lines) > 5:
+            yield _fact("", f"and {len(lines) - 5} more", columns, style, colour)
 
 
 def state_of(state_: Row) -> tuple[str, str]:

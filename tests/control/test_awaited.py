@@ -70,8 +70,10 @@ async def test_a_key_that_comes_after_the_start(
         assert it.heads == []
         (told,) = [each.getMessage() for each in caplog.records if "waits for" in each.getMessage()]
         assert f"upstreams.aa.credentials.value: cannot read file {it.secret}" in told
+        assert it.stats.reloads.awaited[0] in told
         it.secret.write_text("late")
         await until(lambda: it.stats.reloads.accepted == 2)
+        assert it.stats.reloads.awaited == ()
         client = await it.client()
         assert await says(client) == "aa"
         assert b"\r\nx-key: late\r\n" in it.heads[-1]

@@ -21,6 +21,8 @@ def state(**changes: Any) -> dict[str, Any]:
         "hash": "365be6af0639fa2e",
         "loaded_at": AT - 125,
         "config_error": "",
+        "config_warnings": [],
+        "config_awaited": [],
         "reloads": 2,
         "refused_reloads": 0,
         "sources": [

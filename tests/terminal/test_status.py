@@ -36,6 +36,8 @@ def test_the_picture(columns: int) -> None:
         ({"blocked_s": 9}, "stands still for 9 s  sidecar 0.1.0, up for 3 h 12 min"),
         ({"config_error": "a.yaml:1: bad\na.yaml:2: bad"}, "refused   a.yaml:1: bad"),
         ({"config_error": "x\n" * 9}, "          and 4 more"),
+        ({"config_warnings": ["a.yaml:3: x: has no effect"]}, "doubtful  a.yaml:3: x: has no"),
+        ({"config_awaited": ["a.yaml:4: k: cannot read"]}, "awaited   a.yaml:4: k: cannot read"),
         ({"loaded_at": 0, "hash": ""}, "config    , loaded never ago"),
     ],
 )

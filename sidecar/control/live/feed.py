@@ -188,6 +188,8 @@ class Feed:
             "hash": reloads.config_hash,
             "loaded_at": reloads.last_accepted,
             "config_error": reloads.last_error,
+            "config_warnings": reloads.warnings,
+            "config_awaited": reloads.awaited,
             "reloads": reloads.accepted,
             "refused_reloads": reloads.rejected,
             "sources": [

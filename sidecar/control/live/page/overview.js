@@ -128,6 +128,8 @@ export function banners(store, link) {
   }
   const state = store.state;
   if (state?.config_error) told.push(['config', 'bad', `The last configuration was refused; the one before serves on. ${clean(state.config_error, 2000)}`]);
+  for (const line of (state?.config_awaited ?? []).slice(0, 5)) told.push([`awaited ${line}`, 'warn', `A key has not come, and nothing is sent without it: ${clean(line, 500)}`]);
+  for (const line of (state?.config_warnings ?? []).slice(0, 5)) told.push([`doubt ${line}`, 'warn', `Hardly meant: ${clean(line, 500)}`]);
   for (const source of state?.sources ?? []) {
     if (source.error) told.push([`source ${source.name}`, 'warn', `${clean(source.name, 100)} can’t be read: ${clean(source.error, 500)}`]);
   }
