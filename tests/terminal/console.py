@@ -17,6 +17,11 @@ from typing import Final, Self
 
 _WAIT: Final = 30.0
 _CSI: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_START: Final = """
+import fcntl, runpy, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C and another size become signals
+runpy.run_module("sidecar", run_name="__main__", alter_sys=True)
+"""
 HOME: Final = "\x1b[H"
 OPENED: Final = "\x1b[?1049h"
 CLOSED: Final = "\x1b[?1049l"
@@ -34,13 +39,12 @@ class Console:
             if name not in more:
                 environment.pop(name, None)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sidecar", *arguments],
+            [sys.executable, "-c", _START, *arguments],
             stdin=theirs,
             stdout=theirs,
             stderr=subprocess.PIPE,
             env=environment,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         self.modes = termios.tcgetattr(theirs)
         self._theirs = theirs
