@@ -124,7 +124,13 @@ test('a filter chooses among all calls that are kept', async () => {
   const mended = (await sidecar.get('/calls?limit=1000')).filter((call) => call.tries?.length > 1 && call.status === 200 && call.verdict === 'complete');
   await page.getByLabel('Which calls').selectOption('mended');
   await until(async () => (await text(page, '#calls-table .pager')).includes(`of ${mended.length}`), 'all mended calls');
+  const gpt = (await sidecar.get('/calls?limit=1000&model=gpt-4o')).length;
+  await page.getByLabel('Which calls').selectOption('');
+  await page.getByLabel('Model', { exact: true }).first().selectOption('gpt-4o');
+  await until(async () => (await text(page, '#calls-table .pager')).includes(`of ${gpt}`), 'all calls of a model');
+  await page.getByLabel('Model', { exact: true }).first().selectOption('');
   await page.getByLabel('Filter calls').fill(mended[0].request_id);
+  await until(async () => await page.locator('#calls-rows tbody tr').count() === 1, 'the call');
   assert.equal(await page.locator('#calls-rows tbody tr').count(), 1);
   await page.getByLabel('Filter calls').fill('nothing has this');
   assert.match(await text(page, '#calls-table .empty'), /Nothing fits/);
@@ -194,7 +200,7 @@ test('an endpoint is drained, weighed and held, after a confirmation', async () 
 
 test('it says where a call would go', async () => {
   const page = await open(chrome, sidecar);
-  await page.getByLabel('Model', { exact: true }).fill('m1');
+  await page.getByLabel('Model', { exact: true }).last().fill('m1');
   await page.getByRole('button', { name: 'Ask' }).click();
   await page.waitForSelector('.explained .target');
   const told = await text(page, '.explained');
@@ -227,7 +233,7 @@ for (const colorScheme of ['light', 'dark']) {
 test('on a narrow phone nothing lies beside the screen', async () => {
   const page = await open(chrome, sidecar, { viewport: { width: 320, height: 640 }, isMobile: true, hasTouch: true });
   await row(page, 'routes', 'chat').locator('button').click();
-  await page.getByLabel('Model', { exact: true }).fill('m1');
+  await page.getByLabel('Model', { exact: true }).last().fill('m1');
   await page.getByRole('button', { name: 'Ask' }).click();
   await page.waitForSelector('.explained .target');
   assert.deepEqual(await sideways(page), []);
@@ -295,11 +301,11 @@ test('a page of another origin changes nothing and reads nothing', async () => {
 test('it says when the sidecar is gone, and comes back with it', async () => {
   const page = await open(chrome, sidecar);
   await sidecar.program.stop('SIGKILL');
-  await page.getByText(/is gone for/).waitFor();
+  await page.getByText(/is gone:/).waitFor();
   assert.equal(await text(page, '#ready'), 'gone');
   await sidecar.run();
   await until(async () => (await text(page, '#ready')) === 'live', 'the page’s return');
-  assert.equal(await page.getByText(/is gone for/).count(), 0);
+  assert.equal(await page.getByText(/is gone:/).count(), 0);
   await sidecar.chat();
   await until(async () => (await text(page, '#calls-table .table')).includes('/v1/chat/completions'), 'a call after the restart');
   await end(page);
@@ -374,6 +380,8 @@ intercept: {ca: FOLDER/ca, allow: [127.0.0.1]}
   const print = new X509Certificate(ca).fingerprint256;
   await page.getByText(print).waitFor();
   assert.deepEqual(await axe(page, '#interception'), []);
+  await fetch(`${intercepting.admin}/drain`, { method: 'POST' });
+  await until(async () => (await text(page, '#ready')) === 'draining', 'the drain');
   assert.deepEqual(page.errors, []);
   await end(page);
   await intercepting.stop();

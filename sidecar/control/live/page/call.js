@@ -18,7 +18,7 @@ export async function openCall(store, id) {
     box.querySelector('h2').textContent = clean(`${call.method ?? ''} ${call.path ?? ''}`.trim() || 'A call', 120);
     place.replaceChildren(...parts(store, call, steps, path));
   } catch (error) {
-    place.replaceChildren(el('p', { class: 'banner warn', text: `This call can’t be shown: ${error.message}. The sidecar keeps as many as \`calls\` in its configuration says.` }));
+    place.replaceChildren(el('p', { class: 'banner warn', text: `This call can’t be shown: ${error.message}. How many are kept, the configuration says under “calls”.` }));
   }
   return box;
 }

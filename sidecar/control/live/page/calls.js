@@ -8,21 +8,25 @@ import { clean, clock, count, milliseconds, money } from './text.js';
 
 const KINDS = [['', 'All calls'], ['bad', 'Errors'], ['mended', 'Mended'], ['4xx', 'Status 4xx'], ['5xx', 'Status 5xx'], ['stream', 'Streams'], ['slow', 'Over 2 s']];
 
+const MODELS = 50; // that can be chosen
+
 export class Calls {
   constructor(store) {
     this.store = store;
     this.held = null; // calls as they were when the list was paused
+    this.models = new Set(); // that were seen: callers may invent any number
     this.found = []; // older ones that a filter has asked for
     this.kind = el('select', { class: 'field', 'aria-label': 'Which calls', onchange: () => this.ask() },
       ...KINDS.map(([value, text]) => el('option', { value, text })));
     this.route = el('select', { class: 'field', 'aria-label': 'Route', onchange: () => this.ask() });
+    this.model = el('select', { class: 'field', 'aria-label': 'Model', hidden: true, onchange: () => this.ask() });
     this.pause = el('button', { type: 'button', class: 'button', 'aria-pressed': 'false', text: 'Pause', onclick: () => this.hold() });
     this.more = el('span', { class: 'muted note' });
     this.table = new Table(byId('calls-table'), {
       name: 'calls', caption: 'Calls', size: 15, key: (call) => call.id,
       words: (call) => [call.id, call.status, call.why, call.model, call.answered, call.path, call.route, call.upstream, call.endpoint, call.team, call.method, ...(call.tries ?? [])].join(' '),
       empty: () => this.nothing(),
-      tools: [this.route, this.kind, this.pause],
+      tools: [this.route, this.model, this.kind, this.pause],
       stays: true,
       filtered: () => this.askSoon(),
       open: (made) => this.open(made.data),
@@ -55,6 +59,7 @@ export class Calls {
 
   fits(call) {
     if (this.route.value && (call.route || 'none') !== this.route.value) return false;
+    if (this.model.value && ![call.model, call.answered].includes(this.model.value)) return false;
     const status_ = call.status ?? 0;
     switch (this.kind.value) {
       case 'bad': return Boolean(call.bad);
@@ -78,10 +83,11 @@ export class Calls {
     this.draw();
     const query = { limit: 1000 };
     if (this.route.value && this.route.value !== 'none') query.route = this.route.value;
+    if (this.model.value) query.model = this.model.value;
     if (this.kind.value === 'bad') query.errors = 'true';
     if (/^.xx$/.test(this.kind.value)) query.status = this.kind.value;
     if (this.kind.value === 'slow') query.min_ms = 2000;
-    if (!this.kind.value && !this.route.value && !this.table.text) return;
+    if (![this.kind.value, this.route.value, this.model.value, this.table.text].some(Boolean)) return;
     try {
       this.found = (await get('/calls', query)).map(lineOf);
     } catch {
@@ -91,15 +97,10 @@ export class Calls {
   }
 
   drawRoutes() {
-    const names = Object.values(this.store.tables.routes).filter((row) => row.match || row.calls).sort((a, b) => a.n - b.n).map((row) => row.name);
-    const key = names.join('\n');
-    if (this.names === key) return;
-    this.names = key;
-    const { value } = this.route;
-    this.route.replaceChildren(el('option', { value: '', text: 'All routes' }),
-      ...names.map((name) => el('option', { value: name, text: clean(name, 60) })));
-    this.route.value = names.includes(value) ? value : '';
-    this.route.hidden = names.length < 2;
+    const routes = Object.values(this.store.tables.routes).filter((row) => row.match || row.calls).sort((a, b) => a.n - b.n);
+    choices(this.route, 'All routes', routes.map((row) => row.name));
+    for (const call of this.store.calls) if (call.model && this.models.size < MODELS) this.models.add(call.model);
+    choices(this.model, 'All models', [...this.models].sort());
   }
 
   hold() {
@@ -123,6 +124,17 @@ export class Calls {
     return el('p', {}, 'No call yet. Point an SDK at the sidecar: ',
       el('code', { text: `OPENAI_BASE_URL=http://${listener}/v1` }), ', or send one with curl. Calls appear here as they end.');
   }
+}
+
+/** Have *select* offer *names*. */
+function choices(select, all, names) {
+  const key = names.join('\n');
+  if (select.key === key) return;
+  select.key = key;
+  const { value } = select;
+  select.replaceChildren(el('option', { value: '', text: all }), ...names.map((name) => el('option', { value: name, text: clean(name, 60) })));
+  select.value = names.includes(value) ? value : '';
+  select.hidden = names.length < 2;
 }
 
 /** A line of the list, of a record of `/calls`. */

@@ -52,11 +52,10 @@ function* shown(told) {
   if (told.sentences?.length) yield el('ul', { class: 'sentences' }, ...told.sentences.map((each) => el('li', { text: clean(each, 600) })));
   if (told.layers?.length) yield el('p', { class: 'muted', text: `Goes through ${told.layers.map((name) => clean(name)).join(' › ')}` });
   for (const target of told.targets ?? []) yield targetOf(target);
-  if (told.passed_over?.length) {
-    yield el('details', {}, el('summary', { text: `${told.passed_over.length} routes before it do not match` }),
+  if (told.passed_over?.length > 3) { // of fewer, the sentences tell all
+    yield el('details', {}, el('summary', { text: `All ${told.passed_over.length} routes before it, which do not match` }),
       el('ul', {}, ...told.passed_over.map((each) => el('li', { text: clean(Object.values(each).flat().filter((value) => value !== null).join(': '), 400) }))));
   }
-  if (told.also_match?.length) yield el('p', { class: 'muted', text: `Later routes match, too, and are not asked: ${told.also_match.map((name) => clean(name)).join(', ')}` });
 }
 
 function targetOf(target) {

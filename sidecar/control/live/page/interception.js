@@ -89,7 +89,7 @@ export class Interception {
       const print = [...digest].map((byte) => byte.toString(16).padStart(2, '0').toUpperCase()).join(':');
       const button = el('button', { type: 'button', class: 'button small', text: 'Copy certificate' });
       button.addEventListener('click', () => copy(button, ca));
-      this.ca.replaceChildren(el('h3', { class: 'card-title', text: 'Local CA' }), el('p', {}, 'SHA-256 ', el('code', { class: 'breaks', text: print })), el('p', { class: 'note', text: 'Programs must trust it before their TLS can be intercepted; `sidecar ca bundle` and `sidecar env` say how.' }), button);
+      this.ca.replaceChildren(el('h3', { class: 'card-title', text: 'Local CA' }), el('p', {}, 'SHA-256 ', el('code', { class: 'breaks', text: print })), el('p', { class: 'note' }, 'Programs must trust it before their TLS can be intercepted. ', el('code', { text: 'sidecar ca bundle' }), ' and ', el('code', { text: 'sidecar env' }), ' say how.'), button);
     } catch (error) {
       this.ca.replaceChildren(el('p', { class: 'muted', text: `The local CA can’t be shown: ${clean(error.message)}` }));
     }

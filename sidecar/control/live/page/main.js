@@ -78,12 +78,13 @@ function drawHead() {
   const place = byId('banners');
   const told = banners(store, link);
   const known = new Map([...place.children].map((each) => [each.dataset.name, each]));
-  for (const [name, level_, text] of told) {
+  for (const [name, level_, text, ticking = ''] of told) {
     let banner = known.get(name);
-    if (!banner) place.append((banner = el('p', { 'data-name': name })));
+    if (!banner) place.append((banner = el('p', { 'data-name': name }, el('span'), el('span', { 'aria-live': 'off' }))));
     known.delete(name);
     set(banner, 'class', `banner ${level_}`);
-    say(banner, text);
+    say(banner.firstChild, text);
+    say(banner.lastChild, ticking);
   }
   for (const gone of known.values()) gone.remove();
 }

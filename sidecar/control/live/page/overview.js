@@ -27,7 +27,7 @@ export class Overview {
     this.success = new Tile('Success', 'Of calls that did not fail by their caller’s fault', ['two', 'one']);
     this.first = new Tile('First token', 'Of whole answers: to the first token of a stream, or the answer', ['two', 'one']);
     this.tokens = new Tile('Tokens', 'Read and made by models, in a minute', ['one']);
-    this.cost = new Tile('Cost', 'In the currency of `prices`, in a minute', ['one']);
+    this.cost = new Tile('Cost', 'In a minute, in the currency of the prices in the configuration', ['one']);
     const tiles = [this.calls, this.success, this.first, this.tokens, this.cost];
     byId('tiles').append(...tiles.map((tile) => tile.element));
     this.facts = new Map();
@@ -67,7 +67,7 @@ export class Overview {
     const cost = total.perMinute('cost', now, since);
     const sum = rows.reduce((spent, row) => spent + row.cost, 0);
     const saved = rows.reduce((spent, row) => spent + row.saved, 0);
-    this.cost.update(`${money(cost)}/min`, sum ? `${money(sum)} since the start${saved ? `, ${money(saved)} saved` : ''}` : 'set `prices` to see costs',
+    this.cost.update(`${money(cost)}/min`, sum ? `${money(sum)} since the start${saved ? `, ${money(saved)} saved` : ''}` : 'no prices are configured',
       [total.line(whole, since, (bin) => (bin.cost * 60) / BIN, 0)], `Cost of a minute, now ${money(cost)}`);
   }
 
@@ -118,13 +118,14 @@ export function quantiles(series, now, since, bins) {
 
 const quantileOf = (bin, share) => quantile(bin.first, share);
 
-/** What is wrong, above all sections. */
+/** What is wrong, above all sections: a name, how bad it is, a text, and one that changes every second. */
 export function banners(store, link) {
   const told = [];
   if (!link.connected && link.since) {
     const gone = seconds((Date.now() - link.since) / 1000);
     const next = Math.max(0, Math.ceil((link.retryAt - Date.now()) / 1000));
-    told.push(['gone', 'bad', `The sidecar at ${location.host} is gone for ${gone}: ${clean(link.reason)}. Trying again ${next ? `in ${next} s` : 'now'}. What you see is from ${store.now ? clock(store.now) : 'before'}.`]);
+    told.push(['gone', 'bad', `The sidecar at ${location.host} is gone: ${clean(link.reason)}.${store.now ? ` What you see is from ${clock(store.now)}.` : ''}`,
+      ` It has been away for ${gone}; trying again ${next ? `in ${next} s` : 'now'}.`]);
   }
   const state = store.state;
   if (state?.config_error) told.push(['config', 'bad', `The last configuration was refused; the one before serves on. ${clean(state.config_error, 2000)}`]);

@@ -27,7 +27,7 @@ export class Table {
     this.filter = el('input', { type: 'search', id: `${this.name}-filter`, class: 'field grow',
       placeholder: 'Filter', 'aria-label': `Filter ${caption.toLowerCase()}`, autocomplete: 'off', spellcheck: 'false',
       oninput: () => this.refilter() });
-    this.status = el('span', { class: 'muted', role: 'status' });
+    this.status = el('span', { class: 'muted' });
     const heads = this.columns.map((column) => this.head(column));
     this.body = el('tbody');
     this.table = el('table', { class: 'table', id: `${this.name}-rows` },
