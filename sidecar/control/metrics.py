@@ -784,7 +784,7 @@ METRICS: Final = (
     _EXCHANGE.counts(
         "shared_rounds",
         "result",
-        "Rounds in which limits and budgets are shared: answered, failed, late, lost.",
+        "Rounds in which limits, budgets and paces are shared: answered, failed, late, lost.",
         lambda exchange: exchange.results,
     ),
     _EXCHANGE.histogram(
@@ -794,12 +794,12 @@ METRICS: Final = (
     ),
     _EXCHANGE.gauge(
         "shared_available",
-        "1 while limits and budgets are shared, 0 while they go by this sidecar's share.",
+        "1 while limits, budgets and paces are shared, 0 while they go by this sidecar's share.",
         lambda exchange: not exchange.alone,
     ),
     _EXCHANGE.gauge(
         "shared_peers",
-        "Sidecars that share limits and budgets, this one too.",
+        "Sidecars that share limits, budgets and paces, this one too.",
         lambda exchange: exchange.peers,
     ),
     _MEMORY.gauge(

@@ -15,7 +15,7 @@ quotas are soon used, and an upper one, so that of few calls not too many are re
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 _MEMORY: Final = 15.0
 """Seconds over which the rate of calls is measured."""
@@ -43,10 +43,25 @@ _LEAST: Final = 1 / 60
 """Calls a second."""
 
 
+class Law(NamedTuple):
+    """The numbers above, for a store that goes by them."""
+
+    first: float = _FIRST
+    takes: float = _TAKES
+    scale: float = _SCALE
+    falls: float = _FALLS
+    fewest: float = _FEWEST
+    share: float = _SHARE
+    search: float = _SEARCH
+    slow: float = _SLOW
+    forget: float = _FORGET
+    least: float = _LEAST
+
+
 class Aimd:
     """Bounds calls a second once the provider has refused one."""
 
-    __slots__ = ("_at", "_counted", "_debt", "_held", "_refusals", "_slow", "rate")
+    __slots__ = ("_at", "_counted", "_debt", "_given", "_held", "_refusals", "_slow", "rate")
 
     def __init__(self) -> None:
         self.rate: float | None = None
@@ -58,6 +73,8 @@ class Aimd:
         """Calls that went and are not yet paced out."""
         self._held = 0.0
         """When a call would have had to wait last."""
+        self._given = float("-inf")
+        """Until when the pace is one that was given."""
         self._counted = 0.0
         """Calls of the last seconds, older ones for less."""
         self._at = 0.0
@@ -68,13 +85,24 @@ class Aimd:
         self._counted *= math.exp(-passed / _MEMORY)
         if self.rate is None:
             return
-        if self._debt > max(0.0, _BURST * self.rate - 1.0):
+        if now < self._given:
+            self._held = now
+        elif self._debt > max(0.0, _BURST * self.rate - 1.0):
             self._held = now
             self.rate *= math.exp(min(1.0, _TAKES * self._due() * passed))
         elif now - self._held > _FORGET:
             self.rate, self._refusals = None, 0
             return
         self._debt = max(0.0, self._debt - passed * self.rate)
+
+    @property
+    def recent(self) -> float:
+        """The rate of calls lately, at the time of `pass_time`."""
+        return self._counted / _MEMORY
+
+    def give(self, rate: float | None, until: float) -> None:
+        """Go by *rate*, which was found elsewhere; from *until* on by what follows from it."""
+        self.rate, self._given = rate, until
 
     def _due(self) -> float:
         """Return the refusals a second that the growth is to bring."""
@@ -97,6 +125,8 @@ class Aimd:
 
     def refused(self, *, too_fast: bool) -> None:
         """A call was refused, at the time of `pass_time`."""
+        if self._at < self._given:
+            return  # who gave it takes it
         if self.rate is None:
             rate = self._counted / _MEMORY * (1 - _FIRST)
         else:

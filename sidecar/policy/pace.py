@@ -33,6 +33,10 @@ _GROWTH: Final = 1 / 30
 _SLOW_GROWTH: Final = 1 / 300
 """The same after one that says that the calls grew too fast."""
 _LEAST: Final = 1 / 64
+_HEADROOM: Final = 1.25
+"""What calls may grow by until a store is asked again, where sidecars share a pace."""
+_SOON_DONE: Final = 2.0
+"""Seconds in which those that wait want to go."""
 _SOON: Final = 1e-6
 """Seconds that nobody waits for."""
 _A: Final = _STEEP * _DRIFT / _WINDOW
@@ -234,6 +238,19 @@ class Pace:
                 self._blind.refused(too_fast=too_fast)
         self._growth = _SLOW_GROWTH if too_fast else self._growth
         self._blocked = max(self._blocked, now + after)
+
+    def demand(self, now: float) -> tuple[float, float]:
+        """Return the calls a second that go, and those that would go without a pace."""
+        self._pass_time(now)
+        sent = self._blind.recent
+        return sent, sent * _HEADROOM + self.waiting / _SOON_DONE
+
+    def share(self, rate: float | None, stop: float, until: float, now: float) -> None:
+        """Go by what sidecars have found together: *rate* calls a second, where replies tell no
+        levels; None: any number. No call goes for *stop* seconds. It holds until *until*."""
+        self._pass_time(now)
+        self._blind.give(rate, until)
+        self._blocked = max(self._blocked, now + stop)
 
     def idle(self, now: float) -> bool:
         """Whether it has nothing to remember."""

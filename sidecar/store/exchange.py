@@ -251,7 +251,7 @@ class Exchange:
         self.answers = True
         self.stats.results["answered"] += 1
         if self.stats.alone:
-            _log.info("the shared store answers again: limits and budgets are shared")
+            _log.info("the shared store answers again")
         self.stats.alone = False
 
     def _failed(self, error: str) -> None:
@@ -262,6 +262,6 @@ class Exchange:
         if not self.stats.alone:
             self.stats.alone = True
             _log.warning(
-                "the shared store does not answer: limits and budgets go by this sidecar's share",
+                "the shared store does not answer: this sidecar goes by its own share",
                 extra={"error": error[:200], "peers": self.peers},
             )

@@ -48,7 +48,7 @@ class Parts(Struct):
 def broken_relations(parts: Parts, lines: Mapping[Path, int]) -> Iterator[Problem]:
     """Find all violations that only show when several values are looked at together."""
     for name, upstream in parts.upstreams.items():
-        yield from _upstream(("upstreams", name), upstream)
+        yield from _upstream(("upstreams", name), upstream, parts)
     for index, route in parts.routes.items():
         yield from _route(("routes", index), route)
         yield from _captured(("routes", index, "match"), route, parts.upstreams)
@@ -87,7 +87,9 @@ def _budgets(budgets: Budgets, parts: Parts) -> Iterator[Problem]:
             yield Problem((*path, "redis"), NEEDS_STORE)
 
 
-def _upstream(path: Path, upstream: Upstream) -> Iterator[Problem]:
+def _upstream(path: Path, upstream: Upstream, parts: Parts) -> Iterator[Problem]:
+    if upstream.pace is not None and upstream.pace.redis and not parts.shares:
+        yield Problem((*path, "pace", "redis"), NEEDS_STORE)
     seen: set[tuple[str | None, str | None]] = set()
     for index, endpoint in enumerate(upstream.endpoints):
         place = endpoint.url, endpoint.dns

@@ -115,7 +115,7 @@ class Cache(Section, frozen=True):
 
 
 class Redis(Section, frozen=True):
-    """A Redis through which many sidecars share replies, budgets and limits.
+    """A Redis through which many sidecars share replies, budgets, limits and paces.
 
     It takes the extra `redis` of this package. A call waits 2 ms for it at most, and goes on
     without it.

@@ -171,6 +171,13 @@ class Pace(Section, frozen=True):
     max_waiting: Annotated[
         Count, Meta(description="Calls that may wait; more get 429, or a fallback.")
     ] = 1000
+    redis: Annotated[
+        bool,
+        Meta(
+            description="Sidecars with the same `quota` that use the same `store.redis` tell each "
+            "other what was refused, and where replies tell no levels, find one pace together."
+        ),
+    ] = False
 
 
 class Admission(Section, frozen=True):

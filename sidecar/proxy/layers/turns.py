@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sidecar.policy.pace import Going, Waiting
+    from sidecar.policy.shared_pace import SharedPace
     from sidecar.proxy.call import Call
     from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.record import AttemptRecord
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
+    from sidecar.store.shared_paces import SharedPaces
 
 _MODELS: Final = 100
 _UNNAMED: Final = 1.0
@@ -43,6 +45,8 @@ class Line:
 
     def __init__(self) -> None:
         self.policy = Policy()
+        self.shared: SharedPace | None = None
+        """What sidecars of the same quota tell each other; None: nothing."""
         self._timer: asyncio.TimerHandle | None = None
 
     def advance(self) -> None:
@@ -58,7 +62,10 @@ class Line:
         """The provider refused a call, and wants none for *after* seconds; None: it names none."""
         seconds = min(_LONGEST, _UNNAMED if after is None else after)
         seconds *= 1 + _SPREAD * random.random()
-        self.policy.refused(seconds, too_fast=too_fast, now=time.monotonic())
+        now = time.monotonic()
+        self.policy.refused(seconds, too_fast=too_fast, now=now)
+        if self.shared is not None:
+            self.shared.refused(seconds, too_fast=too_fast, now=now)
         if self.policy.waiting:
             self.advance()
 
@@ -72,12 +79,27 @@ class Quota:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.shared: SharedPaces | None = None
+        """The paces of other sidecars of this quota; None: they don't talk."""
         self.lines: Keyed[Line] = Keyed(Line, _MODELS)
         self.outputs = Outputs()
         self.refused = 0
         """Calls that did not get their turn."""
         self.throttled = 0
         """Calls that the provider refused with 429."""
+
+    def line(self, model: str, now: float) -> Line:
+        """Return the line of the calls for *model*."""
+        line = self.lines.get(model, now)
+        if self.shared is not None:
+            line.shared = self.shared.use(model, line.policy, line.advance)
+        return line
+
+    def alone(self) -> None:
+        """Share the pace with no other sidecar from now on."""
+        self.shared = None
+        for line in self.lines.limiters():
+            line.shared = None
 
     @property
     def waiting(self) -> int:
@@ -170,7 +192,7 @@ class Turns:
     def room(self, call: Call, request: Request, quotas: Sequence[Quota]) -> bool:
         """Whether a try would get its turn at one of *quotas* at once."""
         model, now = self._charges.model(call, request), time.monotonic()
-        return any(quota.lines.get(model, now).policy.room(now) for quota in quotas)
+        return any(quota.line(model, now).policy.room(now) for quota in quotas)
 
     async def take(self, call: Call, request: Request, quotas: Sequence[Quota]) -> Turn:
         """Wait for the first turn at any of *quotas*; the first of them that has room is taken.
@@ -181,7 +203,7 @@ class Turns:
         costs, now = _costs(charge), time.monotonic()
         places: list[_Place] = []
         for quota in quotas:
-            line = quota.lines.get(charge.model, now)
+            line = quota.line(charge.model, now)
             places.append(_Place(quota, line, line.policy.enter(costs, now)))
             if places[-1].waiting.going is not None:
                 break

@@ -1,4 +1,4 @@
-"""The exchange in which a sidecar shares limits and budgets with others."""
+"""The exchange in which a sidecar shares limits, budgets and paces with others."""
 
 from __future__ import annotations
 

@@ -94,6 +94,13 @@ def test_budgets(budgets: str, wrong: str) -> None:
     assert error.startswith(wrong)
 
 
+def test_a_pace_is_shared_through_a_store() -> None:
+    text = BASE.replace("  b: {", "  b: {pace: {redis: true}, ", 1)
+    (error,) = errors(text)
+    assert error.startswith("upstreams.b.pace.redis: needs `store.redis`")
+    loaded(text + "store: {redis: {url: redis://a:1/0}}\n")
+
+
 @pytest.mark.parametrize(
     ("schedule", "wrong"),
     [("0 6 * *", "expected five fields"), ("61 * * * *", "61 is no number from 0 to 59")],
