@@ -5,7 +5,8 @@ to, and must never look for them among its own. References to other keys of the 
 are mounted beside the policy, are followed.
 
 What could hold up a cluster passes: an object that is being deleted, since a finalizer may have to
-be taken off it, and one whose data stays as it was.
+be taken off it, and one whose data stays as it was. The chart's `matchConditions` say the same, so
+that it passes when no injector answers, too.
 """
 
 from __future__ import annotations

@@ -222,7 +222,7 @@ class Cluster:
         command += ["--service-account", str(account)]
         place = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(self.port)}
         with process(self.folder / "injector.log", command, **place) as started:
-            self._lead(port)
+            self.lead(port)
             ready = f"http://127.0.0.1:{health}/ready"
             until(lambda: urllib.request.urlopen(ready).status == 200, "the injector is ready")
             yield started
@@ -241,7 +241,7 @@ class Cluster:
         settings.joinpath("defaults.yaml").write_text(data["defaults.yaml"])
         return account, settings
 
-    def _lead(self, port: int) -> None:
+    def lead(self, port: int) -> None:
         """Lead the Service to a port of this network."""
         self.apply(
             {

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from chart import FOREIGN, NAME, NAMESPACE, ROOT, example, manifests
-from cluster import INJECTOR, Cluster, until
+from cluster import INJECTOR, Cluster, free_port, until
 from corpus import corpus, pod
 from matrix import MATRIX, POLICY
 
@@ -384,6 +384,34 @@ def test_without_an_injector_pods_are_made_as_they_are(cluster: Cluster) -> None
     assert not made(cluster, "apps")
     with cluster.injector():
         until(lambda: made(cluster, "apps"), "pods are injected again")
+
+
+def test_when_nobody_answers_only_a_new_policy_is_held_up(cluster: Cluster) -> None:
+    """With failurePolicy Fail. An upgrade that mends the injector goes through."""
+    strict = VALUES | {"webhook": {"policies": {"failurePolicy": "Fail"}}}
+    cluster.upgrade(strict)
+    cluster.lead(free_port())
+    cluster.upgrade(strict | {"injector": {"replicas": 3}})
+    mine = policy(yaml.safe_dump(POLICY), llm_sidecar__policy="enabled")
+    refused = cluster.create(mine)
+    assert refused.returncode != 0
+    assert 'failed calling webhook "policy.check.llm-sidecar"' in refused.stderr
+    for name in (f"{NAME}-policy", "unlabelled"):
+        if name == "unlabelled":
+            cluster.created(policy(TYPO) | {"metadata": {"name": name, "namespace": "apps"}})
+        cluster.ok("kubectl", "annotate", "configmap", name, "-n", "apps", "a=b")
+    cluster.ok("kubectl", "patch", "cm", f"{NAME}-policy", "-n", "apps", "-p", FINALIZER)
+    cluster.ok("kubectl", "delete", "cm", f"{NAME}-policy", "-n", "apps", "--wait=false")
+    last = ("patch", "cm", f"{NAME}-policy", "-n", "apps", "--type=merge", "-p")
+    cluster.ok(
+        "kubectl", *last, '{"metadata": {"finalizers": null}, "data": {"sidecar.yaml": "["}}'
+    )
+    cluster.ok("kubectl", "delete", "cm", "unlabelled", "-n", "apps")
+    cluster.ok("kubectl", "delete", "validatingwebhookconfiguration", INJECTOR)
+    cluster.upgrade(VALUES)
+
+
+FINALIZER = '{"metadata": {"finalizers": ["example.com/slow"]}}'
 
 
 def test_helm_template_and_the_policy_in_its_namespaces(cluster: Cluster) -> None:
