@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from sidecar.policy.jwt import Tokens
     from sidecar.proxy.call import Call
 
-_HEADERS: Final = (b"x-sidecar-key", b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
+_OURS: Final = b"x-sidecar-key"
+_HEADERS: Final = (_OURS, b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
 """Where keys come: ours first, for callers that also send a provider's; then those of SDKs."""
 _AUTHORIZATION: Final = b"authorization"
 _BEARER: Final = b"bearer "
@@ -60,11 +61,11 @@ def _known(call: Call, access: Access) -> tuple[str, tuple[bytes, ...]]:
     shown = [(name, value) for name in _HEADERS if (value := fields.get(name)) is not None]
     for name, value in shown:
         found = access.caller(_bare(value) if name == _AUTHORIZATION else value)
-        if found is not None:
+        if found is not None or name == _OURS:  # which no provider has a use for
             ours.append(name)
-            caller = caller or found
+            caller = caller or found or ""
     other = ""
-    if access.tokens is not None and access.tokens.header not in ours:
+    if access.tokens is not None and (not caller or access.tokens.header not in ours):
         found, other = _by_token(fields.get(access.tokens.header), access.tokens)
         if found is not None:
             ours.append(access.tokens.header)
@@ -73,7 +74,7 @@ def _known(call: Call, access: Access) -> tuple[str, tuple[bytes, ...]]:
         return caller, tuple(ours)
     certificate = call.downstream.certificate
     if access.certificates is not None and certificate is not None:
-        return access.certificates.caller(certificate, time.time()), ()
+        return access.certificates.caller(certificate, time.time()), tuple(ours)
     if other:
         raise Denied("wrong_issuer", other)
     ways = " or ".join(access.ways)

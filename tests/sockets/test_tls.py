@@ -173,6 +173,15 @@ async def test_a_key_says_more_than_a_certificate(tmp_path: Path) -> None:
         await none.leaves()
 
 
+async def test_a_key_in_our_own_header_never_goes_upstream(tmp_path: Path) -> None:
+    server = Scripted("one")
+    async with Fleet(server, listener=listener(tmp_path)) as stage:
+        one = await caller(stage, CA.client(tmp_path, BILLING))
+        assert (await one.asks(chat("m", b"x-sidecar-key: of-another-time")))[0] == 200
+        assert b"of-another-time" not in server.requests[0]
+        await one.leaves()
+
+
 async def test_limits_go_by_the_certificate(tmp_path: Path) -> None:
     policy = {"limits": {"client": {"rate": {"per_second": 0.001, "burst": 1}}}}
     access = listener(tmp_path)
