@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import assume, given
+from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from sidecar.kube import patch
@@ -404,6 +405,7 @@ def written(tree: Tree, how: random.Random) -> str:
         return text
 
 
+@limits(max_examples=60)  # each is read and written eight times
 @given(PODS, st.randoms(use_true_random=False), st.sampled_from(SETTINGS))
 def test_any_pod_in_any_style(tree: Tree, how: random.Random, settings: Settings) -> None:
     text = written(tree, how)
