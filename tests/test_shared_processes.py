@@ -12,13 +12,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sidecar.store.ledger import read
+from sidecar.store.ledger import Ledger, read
 from tests.sockets.scripted import chat
 from tests.sockets.test_budgets import answer
 from tests.store.redis_server import RedisServer
@@ -76,15 +76,16 @@ class Load:
         writer.close()
 
     async def call(self, port: int, pause: float) -> None:
-        """Make calls while this goes on."""
+        """Make calls while this goes on, or until the sidecar is killed."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while self.going:
-            writer.write(chat(max_tokens=4))
-            head = await reader.readuntil(b"\r\n\r\n")
-            size = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-            await reader.readexactly(int(size))
-            self.statuses[head[9:12]] += 1
-            await asyncio.sleep(pause)
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while self.going:
+                writer.write(chat(max_tokens=4))
+                head = await reader.readuntil(b"\r\n\r\n")
+                size = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+                await reader.readexactly(int(size))
+                self.statuses[head[9:12]] += 1
+                await asyncio.sleep(pause)
         writer.close()
 
 
@@ -94,6 +95,7 @@ class Process:
     def __init__(self, ports: tuple[int, int], ledger: str) -> None:
         self.port, self.admin = ports
         self.ledger = ledger
+        self.kill: Callable[[], None]
 
     async def shows(self, path: str) -> Any:
         """What its admin API says."""
@@ -139,6 +141,7 @@ async def process(
     running = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "sidecar", "run", "-c", str(file), stderr=asyncio.subprocess.DEVNULL
     )
+    started.kill = running.kill
     try:
         while True:
             assert running.returncode is None, "it does not start"
@@ -158,6 +161,18 @@ async def fleet(
     folder: Path, redis: RedisServer, load: Load, requests: int
 ) -> AsyncIterator[tuple[list[Process], Way]]:
     """Three sidecars."""
+    async with servers(redis, load) as (ports, way), AsyncExitStack() as stack:
+        sidecars = [
+            await stack.enter_async_context(process(folder, name, *ports, requests))
+            for name in "abc"
+        ]
+        await until(sidecars, lambda each: peers(each, len(sidecars)))
+        yield sidecars, way
+
+
+@asynccontextmanager
+async def servers(redis: RedisServer, load: Load) -> AsyncIterator[tuple[tuple[int, int], Way]]:
+    """The server that answers calls, and the way to Redis. Yields their ports."""
     way = Way(redis)
     async with AsyncExitStack() as stack:
         ports = []
@@ -165,12 +180,7 @@ async def fleet(
             server = await asyncio.start_server(serve, "127.0.0.1", 0)
             stack.callback(server.close)
             ports.append(server.sockets[0].getsockname()[1])
-        sidecars = [
-            await stack.enter_async_context(process(folder, name, ports[0], ports[1], requests))
-            for name in "abc"
-        ]
-        await until(sidecars, lambda each: peers(each, len(sidecars)))
-        yield sidecars, way
+        yield (ports[0], ports[1]), way
 
 
 async def peers(sidecar: Process, count: int) -> bool:
@@ -224,6 +234,41 @@ async def test_no_call_fails_for_redis_and_all_is_settled(
         await until(sidecars, known)
     assert sum(sum(read(each.ledger).values()) for each in sidecars) == spent
     sys.stdout.write(f"{spent // TOKENS} calls\n")
+
+
+async def test_what_a_killed_sidecar_spent_counts_once(tmp_path: Path, redis: RedisServer) -> None:
+    load = Load()
+    async with (
+        servers(redis, load) as (ports, _),
+        process(tmp_path, "other", *ports, 10**6) as other,
+    ):
+        for _ in range(3):
+            async with process(tmp_path, "killed", *ports, 10**6) as killed:
+                calls = [asyncio.create_task(load.call(killed.port, 0.002)) for _ in range(4)]
+                calls.append(asyncio.create_task(load.call(other.port, 0.002)))
+                await asyncio.sleep(SECONDS)
+                killed.kill()
+                await asyncio.gather(*calls[:4])
+                load.going = False
+                await calls[4]
+                load.going = True
+        async with process(tmp_path, "killed", *ports, 10**6) as again:
+
+            async def known(sidecar: Process) -> bool:
+                return await sidecar.total() == in_ledgers(other, again)
+
+            await until([other, again], known)
+            spent = in_ledgers(other, again)
+        done = load.statuses[b"200"] * TOKENS
+        assert done - 3 * 4 * TOKENS <= spent <= done + 3 * 4 * TOKENS  # what was in flight
+
+
+def in_ledgers(*sidecars: Process) -> float:
+    spent = 0.0
+    for sidecar in sidecars:
+        with closing(Ledger(sidecar.ledger)) as ledger:
+            spent += sum(each.spent for each in ledger.sums())
+    return spent
 
 
 async def _not(what: Any) -> bool:

@@ -61,8 +61,9 @@ class Book:
         return self.spending.spent(row)
 
     def note_others(self, spent: Mapping[Row, Change]) -> None:
-        """Keep in the ledger what other ledgers have spent."""
-        (self._writer or self._begin()).note_others(spent)
+        """Keep in the ledger what other ledgers have spent, while it is written at all."""
+        if self._writer is not None:
+            self._writer.note_others(spent)
 
     def retire(self) -> asyncio.Future[None]:
         """Write what is left, and end the thread. Calls that end later are still written.

@@ -93,16 +93,15 @@ class SharedBook:
             if not is_over(row.period, self.now()):
                 self._shared.added(row)
 
-    async def ready(self, budget: BudgetSettings, client: str) -> None:
-        """See what all have spent, if nothing is known of it. Waits 2 ms at most."""
+    async def spent(self, budget: BudgetSettings, client: str) -> bool:
+        """Whether nothing is left for *client* in this period.
+
+        Waits 2 ms at most for what all have spent, and only where nothing is known of it.
+        """
         row = self._book.spending.row(budget, client, self.now())
         if self._shared.use(row, time.monotonic()):
             await self._exchange.soon()
-
-    def left(self, budget: BudgetSettings, client: str) -> float:
-        """Return what *client* may still spend in this period."""
-        row = self._book.spending.row(budget, client, self.now())
-        return self._shared.left(row, budget.amount, self.peers, answers=self.answers)
+        return self._shared.left(row, budget.amount, self.peers, answers=self.answers) <= 0
 
     def added(self, budget: BudgetSettings, client: str) -> float:
         """What *client* has spent is in the book. Return the sum of all."""

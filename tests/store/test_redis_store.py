@@ -58,6 +58,19 @@ async def test_a_user_of_the_acl(redis: RedisServer) -> None:
     await wrong.close()
 
 
+async def test_the_rights_that_are_documented_are_enough(redis: RedisServer) -> None:
+    rights = ("+get", "+set", "+eval", "+del", "+unlink", "+scan", "+ping")  # docs/caching.md
+    redis.ask("ACL", "SETUSER", "sidecar", "on", ">secret", "~p:*", *rights)
+    store = RedisStore(RedisSettings(redis.url, username="sidecar", password="secret"))
+    await store.ping()
+    await store.put("p:1", b"x", 60.0)
+    assert await store.get("p:1") == b"x"
+    assert await store.lock("p:l", b"one", 60.0)
+    await store.unlock("p:l", b"one")
+    assert await store.purge("p:*") == 1
+    await store.close()
+
+
 COUNT = script("return redis.call('incrby', KEYS[1], ARGV[1])")
 WRONG = script("return redis.call('incrby', KEYS[1], 'x')")
 

@@ -10,6 +10,8 @@ import pytest
 
 from sidecar.policy.leases import LEASE, Part
 from sidecar.policy.shared_meter import Message
+from sidecar.policy.shared_pace import Report
+from sidecar.store import exchange, shared_book, shared_paces
 from sidecar.store.base import Run, script
 from sidecar.store.redis_store import RedisSettings, RedisStore
 from sidecar.store.shared_limits import LEASES
@@ -57,6 +59,33 @@ async def test_it_does_what_the_model_does(redis: RedisServer, seed: int) -> Non
         expected = model.take(f"m{who}", message, second)
         assert answer(reply) == (*expected[:3], {k: tuple(v) for k, v in expected[3].items()})
     assert 0 < redis.ask("TTL", "key") <= LEASE + 62
+    await store.close()
+
+
+RIGHTS = [
+    *("+eval", "+evalsha", "+time", "+get", "+set", "+hget", "+hset", "+hincrbyfloat"),
+    *("+pttl", "+pexpire", "+zadd", "+zrem", "+zremrangebyscore", "+zrevrangebyscore", "+zcard"),
+]
+"""As docs/caching.md has them."""
+
+
+async def test_the_rights_that_are_documented_are_enough(redis: RedisServer) -> None:
+    redis.ask("ACL", "SETUSER", "sidecar", "on", ">secret", "~p/1/*", *RIGHTS)
+    parts = json.dumps([[1, 100, [], [], 0, 5, 10]])
+    report = json.dumps(Report(1, 1.0, 1.0, 1, 1.0, 0.0)._asdict())
+    runs = [
+        Run(exchange._GREET, "p/1/members", ("m", 10, "x")),
+        Run(shared_book._TELL, "p/1/spent", ("m", "1.5", 1000)),
+        Run(script(LEASES), "p/1/limit", ("m", 1, LEASE, parts)),
+        Run(script(shared_paces.PACES), "p/1/pace", ("m", 1, report, shared_paces.NUMBERS)),
+        Run(exchange._LEAVE, "p/1/members", ("m", 10, "x")),
+    ]
+    store = RedisStore(RedisSettings(redis.url, username="sidecar", password="secret"))
+    for _ in range(2):  # by text, and by name
+        greeted, told, _, _, left = await store.run(runs)
+    assert greeted[2:] == [1, b"life x"]
+    assert told == [b"1.5", b"1.5"]
+    assert left[2] == 0
     await store.close()
 
 

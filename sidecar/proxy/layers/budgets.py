@@ -67,12 +67,10 @@ class Budget:
 
     async def spent(self, client: str) -> bool:
         """Whether nothing is left for *client*."""
-        settings, now = self.settings, self.now()
-        spent = self.book.spent(settings, client, now)
-        if self.shared is None:
-            return spent >= settings.amount
-        await self.shared.ready(settings, client)
-        return self.shared.left(settings, client) <= 0
+        settings = self.settings
+        if self.shared is not None:
+            return await self.shared.spent(settings, client)
+        return self.book.spent(settings, client, self.now()) >= settings.amount
 
     def charge(self, client: str, usage: Usage, cost: float) -> None:
         """Count what a call has used."""
