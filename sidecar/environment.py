@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -32,10 +31,7 @@ OFF: Final = "off"
 """Turns a server off."""
 DEFAULT_ADMIN: Final = "127.0.0.1:14010"
 
-_SERVICE: Final = re.compile(
-    r"SIDECAR_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_\w+)?)"
-)
-"""What Kubernetes, and Docker's old links, set in each container for a Service `sidecar...`."""
+_PROTOCOLS: Final = ("_TCP", "_UDP", "_SCTP")
 _LIKE: Final = 0.62
 
 
@@ -64,13 +60,22 @@ def unknown(environ: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
     for name, text in sorted(environ.items()):
         if not name.startswith(PREFIX) or name in VARIABLES:
             continue
-        if _SERVICE.fullmatch(name) and ("SERVICE" in name or not text.isdecimal()):
+        if _tells_of_a_service(name, text):
             continue
         from difflib import get_close_matches
 
         known = [each.removeprefix(PREFIX) for each in VARIABLES]
         meant = get_close_matches(name.removeprefix(PREFIX), known, 1, _LIKE)
         yield name, PREFIX + meant[0] if meant else None
+
+
+def _tells_of_a_service(name: str, text: str) -> bool:
+    """Whether Kubernetes sets it for a Service `sidecar...`, or Docker for an old link."""
+    if "_SERVICE_HOST" in name or "_SERVICE_PORT" in name:
+        return True
+    if "_PORT_" in name and any(protocol in name for protocol in _PROTOCOLS):
+        return True  # X_PORT_80_TCP, X_PORT_80_TCP_ADDR, ...
+    return name.endswith("_PORT") and "://" in text
 
 
 def without(environ: Mapping[str, str]) -> dict[str, str]:

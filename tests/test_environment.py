@@ -39,6 +39,8 @@ def test_others_are_told_with_what_is_meant(name: str, meant: str | None) -> Non
         ("SIDECAR_PORT", "tcp://10.0.0.1:80"),
         ("SIDECAR_PORT_80_TCP", "tcp://10.0.0.1:80"),
         ("SIDECAR_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("SIDECAR_PORT_80_TCP_PORT", "80"),
+        ("SIDECAR_PORT_80_TCP_PROTO", "tcp"),
         ("SIDECAR_HEALTH_PORT", "tcp://10.0.0.1:80"),
         ("SIDECAR_HEALTH_SERVICE_HOST", "10.0.0.1"),
     ],
