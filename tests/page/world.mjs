@@ -165,6 +165,7 @@ export async function open(browser_, sidecar, { hash = '', ...options } = {}) {
   page.errors = [];
   page.on('pageerror', (error) => page.errors.push(String(error)));
   page.on('console', (message) => message.type() === 'error' && page.errors.push(message.text()));
+  page.on('request', (asked) => new URL(asked.url()).origin === sidecar.admin || page.errors.push(`it fetches ${asked.url()}`));
   await page.goto(`${sidecar.admin}/${hash}`);
   await drawn(page);
   return page;

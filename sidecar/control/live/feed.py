@@ -6,6 +6,7 @@ It is computed in the admin server's thread, and only while there is a viewer.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import platform
 import time
@@ -237,7 +238,11 @@ def _difference(old: Row | None, new: Row) -> Row:
 
 def _message(event: str, data: dict[str, Any]) -> bytes:
     """Make an event (WHATWG HTML, section 9.2.5). JSON has no line breaks."""
-    return b"event: %b\ndata: %b\n\n" % (event.encode(), _encode(data))
+    try:
+        body = _encode(data)
+    except UnicodeEncodeError:  # half of a surrogate, as an error may quote a configuration
+        body = json.dumps(msgspec.to_builtins(data, enc_hook=str)).encode()
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), body)
 
 
 def _resident() -> int:

@@ -153,10 +153,10 @@ def summary(call: CallRecord) -> Summary:
         call.route,
         call.upstream,
         call.endpoint,
-        _unicode(call.model),
-        _unicode(call.model_answered),
-        _unicode(call.method),
-        _unicode(call.path[:_LONGEST_PATH]),
+        call.model,
+        call.model_answered,
+        call.method,
+        call.path[:_LONGEST_PATH],
         call.stream,
         call.first_token_ms or ZERO,
         call.input_tokens,
@@ -165,7 +165,7 @@ def summary(call: CallRecord) -> Summary:
         call.cost or ZERO,
         _reasons(call.tries),
         call.cache,
-        _unicode(call.team),
+        call.team,
     )
 
 
@@ -181,11 +181,6 @@ def choose(new: list[CallRecord], most: int) -> list[CallRecord]:
 
 def _reasons(tries: tuple[Try, ...]) -> list[str]:
     return [reason(one) for one in tries[1:6]]
-
-
-def _unicode(text: str) -> str:
-    """Replace halves of surrogates, which JSON can't have."""
-    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _is_good(one: Try) -> bool:

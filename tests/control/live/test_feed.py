@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -39,7 +40,7 @@ class Mirror:
     def hear(self, message: bytes) -> dict[str, Any]:
         assert message.count(b"\n") == 3
         event, data = message.decode().removesuffix("\n\n").split("\n")
-        told: dict[str, Any] = msgspec.json.decode(data.removeprefix("data: "))
+        told: dict[str, Any] = json.loads(data.removeprefix("data: "))
         if event == "event: snapshot":
             self.tables = told["tables"]
         else:
@@ -161,3 +162,17 @@ async def test_a_data_plane_that_stands_still_is_told_of() -> None:
     plane.wait = lambda: None
     await mirror.step()
     assert mirror.tables["state"][""]["blocked_s"] == 0
+
+
+async def test_any_text_reaches_the_viewer() -> None:
+    plane = Plane()
+    mirror = Mirror(plane)
+    await mirror.begin()
+    hostile = '\u2028 </script> \x00 \r\n\n data: x "'
+    plane.calls.append(ended(CallRecord(1e9, "id", model=hostile, status=200, route="r")))
+    plane.stats.reloads.last_error = f"{hostile} \ud800"  # as YAML may have it
+    told = await mirror.step()
+    (shown,) = told["calls"]
+    assert shown["model"] == hostile
+    assert mirror.tables["state"][""]["config_error"] == f"{hostile} \ud800"
+    assert told["seen"]["r"]["first"] == {"0": 1}

@@ -112,11 +112,9 @@ def test_the_choice_of_calls_has_the_latest_and_the_bad() -> None:
     assert [each.request_id for each in choose(calls[:90], 3)] == ["id0", "id1", "id2"]
 
 
-def test_a_line_has_only_what_is_known_and_any_text() -> None:
+def test_a_line_has_only_what_is_known() -> None:
     told = msgspec.to_builtins(summary(call(1, duration_ms=1.5)))
     assert told == {"id": "id1", "time": 1e9, "ms": 1.5, "status": 200, "route": "chat"}
-    hostile = summary(call(2, 503, model="\ud800<b>", tries=(one(503), one(503, why="retry"))))
-    decoded = msgspec.json.decode(msgspec.json.encode(hostile))
-    assert decoded["model"] == "?<b>"
-    assert decoded["bad"]
-    assert decoded["tries"] == ["retry"]
+    mended = summary(call(2, 503, tries=(one(503), one(503, why="retry"))))
+    assert mended.bad
+    assert mended.tries == ["retry"]
