@@ -153,6 +153,13 @@ def _add_serving(commands: _Commands, named: Sequence[str]) -> None:
         explain_command.add_arguments(explain)
         explain.set_defaults(command=explain_command.run)
 
+    imports = commands.add_parser("import", help="make a configuration of another proxy's")
+    if "import" in named:
+        from sidecar.importing import command as importing
+
+        importing.add_arguments(imports)
+        imports.set_defaults(command=importing.run)
+
 
 def _add_trying(commands: _Commands, named: Sequence[str]) -> None:
     simulated = commands.add_parser("simulate", help="serve simulated LLM endpoints")
