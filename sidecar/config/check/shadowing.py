@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from sidecar.config.model import Match
@@ -39,8 +40,9 @@ def _path_covers(first: str | None, second: str | None) -> bool:
     return len(mine) <= len(theirs) and all(map(_name_covers, mine, theirs))
 
 
-def _segments(path: str) -> list[str]:
-    return [part for part in path.split("/") if part]
+@lru_cache(2048)
+def _segments(path: str) -> tuple[str, ...]:
+    return tuple(part for part in path.split("/") if part)
 
 
 def _name_covers(first: str, second: str) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from sidecar.config.check.warnings import Whole, doubtful
 from sidecar.config.load import load
 from sidecar.config.read.references import Kind, nothing
 
@@ -212,3 +214,42 @@ def test_each_example_can_be_checked_where_nothing_of_it_is(text: str) -> None:
 def test_without_a_file_there_is_none() -> None:
     text = (ROOT / "sidecar/config/providers.yaml").read_text(encoding="utf-8")
     assert load(text, file="f.yaml", resolve=of_system).warnings == ()
+
+
+def whole_of(size: int) -> Whole:
+    """As many routes, upstreams and prices."""
+    text = "\n".join(
+        [
+            'listeners: [{address: "127.0.0.1:0"}]',
+            "upstreams:",
+            *(f"  u{n}: {{endpoints: [{{url: http://h{n}}}]}}" for n in range(size)),
+            "routes:",
+            *(f"  - {{match: {{path: /p{n}}}, upstream: u{n}, policy: p}}" for n in range(size)),
+            "policies: {p: {timeouts: {first_byte: 30s, total: 10s}}}",
+            "prices:",
+            *(f"  m-{n}-*: {{input: 1, output: 1}}" for n in range(size)),
+        ]
+    )
+    loaded = load(text, file="f.yaml")
+    return Whole(loaded.config, loaded.effective, yaml.safe_load(text))
+
+
+def test_the_work_grows_with_the_size_and_not_with_its_square() -> None:
+    """The interpreter's lock is held meanwhile, so that calls would wait."""
+    spent = []
+    for size in (50, 400):
+        whole, calls = whole_of(size), 0
+
+        def count(*_: object) -> None:
+            nonlocal calls
+            calls += 1
+
+        sys.setprofile(count)
+        try:
+            found = list(doubtful(whole))
+        finally:
+            sys.setprofile(None)
+        assert [problem.path[-1] for problem in found] == ["first_byte"]
+        spent.append(calls / size)
+    # A glob is compared with the beginnings of all before it, which is one step in C for each.
+    assert spent[1] < 5 * spent[0]

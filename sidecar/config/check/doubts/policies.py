@@ -6,6 +6,7 @@ default that one route overrules is as it should be.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -39,15 +40,20 @@ class _Place(NamedTuple):
 def of_policies(whole: Whole) -> Iterator[Problem]:
     """Find what is doubtful about the policy of each route at each of its upstreams."""
     places = [_Place(*place) for place in whole.effective]
-    found: dict[tuple[Path, _Doubt], int] = {}
-    for place in places:
+    origins: dict[Path, list[Path | None]] = {}
+    """By keys: where they are written, for each place."""
+    found = Counter[tuple[Path, _Doubt]]()
+    for number, place in enumerate(places):
         for doubt in _doubts(whole, place):
-            path = origin(whole, *place, *map(str, doubt.keys))
+            if doubt.keys not in origins:
+                keys = tuple(map(str, doubt.keys))
+                origins[doubt.keys] = [origin(whole, *each, *keys) for each in places]
+            path = origins[doubt.keys][number]
             if path is not None:
-                found[path, doubt] = found.get((path, doubt), 0) + 1
+                found[path, doubt] += 1
+    used = {keys: Counter(paths) for keys, paths in origins.items()}
     for (path, doubt), times in found.items():
-        keys = tuple(map(str, doubt.keys))
-        if times == sum(origin(whole, *place, *keys) == path for place in places):
+        if times == used[doubt.keys][path]:
             yield Problem((*path, *doubt.within), doubt.message)
 
 
