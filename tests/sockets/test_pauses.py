@@ -7,6 +7,7 @@ whether the sidecar still reads it. `Stage` looks for pauses without an owner in
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -159,7 +160,8 @@ async def test_a_caller_that_takes_nothing_of_a_reply_that_is_broken_off() -> No
         server = await s.accepts()
         await server.head()
         await server.sends(CHUNKED_OK)
-        await server.floods(chunk(bytes(2**16)))
+        with contextlib.suppress(ConnectionError):  # a slow machine may be broken off meanwhile
+            await server.floods(chunk(bytes(2**16)))
         await until(lambda: not s.listener().connections, "its connection's end")
 
 

@@ -179,7 +179,7 @@ async def all_leave() -> None:
 
 def made_call(memory: BodyMemory, given_: Any) -> Call:
     head = RequestHead()
-    nobody = cast("Any", SimpleNamespace(peer="", trust=None))
+    nobody = cast("Any", SimpleNamespace(peer="", connection="", trust=None))
     content = json.dumps({"model": "m", "input": given_}).encode()
     call = Call(nobody, head, RequestBody(nobody, memory, content))
     identify(call)
