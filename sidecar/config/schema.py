@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, reduce
+from inspect import cleandoc
 from operator import or_
 from typing import Annotated, Any, Final, get_args, get_origin
 
@@ -74,7 +75,8 @@ def _twin(section: type[Struct]) -> type[Struct]:
     return msgspec.defstruct(
         section.__name__,
         fields,
-        namespace={"__doc__": section.__doc__},
+        # From Python 3.13 on, the compiler does this.
+        namespace={"__doc__": cleandoc(section.__doc__ or "")},
         forbid_unknown_fields=True,
         kw_only=True,
     )

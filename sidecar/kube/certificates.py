@@ -107,6 +107,7 @@ def _signed(
         .not_valid_before(now - _SKEW)
         .not_valid_after(now + lifetime)
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(_usage(ca=issuer is None), critical=True)
         .add_extension(identity.from_public_key(key.public_key()), critical=False)
     )
     if issuer is not None:
@@ -120,3 +121,20 @@ def _signed(
             .add_extension(usage, critical=False)
         )
     return builder.sign(by, hashes.SHA256())
+
+
+def _usage(*, ca: bool) -> x509.KeyUsage:
+    """What the key is for. A CA must say so (RFC 5280, section 4.2.1.3); Python 3.13 insists."""
+    from cryptography import x509
+
+    return x509.KeyUsage(
+        digital_signature=not ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
