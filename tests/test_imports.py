@@ -20,6 +20,7 @@ LATE = (
     "sidecar.policy.client_certificates",
     "sidecar.policy.jwt",
     "sidecar.control.live",
+    "sidecar.control.explain",
 )
 STARTS = """
 import asyncio, sys

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 Row = dict[str, Any]
@@ -98,47 +99,17 @@ class Board:
     def routes(self) -> list[RouteRates]:
         """Return the routes as they are configured."""
         firsts = self._buckets()
+        counts = [sample.routes for sample in self._samples]
+        grown = Grown([sample.at for sample in self._samples], counts)
         rows = sorted(self.tables.get("routes", {}).items(), key=lambda of: of[1]["n"])
-        return [self._route(name, row, firsts.get(name, {})) for name, row in rows]
+        return [_route(name, row, grown, firsts.get(name, {})) for name, row in rows]
 
     def endpoints(self) -> list[EndpointRates]:
         """Return the endpoints as they are configured."""
+        counts = [sample.endpoints for sample in self._samples]
+        grown = Grown([sample.at for sample in self._samples], counts)
         rows = sorted(self.tables.get("endpoints", {}).items(), key=lambda of: of[1]["n"])
-        return [self._endpoint(key, row) for key, row in rows]
-
-    def _route(self, name: str, row: Row, firsts: dict[int, int]) -> RouteRates:
-        def of(sample: Sample) -> Counts | None:
-            return sample.routes.get(name)
-
-        return RouteRates(
-            name,
-            row["in_flight"],
-            self._rate(of, "calls", _SOON),
-            int(self._more(of, "ok")),
-            int(self._more(of, "failed")),
-            quantile(firsts, 0.5),
-            quantile(firsts, 0.95),
-            _times(self._rate(of, "tokens", MINUTE), 60),
-            _times(self._rate(of, "cost", MINUTE), 60),
-            int(self._more(of, "again")),
-        )
-
-    def _endpoint(self, key: str, row: Row) -> EndpointRates:
-        def of(sample: Sample) -> Counts | None:
-            return sample.endpoints.get(key)
-
-        failed = self._more(of, "failed")
-        return EndpointRates(
-            row["upstream"],
-            row["name"],
-            row["state"],
-            row["reason"],
-            row["in_flight"],
-            self._rate(of, "attempts", _SOON),
-            max(0, int(self._more(of, "attempts") - failed)),
-            int(failed),
-            row["latency_ms"],
-        )
+        return [_endpoint(key, row, grown) for key, row in rows]
 
     def _sample(self) -> Sample:
         return Sample(
@@ -146,26 +117,6 @@ class Board:
             {name: _route_counts(row) for name, row in self.tables.get("routes", {}).items()},
             {key: _endpoint_counts(row) for key, row in self.tables.get("endpoints", {}).items()},
         )
-
-    def _within(self, seconds: float) -> Iterator[Sample]:
-        """Yield the samples of the last *seconds*, and the one before, the oldest first."""
-        for number, sample in enumerate(self._samples):
-            later = number + 1 < len(self._samples) and self._samples[number + 1]
-            if not later or later.at > self.at - seconds:
-                yield sample
-
-    def _rate(self, of: Any, name: str, seconds: float) -> float | None:
-        """Return by how much a count grows in a second; None for what is known only just now."""
-        known = [(sample.at, counts) for sample in self._within(seconds) if (counts := of(sample))]
-        if len(known) < 2 or known[-1][0] <= known[0][0]:
-            return None
-        grown = known[-1][1][name] - known[0][1][name]
-        return float(max(0.0, grown) / (known[-1][0] - known[0][0]))
-
-    def _more(self, of: Any, name: str) -> float:
-        """Return by how much a count has grown within a minute."""
-        known = [counts[name] for sample in self._within(MINUTE) if (counts := of(sample))]
-        return max(0.0, known[-1] - known[0]) if known else 0.0
 
     def _see(self, at: float, seen: Mapping[str, Any]) -> None:
         buckets = {
@@ -193,6 +144,33 @@ class Board:
         return found
 
 
+class Grown:
+    """How counts have grown: *counts* at each of the times *at*, the oldest first."""
+
+    def __init__(self, at: list[float], counts: list[dict[str, Counts]]) -> None:
+        self._at = at
+        self._counts = counts
+
+    def rate(self, key: str, name: str, seconds: float) -> float | None:
+        """Return by how much a count grows in a second; None for what is known only just now."""
+        first = self._first(key, seconds)
+        took = self._at[-1] - self._at[first]
+        return self._by(key, name, first) / took if took > 0 else None
+
+    def more(self, key: str, name: str) -> float:
+        """Return by how much a count has grown within a minute."""
+        return self._by(key, name, self._first(key, MINUTE))
+
+    def _by(self, key: str, name: str, first: int) -> float:
+        """A count that is less than it was began anew."""
+        return float(max(0.0, self._counts[-1][key][name] - self._counts[first][key][name]))
+
+    def _first(self, key: str, seconds: float) -> int:
+        """Return the latest place that is *seconds* old, or else the first one that has *key*."""
+        begin = max(0, bisect_right(self._at, self._at[-1] - seconds) - 1)
+        return next(n for n in range(begin, len(self._at)) if key in self._counts[n])
+
+
 def quantile(buckets: Mapping[int, int], part: float) -> float | None:
     """Return the time in ms below which *part* of the counts lies, within 5 %; None for none."""
     left = part * sum(buckets.values())
@@ -203,6 +181,36 @@ def quantile(buckets: Mapping[int, int], part: float) -> float | None:
         if left <= 0:
             break
     return BUCKET**bucket / (BUCKET**0.5 if bucket else 1.0)
+
+
+def _route(name: str, row: Row, grown: Grown, firsts: dict[int, int]) -> RouteRates:
+    return RouteRates(
+        name,
+        row["in_flight"],
+        grown.rate(name, "calls", _SOON),
+        int(grown.more(name, "ok")),
+        int(grown.more(name, "failed")),
+        quantile(firsts, 0.5),
+        quantile(firsts, 0.95),
+        _times(grown.rate(name, "tokens", MINUTE), 60),
+        _times(grown.rate(name, "cost", MINUTE), 60),
+        int(grown.more(name, "again")),
+    )
+
+
+def _endpoint(key: str, row: Row, grown: Grown) -> EndpointRates:
+    failed = grown.more(key, "failed")
+    return EndpointRates(
+        row["upstream"],
+        row["name"],
+        row["state"],
+        row["reason"],
+        row["in_flight"],
+        grown.rate(key, "attempts", _SOON),
+        max(0, int(grown.more(key, "attempts") - failed)),
+        int(failed),
+        row["latency_ms"],
+    )
 
 
 def _times(rate: float | None, by: float) -> float | None:
