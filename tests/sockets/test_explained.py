@@ -62,9 +62,12 @@ routes = st.fixed_dictionaries(
         "mirror": st.just({"upstream": "u2", "share": "0%"}),
     },
 )
+named = st.sampled_from(MODELS).map(lambda model: json.dumps({"model": model}))
 bodies = st.one_of(
+    named,
+    named,
+    named,
     st.none(),
-    st.sampled_from(MODELS).map(lambda model: json.dumps({"model": model})),
     st.just('{"model": "gpt-4o", "model": "glm-4"}'),
     st.just('{"model": 7}'),
     st.just("{"),
@@ -83,8 +86,8 @@ headers = st.fixed_dictionaries(
 )
 questions = st.builds(
     Question,
-    st.sampled_from(["POST", "GET", "OPTIONS"]),
-    st.sampled_from(PATHS),
+    st.sampled_from(["POST", "POST", "POST", "GET", "OPTIONS"]),
+    st.one_of(st.just("/v1/chat/completions"), st.sampled_from(PATHS)),
     st.sampled_from(HOSTS),
     headers,
     st.none(),
@@ -158,7 +161,8 @@ async def made(sidecar: Serving, question: Question) -> tuple[int, str]:
     return int(reply[0].split()[1]), fields.get("x-sidecar-error", "")
 
 
-def config_of(drawn: list[dict[str, Any]], trusted: bool) -> dict[str, Any]:
+def config_of(drawn: list[dict[str, Any]], last: str | None, trusted: bool) -> dict[str, Any]:
+    """*last*: the model for which a last route takes every call; None: there is none."""
     upstreams: dict[str, Any] = {
         f"u{n}": {"endpoints": [{"url": f"http://127.0.0.1:PORT/u{n}"}]} for n in range(3)
     }
@@ -170,7 +174,7 @@ def config_of(drawn: list[dict[str, Any]], trusted: bool) -> dict[str, Any]:
     return {
         "listeners": [{"address": "127.0.0.1:0", "trust": {"headers": trusted}}],
         "upstreams": upstreams,
-        "routes": drawn,
+        "routes": drawn + ([] if last is None else [{"upstream": "u0", "model": last}]),
         "policies": {"patient": {"retry": {"max": 1}}},
         "access_log": {"path": None},
         "admin": {"address": None},
@@ -205,13 +209,14 @@ def compare(answer: Explained, status: int, code: str, arrived: Arrived) -> None
 @given(
     st.lists(routes, min_size=1, max_size=5),
     st.lists(questions, min_size=1, max_size=6),
+    st.none() | st.sampled_from(MODELS),
     st.booleans(),
 )
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_a_call_goes_where_it_is_explained(
-    drawn: list[dict[str, Any]], asked: list[Question], trusted: bool
+    drawn: list[dict[str, Any]], asked: list[Question], last: str | None, trusted: bool
 ) -> None:
-    config = config_of(drawn, trusted)
+    config = config_of(drawn, last, trusted)
     try:
         load(json.dumps(config).replace("PORT", "1"), file="drawn.yaml")
     except ConfigErrors:
