@@ -8,7 +8,7 @@ from typing import Final
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "serve": ("run", "exec", "env"),
-    "write a configuration": ("check", "explain", "schema"),
+    "write a configuration": ("check", "explain", "import", "schema"),
     "look at a running sidecar": ("status", "top", "tap", "calls", "ready", "budget"),
     "try it": ("demo", "simulate"),
     "intercept": ("ca", "redirect"),
