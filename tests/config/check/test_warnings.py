@@ -190,6 +190,9 @@ def shown() -> list[str]:
     charts = sorted((ROOT / "charts/llm-sidecar/examples").glob("*.yaml"))
     values = [each for path in charts for each in yaml.safe_load_all(path.read_text("utf-8"))]
     policies = [each["policy"] for each in values if each.get("policy")]
+    policies += [
+        each["gateway"]["policy"] for each in values if "policy" in each.get("gateway", {})
+    ]
     texts = [each if isinstance(each, str) else yaml.safe_dump(each) for each in policies]
     files = [path.read_text(encoding="utf-8") for path in (ROOT / "docs/examples").glob("*.yaml")]
     return [*blocks, *texts, *files]

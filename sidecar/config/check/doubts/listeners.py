@@ -23,11 +23,19 @@ def of_listeners(whole: Whole) -> Iterator[Problem]:
     config = whole.config
     for index, listener in enumerate(config.listeners):
         path = ("listeners", index)
+        written = whole.written["listeners"][index]
         if _is_open(listener) and listener.access is None and listener.trust.headers:
             yield Problem(
                 (*path, "trust", "headers"),
                 "everybody who reaches this address may change policies and limits by headers: "
                 "listen at 127.0.0.1 or a socket, or say with `access` who may call",
+            )
+        elif _is_open(listener) and "access" not in written and _gives_keys(config, listener):
+            yield Problem(
+                (*path, "address"),
+                "everybody who reaches this address makes calls with the keys of `credentials`: "
+                "listen at 127.0.0.1 or a socket, or say with `access` who may call; or "
+                "`access: null`, if something else keeps others out",
             )
         if listener.mode == "forward" and _is_open(listener) and not _lets_others_in(config):
             yield Problem(
@@ -54,6 +62,10 @@ def _is_open(listener: Listener) -> bool:
         return not ip_address(parsed.host).is_loopback
     except ValueError:
         return True
+
+
+def _gives_keys(config: Config, listener: Listener) -> bool:
+    return listener.mode == "reverse" and any(each.keys() for each in config.upstreams.values())
 
 
 def _lets_others_in(config: Config) -> bool:
