@@ -44,8 +44,8 @@ bench: ## Compare with Envoy, HAProxy, nginx, sglang-router and LiteLLM in one r
 bench-resilience: ## Compare with no proxy and with Envoy on a faulty fleet
 	@bench/resilience/run
 
-bench-quota: $(VENV)/.dev ## Simulate 50 sidecars at one quota, and draw docs/quota.svg anew
-	@$(BIN)/python -m bench.quota_chart > docs/quota.svg
+bench-quota: ## Compare 50 sidecars at one quota with Envoy and with SDKs alone; draw docs/quota.svg
+	@bench/sharing/run
 
 docs: $(VENV)/.dev ## Write docs/configuration.md, states.md, mistakes.md and the chart's README and schema anew
 	@$(BIN)/python -m sidecar.config.reference > docs/configuration.md

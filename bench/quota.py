@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -275,7 +275,14 @@ class Fleet:
         self.go(side, now)
 
 
-def jain(sides: list[Side]) -> float:
+class Counted(Protocol):
+    """A client's calls: how many came, and how many were answered."""
+
+    asked: int
+    got: int
+
+
+def jain(sides: Sequence[Counted]) -> float:
     """Jain's index of what each got, as a share of what is fair: the least demand is met first."""
     left, parts = float(sum(side.got for side in sides)), list[float]()
     for index, side in enumerate(sorted(sides, key=lambda side: side.asked)):

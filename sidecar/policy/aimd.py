@@ -8,8 +8,9 @@ How fast it grows decides how many calls are refused and how equal the shares be
 x, a refusal is due about every 1/f(x) seconds, since what grows in this time is what a refusal
 takes; so a share f(x)/x of the calls is refused. All see the same share, and so have the same pace
 in the end, if f(x)/x falls with x; the steeper, the sooner. f falls as well here while x is small,
-since few calls bring few refusals: who has less grows faster. It has a lower bound, so that large
-quotas are soon used, and an upper one, so that of few calls not too many are refused.
+since few calls bring few refusals: who has less grows faster. It has a lower bound, so that what
+others no longer want is used some day, and an upper one, so that of few calls not too many are
+refused. docs/limits.md says what can't be reached in this way.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ _SCALE: Final = 1 / 1600
 """Refusals a second that are aimed at, at a pace of one call a second."""
 _FALLS: Final = -0.75
 """The power of the pace with which they change."""
-_FEWEST: Final = 1 / 500
+_FEWEST: Final = 1 / 700
 """So many at least, for a large pace."""
 _SHARE: Final = 0.1
 """Share of the calls that is risked at most, at a small pace."""
-_SEARCH: Final = 1 / 100
+_SEARCH: Final = 1 / 200
 """So many at first; half of it after each refusal."""
 _SLOW: Final = 0.2
 """What remains of the growth after a refusal for growing too fast."""

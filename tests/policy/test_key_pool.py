@@ -180,6 +180,31 @@ def test_another_attempt_of_a_call_gets_a_key_that_may_help_or_none() -> None:
     assert keys.choose(1, M, 0.0, [key]) is None
 
 
+def test_the_first_of_all_candidates_is_the_one_that_is_chosen() -> None:
+    keys, numbers = pool(a=1, b=2, c=3, d=10), random.Random(7)
+    for _ in range(100):
+        point = numbers.getrandbits(64)
+        ranked = keys.candidates(point, M, 0.0, (), 60.0)
+        assert len(ranked) == 4
+        tried: list[Key] = []
+        for key in ranked:
+            assert keys.choose(point, M, 0.0, tried) is key
+            tried.append(key)
+
+
+def test_a_call_may_wait_for_a_key_that_cools_down_for_a_short_time() -> None:
+    keys = pool("a", "b", "c", "d")
+    a, b, c, d = keys.keys
+    keys.limited(a, M, 50.0, 0.0, 0.0)
+    keys.limited(b, M, 70.0, 0.0, 0.0)
+    keys.refuse(c, "401", 0.0)
+    assert set(keys.candidates(1, M, 0.0, (), 60.0)) == {a, d}
+    assert set(keys.candidates(1, M, 0.0, (c,), 60.0)) == {d}  # another attempt does not wait
+    keys.refuse(d, "402", 0.0)
+    keys.refuse(a, "402", 0.0)
+    assert list(keys.candidates(1, M, 0.0, (), 60.0)) == [b]  # the first attempt gets one
+
+
 def test_however_many_models_callers_name_the_memory_is_bounded() -> None:
     keys = pool("a", "b")
     for n in range(3 * MOST_MODELS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from typing import Any
 
@@ -10,7 +11,17 @@ import pytest
 
 from tests.sockets.peers import until
 from tests.sockets.scripted import Fleet, chat
-from tests.sockets.test_key_pools import LIMIT, MONEY, Provider, error, fleet, key_of, keys
+from tests.sockets.test_key_pools import (
+    BAD_KEY,
+    LIMIT,
+    MONEY,
+    Provider,
+    error,
+    fleet,
+    key_of,
+    keys,
+    pool,
+)
 from tests.sockets.test_pacing import level, quota
 
 ROOM = level(600)
@@ -94,6 +105,22 @@ async def test_a_call_waits_for_all_keys_and_goes_with_the_first_that_has_a_turn
         assert (await client.reply()).status == 200
         assert key_of(provider.requests[-1]) == "b"
         assert [each.waiting for each in both] == [0, 0]
+
+
+async def test_a_key_that_was_refused_meanwhile_is_not_used_when_its_turn_comes() -> None:
+    sooner = error(429, LIMIT, b"retry-after-ms: 600")
+    provider = Provider(a=sooner, b=error(429, LIMIT, b"retry-after-ms: 1500"))
+    async with paced(provider, keys("a", "b")) as stage:
+        assert (await stage.gets(chat()))[0] == 429
+        provider.by_key = {"a": error(401, BAD_KEY), "b": ROOM}
+        client = await stage.client()
+        await client.sends(chat())
+        await until(lambda: quota(stage, "u/key.a").waiting == 1)
+        found = pool(stage).named("key.a")
+        assert found is not None
+        pool(stage).refuse(found, "by the test", time.monotonic())
+        assert (await client.reply()).status == 200
+        assert Counter(provider.keys) == {"a": 1, "b": 2}
 
 
 async def test_who_leaves_waits_at_no_key_any_more() -> None:
