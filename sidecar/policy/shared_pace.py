@@ -70,6 +70,11 @@ class SharedPace:
         self._stop_until = max(self._stop_until, now + after)
         self._tell()
 
+    @property
+    def urgent(self) -> bool:
+        """Whether a refusal is to be told, or the pace to a store that has forgotten it."""
+        return bool(self._refused) or self._lost or self._reported is not None
+
     def lost(self) -> None:
         """The store has forgotten the pace: tell it."""
         self._lost = True
@@ -91,7 +96,8 @@ class SharedPace:
 
     def answered(self, share: Share, now: float) -> None:
         """Go by what the store says."""
-        self._lost = self._lost and self._reported is not None and not self._reported.known
+        told = self._reported is not None and self._reported.known > 0
+        self._lost = self._lost and self._all > 0 and not told
         self._reported = None
         self._all = share.all or self._all
         self.pace.share(share.rate, share.stop, now + TRUSTED, now)

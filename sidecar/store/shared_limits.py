@@ -29,19 +29,29 @@ LEASES: Final = """
 local time = redis.call('TIME')
 local now = tonumber(time[1])
 local member, number, life = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local raw = redis.call('GET', KEYS[1])
-local state = raw and cmsgpack.unpack(raw) or {{}, {}}
-local windows, members = state[1], state[2]
-local me = members[member]
-if me and me[1] == number then return me[4] end
-local count = 1
-for name, other in pairs(members) do
-  if other[2] < now - 61 then
-    members[name] = nil
-  elseif name ~= member then
-    count = count + 1
-  end
+local function field(name)
+  local raw = redis.call('HGET', KEYS[1], name)
+  return raw and cmsgpack.unpack(raw)
 end
+local me = field(member)
+if me and me[1] == number then return me[4] end
+local windows, counted = field('w') or {}, field('n') or {0, 0}
+local count = counted[1] + (me and 0 or 1)
+if now - counted[2] >= 10 then
+  count = 1
+  local all = redis.call('HGETALL', KEYS[1])
+  for i = 1, #all, 2 do
+    if #all[i] > 1 and all[i] ~= member then
+      if cmsgpack.unpack(all[i + 1])[2] < now - 61 then
+        redis.call('HDEL', KEYS[1], all[i])
+      else
+        count = count + 1
+      end
+    end
+  end
+  counted[2] = now
+end
+counted[1] = count
 local grants, told = {}, {}
 for _, part in ipairs(cjson.decode(ARGV[4])) do
   local kind, limit, spent, mends, keep, need, want = unpack(part)
@@ -92,16 +102,20 @@ for _, part in ipairs(cjson.decode(ARGV[4])) do
   told[#told + 1] = {kind, grant, math.max(0, free - grant), after}
 end
 local reply = cjson.encode({now, me and 1 or 0, count, told})
-members[member] = {number, now + life, grants, reply}
-redis.call('SET', KEYS[1], cmsgpack.pack({windows, members}), 'PX', (life + 62) * 1000)
+redis.call(
+  'HSET', KEYS[1], 'w', cmsgpack.pack(windows), 'n', cmsgpack.pack(counted),
+  member, cmsgpack.pack({number, now + life, grants, reply})
+)
+redis.call('PEXPIRE', KEYS[1], (life + 62) * 1000)
 return reply
 """
 """Takes what a member has spent, and gives it a new lease in place of its old one.
 
-The state is what counts in each second of the last minute, by kind, and of each member: its last
-message, the second in which its lease ends (and in which that counts), the lease, and the reply. A
-member gets what it wants of what is left; where others use the limit too, at least what a call
-needs, what it has already, or an equal part.
+The fields are what counts in each second of the last minute, by kind (w); how many members there
+are, and when they were counted (n); and of each member its last message, the second in which its
+lease ends (and in which that counts), the lease, and the reply. A member gets what it wants of what
+is left; where others use the limit too, at least what a call needs, what it has already, or an
+equal part.
 """
 _LEASES: Final = script(LEASES)
 

@@ -81,6 +81,11 @@ which demands are met."""
 _PACES: Final = script(PACES)
 
 
+_EACH: Final = 0.01
+"""Seconds between two questions of a sidecar, for each that shares: the store looks at all."""
+_RARELY: Final = 1.5
+
+
 class SharedPaces:
     """The paces of a quota, of each model."""
 
@@ -88,6 +93,7 @@ class SharedPaces:
         self._exchange = exchange
         self._quota = quota
         self._paces: dict[str, tuple[SharedPace, Callable[[], None]]] = {}
+        self._asked = 0.0
 
     def __repr__(self) -> str:
         return f"<SharedPaces of {self._quota}, {len(self._paces)} models>"
@@ -115,6 +121,10 @@ class SharedPaces:
     def questions(self) -> list[Question]:
         """Tell what is sent, wanted and refused."""
         now, questions = time.monotonic(), []
+        rests = now - self._asked < min(_RARELY, self._exchange.peers * _EACH)
+        if rests and not any(shared.urgent for shared, _ in self._paces.values()):
+            return []
+        self._asked = now
         for model, (shared, _) in list(self._paces.items()):
             report = shared.report(now)
             if report is None:

@@ -23,6 +23,8 @@ class Leases:
 
     windows: dict[int, dict[int, int]] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
+    count: int = 0
+    counted: int = 0
 
     def take(
         self, member: str, message: Message, now: int
@@ -31,9 +33,10 @@ class Leases:
         me = self.members.get(member)
         if me is not None and me.number == message.number:
             return me.reply
-        for name in [name for name, each in self.members.items() if each.until < now - 61]:
-            del self.members[name]
-        count = len(self.members.keys() - {member}) + 1
+        self.count += me is None
+        if now - self.counted >= 10:
+            self._count(member, now)
+        count = self.count
         answers, grants = {}, {}
         for kind, part in message.parts.items():
             window = self.windows.setdefault(kind, {})
@@ -57,6 +60,13 @@ class Leases:
         reply = now, me is not None, count, answers
         self.members[member] = Member(message.number, now + LEASE, grants, reply)
         return reply
+
+    def _count(self, member: str, now: int) -> None:
+        """Count the members, and forget those that are gone."""
+        old = [name for name, each in self.members.items() if each.until < now - 61]
+        for name in set(old) - {member}:
+            del self.members[name]
+        self.count, self.counted = len(self.members.keys() - {member}) + 1, now
 
 
 def _pairs(numbers: list[int]) -> list[tuple[int, int]]:

@@ -125,6 +125,8 @@ def test_a_store_that_has_forgotten_the_pace_is_told_it() -> None:
     after = one.report(1.0)
     assert after is not None
     assert after.known == 0.0
+    one.answered(store.take("m", after, 1.0), 1.0)
+    assert not one.urgent
 
 
 def test_the_least_demand_is_met_first() -> None:

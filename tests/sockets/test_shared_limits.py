@@ -185,9 +185,9 @@ async def test_a_reload_keeps_what_was_used_and_what_is_shared(redis: RedisServe
 def window(redis: RedisServer) -> int:
     """What is known in Redis of the requests of the last minute, without leases."""
     script = (
-        "local raw = redis.call('GET', KEYS[1]) if not raw then return '[]' end "
+        "local raw = redis.call('HGET', KEYS[1], 'w') if not raw then return '[]' end "
         "local n, out = tonumber(redis.call('TIME')[1]), {} "
-        "for s, a in pairs(cmsgpack.unpack(raw)[1][0] or {}) do out[#out + 1] = {s - n, a} end "
+        "for s, a in pairs(cmsgpack.unpack(raw)[0] or {}) do out[#out + 1] = {s - n, a} end "
         "return cjson.encode(out)"
     )
     keys = redis.ask("KEYS", "*/limit/*")

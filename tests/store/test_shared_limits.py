@@ -63,7 +63,8 @@ async def test_it_does_what_the_model_does(redis: RedisServer, seed: int) -> Non
 
 
 RIGHTS = [
-    *("+eval", "+evalsha", "+time", "+get", "+set", "+hget", "+hset", "+hincrbyfloat"),
+    *("+eval", "+evalsha", "+time", "+get", "+set", "+hget", "+hgetall", "+hset", "+hdel"),
+    "+hincrbyfloat",
     *("+pttl", "+pexpire", "+zadd", "+zrem", "+zremrangebyscore", "+zrevrangebyscore", "+zcard"),
 ]
 """As docs/caching.md has them."""
