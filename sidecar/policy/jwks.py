@@ -5,7 +5,6 @@ Imported late, where tokens are checked: `cryptography` takes time and memory.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
@@ -20,7 +19,7 @@ from msgspec import Struct
 
 from sidecar.policy.jwt import decoded
 
-_PEM: Final = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
+_BEGIN: Final = b"-----BEGIN "
 _MOST: Final = 100
 _BITS: Final = 2048
 """RFC 7518, section 3.3: an RSA key has at least so many."""
@@ -74,7 +73,7 @@ def read_keys(text: bytes) -> tuple[PublicKey, ...]:
     Keys for other algorithms are left out. Raise ValueError, whose message completes a sentence
     that begins with the file's name, if there is none, or one that can't be used.
     """
-    keys = tuple(_of_pem(text) if b"-----BEGIN" in text else _of_set(text))
+    keys = tuple(_of_pem(text) if _BEGIN in text else _of_set(text))
     if not keys:
         raise ValueError("has no public key for RS256 or ES256")
     if len(keys) > _MOST:
@@ -83,11 +82,13 @@ def read_keys(text: bytes) -> tuple[PublicKey, ...]:
 
 
 def _of_pem(text: bytes) -> Iterator[PublicKey]:
-    for block in _PEM.finditer(text):
-        if block[1].endswith(b"PRIVATE KEY"):
+    for rest in text.split(_BEGIN)[1:]:
+        label = rest.partition(b"-----")[0]
+        if label.endswith(b"PRIVATE KEY"):
             raise ValueError("has a private key; only public keys belong there")
+        block, end, _ = rest.partition(b"-----END " + label + b"-----")
         try:
-            key = load_pem_public_key(block[0])
+            key = load_pem_public_key(_BEGIN + block + end)
         except (ValueError, UnsupportedAlgorithm):
             raise ValueError("has a public key that can't be read") from None
         made = _public(None, key)

@@ -65,6 +65,7 @@ def test_keys_that_can_verify(text: bytes, found: list[tuple[str | None, str]]) 
         (keyset(RSA.jwk | {"n": "a+b"}), "has a key whose numbers can't be right"),
         (keyset(EC.jwk | {"x": EC.jwk["y"]}), "has a key whose numbers can't be right"),
         (EC.pem[:60] + b"AAAA" + EC.pem[64:], "has a public key that can't be read"),
+        (EC.pem[:-30], "has a public key that can't be read"),
         (jwks(*[EC] * 101), "has more than 100 keys"),
     ],
 )
