@@ -1,9 +1,9 @@
 """How full the buckets of a provider's limits are, as the fields of its replies tell.
 
 Sources: OpenAI's and Groq's pages on rate limits (`x-ratelimit-limit-requests`), Anthropic's
-(`anthropic-ratelimit-input-tokens-limit`). Azure's Responses API tells -1 for what it does not
-know. Groq's requests are of a day: such a bucket takes long to fill, and tells nothing about a
-minute.
+(`anthropic-ratelimit-input-tokens-limit`), Cerebras's (`x-ratelimit-limit-tokens-minute`). Azure's
+Responses API tells -1 for what it does not know. Groq's requests are of a day: such a bucket takes
+long to fill, and tells nothing about a minute.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ LevelKind = Literal["requests", "tokens", "input", "output"]
 _FIELDS: Final[tuple[tuple[LevelKind, bytes, bytes, bytes], ...]] = tuple(
     (kind, b"x-ratelimit-limit-%b" % name, b"x-ratelimit-remaining-%b" % name,
      b"x-ratelimit-reset-%b" % name)
-    for kind, name in (("requests", b"requests"), ("tokens", b"tokens"))
+    for kind, name in (
+        ("requests", b"requests"), ("tokens", b"tokens"),
+        ("requests", b"requests-minute"), ("tokens", b"tokens-minute"),
+    )
 ) + tuple(
     (kind, b"anthropic-ratelimit-%b-limit" % name, b"anthropic-ratelimit-%b-remaining" % name,
      b"anthropic-ratelimit-%b-reset" % name)

@@ -30,6 +30,8 @@ def openai(
         (openai("600", " 0.5 ", "1"), [Level("requests", 600, 0.5)]),
         (openai("14400", "14000", "40m0s"), []),  # of a day
         (openai("600", "590", "1800003600"), []),
+        (openai("600", "590", "33.1", "tokens-minute"), [Level("tokens", 600, 590)]),  # Cerebras
+        (openai("14400", "14399", "33011.3", "requests-day"), []),
         (openai("-1", "-1", "0"), []),  # Azure's Responses API
         (openai("0", "0", "0"), []),
         (openai("600", "many", "1s"), []),
