@@ -94,13 +94,13 @@ test('calls are kept in bounds, each once', () => {
   assert.deepEqual([store.calls.length, store.calls[0].id, store.missed], [500, '49 0', 150]);
 });
 
-table('wrapped', [['a b', ['a b']], ['x'.repeat(40), ['x'.repeat(34), 'x'.repeat(6)]], ['', []]], (given) => wrap(given));
+table('wrapped', [['a b', ['a b']], ['x'.repeat(40), ['x'.repeat(30), 'x'.repeat(10)]], ['', []]], (given) => wrap(given));
 
 test('the steps of a diagram lie below each other', () => {
   const step = (kind, source, target) => ({ at: 0, kind, source, target, lines: ['one', 'two'] });
   const { rows, columns, height } = layout({ participants: [{ id: 'app', name: 'application' }, { id: 'sidecar', name: 'sidecar' }, { id: 'e1', name: 'http://e' }],
     steps: [step('asks', 'app', 'sidecar'), step('note', 'sidecar', 'sidecar'), step('breaks', 'e1', 'sidecar')] });
-  assert.deepEqual([...columns.values()], [90, 320, 550]);
+  assert.deepEqual([...columns.values()], [84, 284, 484]);
   rows.reduce((before, row) => { assert.ok(row.top >= before); return row.bottom; }, 0);
   assert.ok(height > rows.at(-1).bottom);
 });

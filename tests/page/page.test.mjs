@@ -46,6 +46,10 @@ after(async () => {
 const text = (page, selector) => page.locator(selector).first().innerText();
 const row = (page, table, name) => page.locator(`#${table}-rows tbody tr`, { hasText: name }).first();
 const number = (told) => Number(told.replaceAll(',', '').match(/[\d.]+/)[0]);
+/** Have calls to look at: those of the test before, or others. */
+async function seeded() {
+  if ((await sidecar.get('/calls?limit=100')).length < 100) await load(120, 20, (index) => sidecar.chat({ stream: index % 2 === 0, max_tokens: 8, model: index % 10 ? 'm' : 'gpt-4o' }));
+}
 const end = (page) => page.context().close();
 
 test('what it shows is what the fleet did', async () => {
@@ -90,6 +94,7 @@ test('what it shows is what the fleet did', async () => {
 });
 
 test('times are those of the calls', async () => {
+  await seeded();
   const page = await open(chrome, sidecar); // from what is kept
   const kept = await sidecar.get('/calls?limit=1000');
   const times = kept.filter((call) => call.status === 200 && call.verdict === 'complete' && call.route === 'chat').map((call) => call.first_token_ms ?? call.first_byte_ms).sort((a, b) => a - b);
@@ -100,6 +105,7 @@ test('times are those of the calls', async () => {
 });
 
 test('a call opens with its attempts, its diagram and its command', async () => {
+  await seeded();
   const call = (await sidecar.get('/calls?limit=1000')).find((each) => each.tries?.length > 2);
   const page = await open(chrome, sidecar, { hash: `#call=${call.request_id}` });
   await page.waitForSelector('.drawer .sequence');
@@ -119,6 +125,7 @@ test('a call opens with its attempts, its diagram and its command', async () => 
 });
 
 test('a filter chooses among all calls that are kept', async () => {
+  await seeded();
   const page = await open(chrome, sidecar);
   await page.locator('#calls').scrollIntoViewIfNeeded();
   const mended = (await sidecar.get('/calls?limit=1000')).filter((call) => call.tries?.length > 1 && call.status === 200 && call.verdict === 'complete');
@@ -138,6 +145,7 @@ test('a filter chooses among all calls that are kept', async () => {
 });
 
 test('all can be done by keyboard', async () => {
+  await seeded();
   const page = await open(chrome, sidecar);
   const focused = () => page.evaluate(() => document.activeElement.textContent.trim() || document.activeElement.getAttribute('aria-label'));
   await page.keyboard.press('Tab');
@@ -215,6 +223,7 @@ test('it says where a call would go', async () => {
 
 for (const colorScheme of ['light', 'dark']) {
   test(`axe finds nothing in ${colorScheme}`, async () => {
+    await seeded();
     const page = await open(chrome, sidecar, { colorScheme, reducedMotion: 'reduce' });
     await row(page, 'routes', 'chat').locator('button').click();
     await page.getByRole('button', { name: 'Ask' }).click();
@@ -231,6 +240,7 @@ for (const colorScheme of ['light', 'dark']) {
 }
 
 test('on a narrow phone nothing lies beside the screen', async () => {
+  await seeded();
   const page = await open(chrome, sidecar, { viewport: { width: 320, height: 640 }, isMobile: true, hasTouch: true });
   await row(page, 'routes', 'chat').locator('button').click();
   await page.getByLabel('Model', { exact: true }).last().fill('m1');
@@ -313,6 +323,8 @@ test('it says when the sidecar is gone, and comes back with it', async () => {
 
 test('a bad configuration is told on top', async () => {
   const page = await open(chrome, sidecar);
+  await page.getByText(/settings are hardly meant/).click(); // its keys stand in its file
+  assert.equal((await text(page, '.banner .lines')).split('\n').length, 2);
   sidecar.configure('routes: [{upstrem: x}]');
   await page.getByText(/The last configuration was refused/).waitFor();
   sidecar.configure(configuration(fleet.urls));

@@ -22,8 +22,8 @@ upstreams:
   openai:
     endpoints: [{url: "${d}"}]
     credentials:
-      - {name: main, header: authorization, value: "Bearer sk-demo-0123456789-aaaa1f3c", weight: 3}
-      - {name: spare, header: authorization, value: "Bearer sk-demo-0123456789-bbbb9d07"}
+      - {name: main, header: authorization, value: "Bearer \${file:FOLDER/main}", weight: 3}
+      - {name: spare, header: authorization, value: "Bearer \${file:FOLDER/spare}"}
   embed: {endpoints: [{url: "${e}"}]}
 routes:
   - {name: chat, match: {model: "glm-*"}, upstream: glm, policy: patient, fallback: [{upstream: openai, model: gpt-4o-mini}]}
@@ -45,7 +45,7 @@ policies:
     hedge: {quantile: 95%, min_calls: 20}
     breaker: {failure_rate: 50%, min_calls: 5, window: 10s, open: 5s}
 `;
-const sidecar = await Sidecar.start(config);
+const sidecar = await Sidecar.start(config, '', { main: 'sk-demo-0123456789-aaaa1f3c', spare: 'sk-demo-0123456789-bbbb9d07' });
 let running = true;
 const busy = (async () => {
   while (running) {

@@ -90,8 +90,9 @@ export class Sidecar {
     this.admin = `http://127.0.0.1:${this.adminPort}`;
   }
 
-  static async start(configuration, listeners = '') {
+  static async start(configuration, listeners = '', files = {}) {
     const sidecar = new Sidecar(await freePorts(2));
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(sidecar.folder, name), text, { mode: 0o600 });
     sidecar.listeners = listeners;
     sidecar.configure(configuration);
     await sidecar.run();

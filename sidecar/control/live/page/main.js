@@ -78,15 +78,23 @@ function drawHead() {
   const place = byId('banners');
   const told = banners(store, link);
   const known = new Map([...place.children].map((each) => [each.dataset.name, each]));
-  for (const [name, level_, text, ticking = ''] of told) {
+  for (const [name, level_, text, ticking = '', lines = []] of told) {
     let banner = known.get(name);
-    if (!banner) place.append((banner = el('p', { 'data-name': name }, el('span'), el('span', { 'aria-live': 'off' }))));
+    if (!banner) place.append((banner = bannerOf(name, lines.length)));
     known.delete(name);
     set(banner, 'class', `banner ${level_}`);
-    say(banner.firstChild, text);
-    say(banner.lastChild, ticking);
+    const [first, second] = banner.querySelectorAll('.says');
+    say(first, text);
+    say(second, ticking);
+    if (lines.length) say(banner.querySelector('.lines'), lines.join('\n'));
   }
   for (const gone of known.values()) gone.remove();
+}
+
+function bannerOf(name, opens) {
+  const texts = [el('span', { class: 'says' }), el('span', { class: 'says', 'aria-live': 'off' })];
+  if (!opens) return el('p', { 'data-name': name }, ...texts);
+  return el('details', { 'data-name': name }, el('summary', {}, ...texts), el('p', { class: 'lines' }));
 }
 
 const stream = new Stream('/events', (event, data) => {

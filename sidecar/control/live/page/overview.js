@@ -118,7 +118,7 @@ export function quantiles(series, now, since, bins) {
 
 const quantileOf = (bin, share) => quantile(bin.first, share);
 
-/** What is wrong, above all sections: a name, how bad it is, a text, and one that changes every second. */
+/** What is wrong, above all sections: a name, how bad it is, a text, one that changes every second, and lines to open. */
 export function banners(store, link) {
   const told = [];
   if (!link.connected && link.since) {
@@ -130,7 +130,10 @@ export function banners(store, link) {
   const state = store.state;
   if (state?.config_error) told.push(['config', 'bad', `The last configuration was refused; the one before serves on. ${clean(state.config_error, 2000)}`]);
   for (const line of (state?.config_awaited ?? []).slice(0, 5)) told.push([`awaited ${line}`, 'warn', `A key has not come, and nothing is sent without it: ${clean(line, 500)}`]);
-  for (const line of (state?.config_warnings ?? []).slice(0, 5)) told.push([`doubt ${line}`, 'warn', `Hardly meant: ${clean(line, 500)}`]);
+  const doubts = state?.config_warnings ?? [];
+  if (doubts.length) {
+    told.push(['doubts', 'warn', `${count(doubts.length)} ${doubts.length === 1 ? 'setting is' : 'settings are'} hardly meant as written`, '', doubts.slice(0, 50).map((line) => clean(line, 500))]);
+  }
   for (const source of state?.sources ?? []) {
     if (source.error) told.push([`source ${source.name}`, 'warn', `${clean(source.name, 100)} can’t be read: ${clean(source.error, 500)}`]);
   }

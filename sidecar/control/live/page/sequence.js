@@ -3,12 +3,12 @@
 import { svg } from './dom.js';
 import { clean } from './text.js';
 
-const WIDE = 230; // between two lifelines
-const SIDE = 90;
+const WIDE = 200; // between two lifelines
+const SIDE = 84;
 const HEAD = 44;
 const LINE = 16;
 const GAP = 14;
-const LONGEST = 34; // characters of a line of text between two lifelines
+const LONGEST = 30; // characters of a line of text between two lifelines
 
 /** Cut *text* into lines of at most *longest* characters, at blanks where there are any. */
 export function wrap(text, longest = LONGEST) {
@@ -44,7 +44,7 @@ export function layout(told) {
     return { step, from, to, lines, top, bottom: y - GAP };
   });
   const last = [...columns.values()].at(-1);
-  return { columns, rows, width: last + SIDE + 60, height: y + 8 };
+  return { columns, rows, width: last + SIDE + 30, height: y + 8 };
 }
 
 /** Draw *told*: {participants, steps}. */
