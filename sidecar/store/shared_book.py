@@ -93,15 +93,19 @@ class SharedBook:
             if not is_over(row.period, self.now()):
                 self._shared.added(row)
 
-    async def spent(self, budget: BudgetSettings, client: str) -> bool:
-        """Whether nothing is left for *client* in this period.
-
-        Waits 2 ms at most for what all have spent, and only where nothing is known of it.
-        """
+    def unknown(self, budget: BudgetSettings, client: str) -> bool:
+        """Whether nothing is known of what all have spent; it is asked for from now on."""
         row = self._book.spending.row(budget, client, self.now())
-        if self._shared.use(row, time.monotonic()):
-            await self._exchange.soon()
-        return self._shared.left(row, budget.amount, self.peers, answers=self.answers) <= 0
+        return self._shared.use(row, time.monotonic())
+
+    async def told(self) -> None:
+        """Wait for what is unknown, 2 ms at most."""
+        await self._exchange.soon()
+
+    def left(self, budget: BudgetSettings, client: str) -> float:
+        """Return what *client* may still spend in this period."""
+        row = self._book.spending.row(budget, client, self.now())
+        return self._shared.left(row, budget.amount, self.peers, answers=self.answers)
 
     def added(self, budget: BudgetSettings, client: str) -> float:
         """What *client* has spent is in the book. Return the sum of all."""

@@ -65,11 +65,11 @@ class Budget:
         """Return the time of day that decides on the period, in Unix seconds."""
         return time.time() if self.shared is None else self.shared.now()
 
-    async def spent(self, client: str) -> bool:
+    def spent(self, client: str) -> bool:
         """Whether nothing is left for *client*."""
         settings = self.settings
         if self.shared is not None:
-            return await self.shared.spent(settings, client)
+            return self.shared.left(settings, client) <= 0
         return self.book.spent(settings, client, self.now()) >= settings.amount
 
     def charge(self, client: str, usage: Usage, cost: float) -> None:
@@ -142,14 +142,21 @@ class Budgets:
     async def __call__(self, call: Call, request: Request) -> Reply:
         """Raise Limited or BudgetSpent (429) if nothing is left for the call."""
         model = request.model or call.model or ""
-        counting = []
-        for budget in self._budgets:
-            fits = budget.settings.fits
-            if fits is None or fits(model):
-                client = budget.client(call)
-                if await budget.spent(client):
-                    self._exceeded(call, budget)
-                counting.append((budget, client))
+        counting = [
+            (budget, budget.client(call))
+            for budget in self._budgets
+            if (fits := budget.settings.fits) is None or fits(model)
+        ]
+        unknown = [
+            budget.shared
+            for budget, client in counting
+            if budget.shared is not None and budget.shared.unknown(budget.settings, client)
+        ]
+        if unknown:
+            await unknown[0].told()  # one answer tells of all
+        for budget, client in counting:
+            if budget.spent(client):
+                self._exceeded(call, budget)
         settle = partial(_settle, call, model, counting, len(call.attempts))
         try:
             reply = await self._inner(call, request)
