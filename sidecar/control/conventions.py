@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from sidecar.control.metrics import Labels, Metric, Sample
+from sidecar.control.metrics.family import Labels, Metric, Sample
 from sidecar.observe import semconv
 from sidecar.observe.conventions import Attributes, Operations
 from sidecar.observe.histogram import Histogram

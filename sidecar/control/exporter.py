@@ -21,7 +21,8 @@ from prometheus_client.registry import CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
 from sidecar.control.conventions import conventional
-from sidecar.control.metrics import METRICS, Metric
+from sidecar.control.metrics import METRICS
+from sidecar.control.metrics.family import Metric
 from sidecar.observe.histogram import Histogram
 from sidecar.observe.stats import Stats
 
