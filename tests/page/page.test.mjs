@@ -5,7 +5,7 @@ import { X509Certificate } from 'node:crypto';
 import { createServer, request } from 'node:http';
 import { after, before, test } from 'node:test';
 
-import { browser, Fleet, freePorts, load, open, Sidecar, sleep, until } from './world.mjs';
+import { browser, drawn, Fleet, freePorts, load, open, Sidecar, sleep, until } from './world.mjs';
 import { axe, flat, sideways } from './checks.mjs';
 
 let chrome;
@@ -318,6 +318,34 @@ test('it says when the sidecar is gone, and comes back with it', async () => {
   assert.equal(await page.getByText(/is gone:/).count(), 0);
   await sidecar.chat();
   await until(async () => (await text(page, '#calls-table .table')).includes('/v1/chat/completions'), 'a call after the restart');
+  await end(page);
+});
+
+test('a hidden tab rests after a minute, and goes on when it is seen', async () => {
+  const page = await open(chrome, sidecar, { clock: true });
+  const show = (visible) => page.evaluate((shown) => {
+    Object.defineProperty(document, 'hidden', { configurable: true, get: () => !shown });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, visible);
+  const streams = { begun: 0, ended: 0 };
+  page.on('request', (asked) => { streams.begun += asked.url().endsWith('/events'); });
+  page.on('requestfailed', (asked) => { streams.ended += asked.url().endsWith('/events'); });
+  await show(false);
+  const hidden = await page.evaluate(() => Date.now());
+  await until(async () => { // in steps that are shorter than a silence of the stream may be
+    await page.clock.fastForward(5000);
+    await sleep(1100);
+    return streams.ended === 1;
+  }, 'its rest', 60_000);
+  assert.ok(await page.evaluate(() => Date.now()) - hidden >= 60_000);
+  await page.clock.fastForward(15_000);
+  await sleep(500);
+  assert.deepEqual(streams, { begun: 0, ended: 1 }); // it does not try again meanwhile
+  await show(true);
+  await drawn(page);
+  assert.deepEqual(streams, { begun: 1, ended: 1 });
+  assert.equal(await text(page, '#ready'), 'live');
+  assert.deepEqual(page.errors, []);
   await end(page);
 });
 

@@ -160,9 +160,10 @@ export function browser(...args) {
 }
 
 /** Open the page of *sidecar*; every error of it is in `page.errors`. */
-export async function open(browser_, sidecar, { hash = '', ...options } = {}) {
+export async function open(browser_, sidecar, { hash = '', clock = false, ...options } = {}) {
   const context = await browser_.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
+  if (clock) await page.clock.install(); // time goes on, and can be put forward
   page.errors = [];
   page.on('pageerror', (error) => page.errors.push(String(error)));
   page.on('console', (message) => message.type() === 'error' && page.errors.push(message.text()));
