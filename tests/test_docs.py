@@ -17,15 +17,9 @@ from sidecar.control.exporter import Exporter
 from sidecar.control.pages import admin_pages
 from sidecar.llm.usage import Usage
 from sidecar.observe.record import CallRecord
-from sidecar.observe.stats import (
-    EndpointStats,
-    ExchangeStats,
-    ListenerStats,
-    RouteStats,
-    SourceStats,
-    Stats,
-    StoreStats,
-)
+from sidecar.observe.reload_stats import SourceStats
+from sidecar.observe.stats import EndpointStats, ListenerStats, RouteStats, Stats
+from sidecar.observe.store_stats import ExchangeStats, StoreStats
 from sidecar.options import add_run_arguments
 from sidecar.policy.admission import Admission, AdmissionSettings
 from sidecar.policy.key_pool import KeyPool, KeySettings

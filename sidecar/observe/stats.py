@@ -6,21 +6,28 @@ but a count that is one behind.
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from sidecar.observe.batched import Batched
 from sidecar.observe.conventions import Conventions
 from sidecar.observe.histogram import Histogram
 from sidecar.observe.hosts import PassedHosts
 from sidecar.observe.models import Models
+from sidecar.observe.reload_stats import ReloadStats, SourceStats
 from sidecar.observe.savings import Savings
 
 if TYPE_CHECKING:
-    from sidecar.policy.admission import AdmissionSettings
-    from sidecar.policy.spending import BudgetSettings
+    from sidecar.observe.numbers import (
+        BudgetNumbers,
+        Kept,
+        KeyPool,
+        Memory,
+        Queue,
+        QuotaNumbers,
+        TokenNumbers,
+    )
+    from sidecar.observe.store_stats import ExchangeStats, StoreStats
 
 
 class RouteStats:
@@ -169,55 +176,6 @@ class EndpointStats:
             self.errors[code] += 1
 
 
-class Queue(Protocol):
-    """The numbers of an `admission` limit."""
-
-    @property
-    def in_flight(self) -> int:
-        """Calls in flight that count in it."""
-
-    @property
-    def queued(self) -> int:
-        """Calls that wait."""
-
-    @property
-    def settings(self) -> AdmissionSettings:
-        """How many of each there may be."""
-
-
-class KeyNumbers(Protocol):
-    """The numbers of one of an upstream's keys."""
-
-    @property
-    def name(self) -> str:
-        """Never the key itself."""
-
-    @property
-    def calls(self) -> dict[str, int]:
-        """Attempts by result."""
-
-    @property
-    def cooldowns(self) -> int:
-        """How often it was rate-limited and cooled down."""
-
-    def state(self, now: float) -> str:
-        """Return `in_use`, `cooling`, `restricted` or `refused`; *now*: monotonic seconds."""
-
-
-class KeyPool(Protocol):
-    """Several keys of an upstream."""
-
-    @property
-    def keys(self) -> Sequence[KeyNumbers]:
-        """The keys, as they are configured."""
-
-    def restore(self, name: str | None) -> int:
-        """Use the key *name* again (None: all). Return how many there are."""
-
-    def shown(self, now: float) -> list[dict[str, object]]:
-        """Return what an operator may see of each key; *now*: monotonic seconds."""
-
-
 class UpstreamStats:
     """Queue, ejections, panic and keys of one upstream."""
 
@@ -272,222 +230,6 @@ class ListenerStats:
         """TLS handshakes of callers: ok, bad_certificate, failed, left."""
         self.refused: defaultdict[int, int] = defaultdict(int)
         """Messages refused before they were calls, by status (400, 408, 413, 414, 431, ...)."""
-
-
-class Memory(Protocol):
-    """The numbers of the memory for request bodies."""
-
-    @property
-    def used(self) -> int:
-        """Bytes."""
-
-    @property
-    def total(self) -> int:
-        """Bytes."""
-
-    @property
-    def waiting(self) -> int:
-        """Bodies that wait for memory."""
-
-    @property
-    def refused(self) -> int:
-        """Bodies that got no memory in time."""
-
-
-class Kept(Protocol):
-    """The numbers of the replies that are kept in memory."""
-
-    @property
-    def entries(self) -> int:
-        """Replies."""
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-
-    @property
-    def evicted(self) -> int:
-        """Replies that made room for others."""
-
-    def purge(self, route: str | None, model: str | None) -> int:
-        """Forget the replies of *route* and *model* (None: of any); return their number."""
-
-
-class StoreStats:
-    """Questions to the store that sidecars share."""
-
-    __slots__ = ("last_error", "results", "seconds", "state")
-
-    def __init__(self) -> None:
-        self.results: defaultdict[str, int] = defaultdict(int)
-        """hit and miss; late, error, busy and refused; foreign: a value that is not ours."""
-        self.seconds = Histogram()
-        """Of answers that came in time."""
-        self.state = "closed"
-        """Of its circuit."""
-        self.last_error = ""
-
-
-class ExchangeStats:
-    """Rounds in which sidecars tell each other what they have used."""
-
-    __slots__ = ("alone", "last_error", "peers", "results", "seconds")
-
-    def __init__(self) -> None:
-        self.results: defaultdict[str, int] = defaultdict(int)
-        """answered and failed rounds; late: a call waited in vain; lost: the store forgot."""
-        self.seconds = Histogram()
-        """Of rounds that were answered."""
-        self.alone = False
-        """Whether this sidecar goes by its own share, since the store does not answer."""
-        self.peers = 1
-        """Sidecars that share, this one too, as last told."""
-        self.last_error = ""
-
-    def shown(self) -> dict[str, object]:
-        """Return what an operator sees of it."""
-        return {
-            "available": not self.alone,
-            "peers": self.peers,
-            "rounds": dict(self.results),
-            "last_error": self.last_error or None,
-        }
-
-
-class TokenNumbers(Protocol):
-    """The numbers of the limits on tokens of a route at one upstream, by kind: requests, input,
-    output, total."""
-
-    @property
-    def reserved(self) -> Mapping[str, int]:
-        """What calls in flight have reserved."""
-
-    @property
-    def used(self) -> Mapping[str, int]:
-        """What settled calls have used."""
-
-    @property
-    def refused(self) -> Mapping[str, int]:
-        """Calls that did not fit."""
-
-    @property
-    def shared(self) -> bool:
-        """Whether other sidecars have the same limits with this one."""
-
-    @property
-    def waiting(self) -> int:
-        """Calls that wait."""
-
-
-class QuotaNumbers(Protocol):
-    """The numbers of a quota by which calls are paced."""
-
-    @property
-    def waiting(self) -> int:
-        """Calls that wait for their turn."""
-
-    @property
-    def eased(self) -> float:
-        """What refusals have left of the pace, up to 1."""
-
-    @property
-    def refused(self) -> int:
-        """Calls that did not get their turn."""
-
-    @property
-    def throttled(self) -> int:
-        """Calls that the provider refused with 429."""
-
-
-class BudgetNumbers(Protocol):
-    """The numbers of a budget."""
-
-    @property
-    def exceeded(self) -> int:
-        """Calls that found it spent."""
-
-    @property
-    def settings(self) -> BudgetSettings:
-        """Its amount and unit."""
-
-    @property
-    def book(self) -> Book:
-        """Where its sums are."""
-
-    def current(self) -> dict[str, float]:
-        """Return what was spent here in this period, by client."""
-
-    def totals(self) -> dict[str, float]:
-        """Return the same, with what other sidecars have spent."""
-
-    def shown(self) -> dict[str, object]:
-        """Return what an operator sees of it."""
-
-
-class Book(Protocol):
-    """The sums of budgets and their ledger."""
-
-    @property
-    def errors(self) -> int:
-        """How often the ledger could not be used."""
-
-
-class SourceStats:
-    """What is known of the source of the configuration."""
-
-    __slots__ = ("errors", "last_error", "last_heard", "name", "revision")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        """A path or URL, without anything secret."""
-        self.revision = ""
-        """Of the text that was read last, in the source's own terms."""
-        self.last_heard = 0.0
-        """Unix seconds when the source was last read or found unchanged; 0 for never."""
-        self.errors = 0
-        """How often it could not be read."""
-        self.last_error = ""
-        """Why it can't be read now; empty while it can."""
-
-    def heard(self, revision: str) -> None:
-        """Note that the source was read."""
-        self.revision = revision
-        self.last_heard = time.time()
-        self.last_error = ""
-
-    def failed(self, error: str) -> None:
-        """Note that the source can't be read."""
-        self.errors += 1
-        self.last_error = error
-
-
-class ReloadStats:
-    """What became of configuration reloads."""
-
-    __slots__ = (
-        "accepted",
-        "awaited",
-        "config_hash",
-        "last_accepted",
-        "last_error",
-        "rejected",
-        "unchanged",
-        "warnings",
-    )
-
-    def __init__(self) -> None:
-        self.accepted = 0
-        self.warnings: tuple[str, ...] = ()
-        """What is doubtful in the configuration that serves."""
-        self.awaited: tuple[str, ...] = ()
-        """Which files of keys it waits for."""
-        self.rejected = 0
-        self.unchanged = 0
-        self.last_accepted = 0.0
-        """Unix seconds; 0 when there was none."""
-        self.last_error = ""
-        """All errors of the last bad configuration, empty once a good one was taken."""
-        self.config_hash = ""
 
 
 class SpanStats:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from sidecar.observe.stats import ExchangeStats
+    from sidecar.observe.store_stats import ExchangeStats
     from sidecar.store.base import Script, Scripts
 
 _log: Final = logging.getLogger("sidecar.store")

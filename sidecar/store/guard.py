@@ -21,7 +21,7 @@ from sidecar.store.base import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from sidecar.observe.stats import StoreStats
+    from sidecar.observe.store_stats import StoreStats
     from sidecar.store.base import Store
 
 _log: Final = logging.getLogger("sidecar.store")

@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from sidecar import __version__
 from sidecar.control.exporter import Exporter
-from sidecar.observe.stats import EndpointStats, ListenerStats, RouteStats, SourceStats, Stats
+from sidecar.observe.reload_stats import SourceStats
+from sidecar.observe.stats import EndpointStats, ListenerStats, RouteStats, Stats
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.3"
 TEXT = "text/plain;version=0.0.4"

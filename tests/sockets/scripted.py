@@ -9,7 +9,7 @@ import re
 import socket
 from typing import Any, Self
 
-from sidecar.observe.stats import Queue
+from sidecar.observe.numbers import Queue
 from tests.sockets.peers import Peer, Server, ok
 from tests.sockets.stage import Stage
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.observe.stats import TokenNumbers
+from sidecar.observe.numbers import TokenNumbers
 from tests.sockets.peers import chunk, until
 from tests.sockets.scripted import Cut, Fleet, Scripted, chat, status
 from tests.sockets.test_fallbacks import fleet

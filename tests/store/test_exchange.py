@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.observe.stats import ExchangeStats
+from sidecar.observe.store_stats import ExchangeStats
 from sidecar.store import exchange as module
 from sidecar.store.base import Run, StoreError, script
 from sidecar.store.exchange import Exchange, Question

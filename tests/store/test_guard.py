@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sidecar.observe.stats import StoreStats
+from sidecar.observe.store_stats import StoreStats
 from sidecar.store import guard as module
 from sidecar.store.base import StoreError
 from sidecar.store.guard import Guard

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from sidecar.observe.stats import BudgetNumbers, ListenerStats, UpstreamStats
+    from sidecar.observe.numbers import BudgetNumbers
+    from sidecar.observe.stats import ListenerStats, UpstreamStats
     from sidecar.upstream.endpoints.endpoint import Endpoint
     from sidecar.upstream.endpoints.upstream import Upstream
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sidecar.control.metrics.family import Metric, MetricsOf
-from sidecar.observe.stats import BudgetNumbers, QuotaNumbers, TokenNumbers
+from sidecar.observe.numbers import BudgetNumbers, QuotaNumbers, TokenNumbers
 
 _TOKEN_LIMITS: Final = MetricsOf[TokenNumbers](
     ("route", "upstream"), lambda stats: dict(stats.token_limits).items()

@@ -9,7 +9,9 @@ from sidecar import __version__
 from sidecar.control import logs
 from sidecar.control.metrics.family import Counts, Metric, MetricsOf
 from sidecar.observe import shortage
-from sidecar.observe.stats import Memory, SourceStats, Stats
+from sidecar.observe.numbers import Memory
+from sidecar.observe.reload_stats import SourceStats
+from sidecar.observe.stats import Stats
 
 
 def _results(stats: Stats) -> Counts:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from sidecar.control.metrics.family import Metric, MetricsOf
-from sidecar.observe.stats import ExchangeStats, Kept, StoreStats
+from sidecar.observe.numbers import Kept
+from sidecar.observe.store_stats import ExchangeStats, StoreStats
 
 _CACHE: Final = MetricsOf[Kept](
     (), lambda stats: [] if stats.cache is None else [((), stats.cache)]

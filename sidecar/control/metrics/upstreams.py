@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from sidecar.control.metrics.family import Labels, Metric, MetricsOf
-from sidecar.observe.stats import KeyNumbers, Queue, Stats, UpstreamStats
+from sidecar.observe.numbers import KeyNumbers, Queue
+from sidecar.observe.stats import Stats, UpstreamStats
 
 
 def _queues(stats: Stats) -> Iterable[tuple[Labels, Queue]]:

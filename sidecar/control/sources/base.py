@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, NoReturn, Protocol
 
-from sidecar.observe.stats import SourceStats
+from sidecar.observe.reload_stats import SourceStats
 
 
 class Text(NamedTuple):

@@ -18,7 +18,7 @@ from typing import Final, NoReturn, Protocol, TypeVar
 from sidecar.control.sources.base import Text
 from sidecar.control.sources.kept import Kept
 from sidecar.control.sources.web import Refused
-from sidecar.observe.stats import SourceStats
+from sidecar.observe.reload_stats import SourceStats
 from sidecar.upstream.off_loop import off_loop
 
 _log: Final = logging.getLogger(__name__)

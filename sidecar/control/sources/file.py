@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from sidecar.control.sources.base import Text
 from sidecar.control.watcher import UNREADABLE, Contents, FileWatch
-from sidecar.observe.stats import SourceStats
+from sidecar.observe.reload_stats import SourceStats
 
 if TYPE_CHECKING:
     from sidecar.control.sources.kept import Kept

@@ -9,7 +9,7 @@ from typing import NoReturn
 from sidecar import __version__
 from sidecar.config.defaults import FILE, default_text
 from sidecar.control.sources.base import Text
-from sidecar.observe.stats import SourceStats
+from sidecar.observe.reload_stats import SourceStats
 
 
 class FixedSource:

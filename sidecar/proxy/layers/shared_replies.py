@@ -13,7 +13,7 @@ from sidecar.policy.cache import CacheSettings, asked, state
 from sidecar.proxy.sealed import seal, unseal
 
 if TYPE_CHECKING:
-    from sidecar.observe.stats import StoreStats
+    from sidecar.observe.store_stats import StoreStats
     from sidecar.proxy.call import Call
     from sidecar.proxy.stored import StoredReply
     from sidecar.store.guard import Guard, Lock

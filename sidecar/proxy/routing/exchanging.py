@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sidecar.observe.stats import ExchangeStats
+from sidecar.observe.store_stats import ExchangeStats
 from sidecar.proxy.routing.redis import redis_store
 from sidecar.store.exchange import Exchange
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sidecar.llm.dialects import APIS
-from sidecar.observe.stats import StoreStats
+from sidecar.observe.store_stats import StoreStats
 from sidecar.proxy.layers.cache import Cache, CacheOptions
 from sidecar.proxy.layers.keeps import Keeps, Memory, Rules
 from sidecar.proxy.layers.keyed import CallKey, Keyed
