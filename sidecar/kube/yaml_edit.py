@@ -13,20 +13,17 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from sidecar.kube.yaml_text import block, compose
+from sidecar.kube.yaml_text import block, compose, lists_are_indented
 from sidecar.kube.yaml_text import flow as json_of
 
 _ALIAS_VALUE: Final = re.compile(r"\s*:\s*(\*[^\s,\[\]{}]+)")
 _ALIAS_ITEM: Final = re.compile(
-    r"(?:[\s,\[]|:(?=\s)|-(?=\s)|#[^\n]*|&[^\s,\[\]{}]+)*(\*[^\s,\[\]{}]+)"
+    r"(?:[\s,\[]|:(?=\s)|-(?=\s)|#[^\n]*\n|&[^\s,\[\]{}]+(?=[\s,\[\]{}]))*(\*[^\s,\[\]{}]+)"
 )
 _COLON: Final = re.compile(r"\s*:")
 _REST: Final = re.compile(r"(?:[ \t]+[&!][^\s,\[\]{}]+)*[ \t]*(?:(?<=[ \t])#[^\n]*?)?(?=\r?\n|\Z)")
 """What may follow a line's last token: an anchor or tag of what begins on the next, a comment."""
 _DASH: Final = re.compile(r"( *)-[ \t]+")
-_LIST: Final = re.compile(
-    r"^( *)(?:- +)*[^\s#:][^\n:]*:(?:[ \t][^\n]*)?\n(?: *(?:#[^\n]*)?\n)*( *)- ", re.MULTILINE
-)
 
 
 class CanNot(Exception):
@@ -62,8 +59,7 @@ class _Editor:
     def __init__(self, text: str) -> None:
         self.text = text
         self.newline = "\r\n" if "\r\n" in text else "\n"
-        found = _LIST.search(text.replace("\r\n", "\n"))
-        self.indented = found is not None and len(found[2]) > len(found[1])
+        self.indented = lists_are_indented(text)
         self.edits: list[tuple[int, int, str]] = []
         self.changed: dict[int, Any] = {}
         """What nodes were changed to: their aliases are changed with them."""
@@ -172,13 +168,16 @@ class _Editor:
         for each in entry.node.value:
             if isinstance(each, tuple):
                 key, value = each
-                start, opener, pattern = key.start_mark.index, key.end_mark.index, _ALIAS_VALUE
+                start, opener = key.start_mark.index, key.end_mark.index
             else:
-                value, opener, pattern = each, at, _ALIAS_ITEM
+                value, opener = each, at
                 start = value.start_mark.index
             alias = None
             if value.start_mark.index < opener:
-                seen = pattern.match(self.text, opener)
+                if isinstance(each, tuple):
+                    seen = _ALIAS_VALUE.match(self.text, opener)
+                else:
+                    seen = _ALIAS_ITEM.match(self.text, opener)
                 if not seen:
                     raise CanNot
                 alias, end = seen.span(1)

@@ -36,7 +36,7 @@ class _Indented(_Dumper):
 
 _INT: Final = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)")
 _FLOAT: Final = re.compile(
-    r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|\.inf)"
+    r"\A[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|\.inf)"
 )
 _OTHERS: Final = tuple(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp"))
 _Loader.yaml_implicit_resolvers = {
@@ -45,8 +45,9 @@ _Loader.yaml_implicit_resolvers = {
 }
 _Loader.add_implicit_resolver(_OTHERS[0], re.compile(f"{_INT.pattern}$"), list("-+0123456789"))
 _Loader.add_implicit_resolver(_OTHERS[1], re.compile(f"{_FLOAT.pattern}$"), list("-+0123456789."))
-_LIKE_NUMBERS: Final = re.compile(r"[-+]?\.?[0-9][0-9a-fA-FoOxX_.:eE+-]*$")
+_LIKE_NUMBERS: Final = re.compile(r"\A[-+]?\.?[0-9][0-9a-fA-FoOxX_.:eE+-]*$")
 _Dumper.add_implicit_resolver("!number", _LIKE_NUMBERS, list("-+.0123456789"))
+_KEY: Final = re.compile(r"[^\s#:][^:]*:(?:[ \t]|\Z)")
 
 
 def read(text: str) -> Any:
@@ -72,6 +73,19 @@ def read(text: str) -> Any:
 def compose(text: str) -> yaml.Node | None:
     """The nodes of one document, with their marks; None if there are none."""
     return yaml.compose(text, _Loader)
+
+
+def lists_are_indented(text: str) -> bool:
+    """Whether the first list that follows a key in lines stands deeper than its key."""
+    key: int | None = None
+    for line in text.replace("\r\n", "\n").split("\n"):
+        said = line.lstrip(" ")
+        column = len(line) - len(said)
+        if key is not None and said.startswith("- "):
+            return column > key
+        if said and said[0] != "#":
+            key = column if _KEY.match(said) else None
+    return False
 
 
 def block(value: Any, *, indented: bool) -> str:

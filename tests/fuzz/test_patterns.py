@@ -16,7 +16,6 @@ from tests.fuzz.regex_steps import Matcher, TooMany
 TRUSTED: Final = {
     "sidecar.ca.bundle._BLOCK": "the machine's own certificates",
     "sidecar.config.check.grammar:ADDRESS": "an address in the operator's file",
-    "sidecar.kube.manifests._FLOAT": "PyYAML only matches it, at the beginning of a scalar",
     "sidecar.launch.summary._LABEL": "the sidecar's own metrics",
 }
 """Patterns that no stranger's bytes come to, or that are used otherwise than it seems."""

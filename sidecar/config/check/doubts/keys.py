@@ -22,7 +22,7 @@ _BEGINNINGS: Final = re.compile(
 """How the keys of providers begin, and JWTs."""
 _DENSE: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/_.=-]{20,}")
 _STAND_IN: Final = re.compile(
-    r"(?i)(?:change|replace)[-_ ]?me|\byour[-_ ]|<[^>]*>|x{6,}|\.{3}|\btodo\b|\binsert[-_ ]"
+    r"(?i)(?:change|replace)[-_ ]?me|\byour[-_ ]|<[^<>]*>|x{6}|\.{3}|\btodo\b|\binsert[-_ ]"
 )
 _OF_LITELLM: Final = "os.environ/"
 _OPENAI: Final = "api.openai.com"

@@ -15,7 +15,7 @@ from sidecar.config.problems import Path, Problem
 
 _REGULAR: Final = re.compile(r"\A\^|\$\Z|[\[\]()|\\]|\.\+|(?<![0-9])\.\*")
 """What regular expressions have and names have not. In `gpt-4.*` the dot is one."""
-_VERSION: Final = re.compile(r"v[0-9]+[a-z0-9]*")
+_VERSION: Final = re.compile(r"v[0-9][a-z0-9]*")
 _PREFIXES: Final = {
     "openai": ".api.openai.com", "azure": ".openai.azure.com", "anthropic": ".api.anthropic.com",
     "gemini": ".googleapis.com", "mistral": ".api.mistral.ai", "deepseek": ".api.deepseek.com",

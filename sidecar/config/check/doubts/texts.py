@@ -10,7 +10,7 @@ from sidecar.config.problems import Path, Problem
 
 _VARIABLE: Final = re.compile(r"(?<!\$)\$(?:[A-Za-z_]|\()|(?<![%A-Za-z0-9])%[A-Z_]{3,}%")
 """A shell's `$NAME` or `$(NAME)`, or `%NAME%`; references of ours begin with `${`."""
-_TEMPLATE: Final = re.compile(r"\{\{.*\}\}|<%.*%>")
+_TEMPLATES: Final = (("{{", "}}"), ("<%", "%>"))
 _PROSE: Final = frozenset({"rules", "redact", "tasks", "shape"})
 """Settings with regular expressions and with texts for models, in which these may be meant."""
 
@@ -23,7 +23,7 @@ def of_texts(written: object) -> Iterator[Problem]:
                 path,
                 "`$` is an ordinary character here; write ${env:NAME} for an environment variable",
             )
-        elif _TEMPLATE.search(text):
+        elif any(end in text.partition(start)[2] for start, end in _TEMPLATES):
             yield Problem(
                 path, "a template that nobody has rendered: `helm template` shows what it becomes"
             )
