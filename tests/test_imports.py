@@ -9,6 +9,9 @@ import pytest
 
 HEAVY = ("redis", "aiohttp", "jsonschema", "watchfiles", "cryptography.x509", "http.client")
 LATE = (
+    "sidecar.store.exchange",
+    "sidecar.policy.leases",
+    "sidecar.policy.shared_pace",
     "sidecar.proxy.layers.redact",
     "sidecar.llm.stored_stream",
     "sidecar.proxy.layers.batches",
