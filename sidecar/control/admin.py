@@ -18,18 +18,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from sidecar.control.acceptor import Acceptor
 from sidecar.control.admin_http import AdminHttp
-from sidecar.control.pages import (
-    Answer,
-    Inspected,
-    Pages,
-    Request,
-    admin_pages,
-    answer,
-    busy,
-    health_pages,
-    page_at,
-    refuse,
-)
+from sidecar.control.answers import Answer, Request, busy
+from sidecar.control.inspected import Inspected
+from sidecar.control.pages import Pages, admin_pages, answer, health_pages, page_at, refuse
 from sidecar.control.strangers import new_token, refuse_other_sites, refuse_strangers
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Final, cast
 from urllib.parse import parse_qsl, unquote
 
-from sidecar.control.pages import Answer, Request, encode, refuse_malformed
+from sidecar.control.answers import Answer, Request, encode, refuse_malformed
 from sidecar.errors import BadMessage
 from sidecar.http.limits import HeadLimits
 from sidecar.http.message import Header, RequestHead

@@ -1,141 +1,29 @@
-"""The pages of the admin server: paths, methods, and who may ask. It knows no sockets."""
+"""The pages of the admin server: paths, methods, and what they answer. It knows no sockets."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
+from sidecar.control import changes
+from sidecar.control.answers import Answer, Request, busy, refusal
 from sidecar.control.calls_wanted import find, read, select
-from sidecar.control.logs import LEVELS
+from sidecar.control.inspected import Inspected
 from sidecar.control.pulse import STOOD_STILL
-from sidecar.errors import BadMessage
-from sidecar.observe.calls import Calls
 from sidecar.observe.diagram import diagram, sequence
 from sidecar.observe.lines import encode as encode_call
-from sidecar.observe.stats import Stats
-
-if TYPE_CHECKING:
-    from sidecar.control.explain.answer import Explained
-    from sidecar.control.explain.question import Question
-    from sidecar.control.live.view import View
 
 _log: Final = logging.getLogger(__name__)
-_MAX_WEIGHT: Final = 1000
 ONE_CALL: Final = "/calls/"
 _MERMAID: Final = ".mmd"
 _STEPS: Final = ".steps"
 ASSET: Final = "/page/"
 
 
-class Inspected(Protocol):
-    """The data plane, as the admin server sees it. Its methods are called on other threads.
-
-    `still`, `ready` and `log_level` answer at once. The rest may wait for the data plane's loop;
-    they raise TimeoutError when it does not answer.
-    """
-
-    @property
-    def stats(self) -> Stats:
-        """All counters, read without a lock."""
-
-    @property
-    def calls(self) -> Calls:
-        """The calls that ended last; may be read on any thread."""
-
-    def still(self) -> float:
-        """Tell for how many seconds the data plane's loop has stood still."""
-
-    def ready(self) -> tuple[bool, str]:
-        """Tell whether calls are taken, and why not."""
-
-    def config(self) -> dict[str, Any]:
-        """Show the configuration in use, secrets redacted, its source, hash and last error."""
-
-    def view(self) -> View:
-        """Collect what the live page reads."""
-
-    def upstreams(self) -> list[dict[str, Any]]:
-        """Show upstreams and the state of their endpoints."""
-
-    def override(self, upstream: str, endpoint: str, **said: Any) -> dict[str, Any]:
-        """Override settings of an endpoint (see `upstream.endpoints.overrides`), and show it.
-
-        Raise LookupError when there is no such endpoint, OverflowError for too many overrides.
-        """
-
-    def budgets(self) -> list[dict[str, object]]:
-        """Show budgets, and what was spent of each in this period."""
-
-    def limits(self) -> dict[str, object]:
-        """Show limits on tokens, and whether they are shared."""
-
-    def keys(self) -> dict[str, list[dict[str, object]]]:
-        """Show the keys of upstreams that have several, by upstream; never a key itself."""
-
-    def restore_key(self, upstream: str, key: str | None) -> int:
-        """Use a refused or cooling key again (None: all); return how many there are."""
-
-    def routes(self) -> list[dict[str, Any]]:
-        """Show routes in the order in which they are tried."""
-
-    def explain(self, question: Question) -> Explained:
-        """Tell where a call would go. Raise ValueError for a listener that is not there."""
-
-    def connections(self) -> list[dict[str, Any]]:
-        """Show open connections."""
-
-    def interception(self) -> dict[str, Any]:
-        """Show the intercepting listeners, and the CA that programs must trust for them."""
-
-    def cache(self) -> dict[str, Any]:
-        """Show what is kept, and what that saved."""
-
-    def purge(self, route: str | None, model: str | None) -> int:
-        """Forget the replies of *route* and *model* (None: of any); return their number."""
-
-    def log_level(self) -> str:
-        """Name the log level."""
-
-    def set_log_level(self, level: str) -> None:
-        """Set the log level."""
-
-    def drain(self) -> None:
-        """Stop being ready and end connections as their calls end."""
-
-    def quit(self) -> None:
-        """Drain, then exit."""
-
-
-class Request(msgspec.Struct, frozen=True):
-    """What an answer depends on. Header names are looked up in lower case."""
-
-    method: str
-    path: str
-    query: Mapping[str, str] = {}
-    headers: Mapping[str, str] = {}
-    body: bytes = b""
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """A reply; a *body* that is no bytes becomes JSON."""
-
-    body: Any
-    status: int = 200
-    content_type: str = "application/json"
-    headers: dict[str, str] = {}
-    stream: AsyncIterator[bytes] | None = None
-    """In place of the body: it is sent as it comes, until the client leaves."""
-
-
 Handler = Callable[[Inspected, Request], Answer]
-
-
-def refusal(status: int, code: str, message: str, **headers: str) -> Answer:
-    """Answer that it can't be had, and why."""
-    return Answer({"error": {"code": code, "message": message}}, status, headers=headers)
 
 
 def _live(inspected: Inspected, _: Request) -> Answer:
@@ -153,68 +41,6 @@ def _ready(inspected: Inspected, _: Request) -> Answer:
 
 def _log_level(inspected: Inspected, _: Request) -> Answer:
     return Answer({"level": inspected.log_level()})
-
-
-def _set_log_level(inspected: Inspected, request: Request) -> Answer:
-    level = request.query.get("level", "")
-    if level not in LEVELS:
-        return refusal(400, "bad_level", f"?level= must be one of {', '.join(LEVELS)}")
-    inspected.set_log_level(level)
-    return Answer({"level": level})
-
-
-def _purge(inspected: Inspected, request: Request) -> Answer:
-    route, model = request.query.get("route"), request.query.get("model")
-    if route is None and model is None and "all" not in request.query:
-        return refusal(400, "bad_purge", "say ?route=, ?model=, both, or ?all")
-    return Answer({"purged": inspected.purge(route, model)})
-
-
-def _restore(inspected: Inspected, request: Request) -> Answer:
-    upstream, key = request.query.get("upstream", ""), request.query.get("key")
-    if not inspected.restore_key(upstream, key):
-        return refusal(404, "no_such_key", "no such upstream, or no such key; /keys lists them")
-    return Answer({upstream: inspected.keys()[upstream]})
-
-
-def _drain(inspected: Inspected, _: Request) -> Answer:
-    inspected.drain()
-    return Answer({"draining": True}, 202)
-
-
-def _quit(inspected: Inspected, _: Request) -> Answer:
-    inspected.quit()
-    return Answer({"quitting": True}, 202)
-
-
-def _weight(inspected: Inspected, request: Request) -> Answer:
-    text = request.query.get("weight", "")
-    if text == "auto":
-        return _override(inspected, request, weight=None)
-    try:
-        weight = float(text)
-    except ValueError:
-        weight = -1.0
-    if not 0 <= weight <= _MAX_WEIGHT:
-        return refusal(400, "bad_weight", f"?weight= must be 0 to {_MAX_WEIGHT}, or auto")
-    return _override(inspected, request, weight=weight)
-
-
-def _breaker(inspected: Inspected, request: Request) -> Answer:
-    state = request.query.get("state", "")
-    if state not in ("open", "closed", "auto"):
-        return refusal(400, "bad_state", "?state= must be open, closed or auto")
-    return _override(inspected, request, breaker=None if state == "auto" else state)
-
-
-def _override(inspected: Inspected, request: Request, **said: Any) -> Answer:
-    upstream, endpoint = request.query.get("upstream", ""), request.query.get("endpoint", "")
-    try:
-        return Answer(inspected.override(upstream, endpoint, **said))
-    except LookupError as error:
-        return refusal(404, "no_such_endpoint", f"{error.args[0]}; /upstreams lists them")
-    except OverflowError as error:
-        return refusal(409, "too_many_overrides", str(error))
 
 
 def _calls(inspected: Inspected, request: Request) -> Answer:
@@ -329,24 +155,25 @@ def admin_pages() -> Pages:
         "/config": Page("The configuration in use, redacted.", lambda i, _: Answer(i.config())),
         "/upstreams": Page("Endpoints and their state.", lambda i, _: Answer(i.upstreams())),
         "/upstreams/weight": Page(
-            "POST ?upstream=U&endpoint=E&weight=3 (auto: as the file says).", post=_weight
+            "POST ?upstream=U&endpoint=E&weight=3 (auto: as the file says).", post=changes.weigh
         ),
         "/upstreams/drain": Page(
             "POST ?upstream=U&endpoint=E: no new attempts there.",
-            post=lambda i, r: _override(i, r, drained=True),
+            post=lambda i, r: changes.override(i, r, drained=True),
         ),
         "/upstreams/undrain": Page(
             "POST ?upstream=U&endpoint=E takes that back.",
-            post=lambda i, r: _override(i, r, drained=False),
+            post=lambda i, r: changes.override(i, r, drained=False),
         ),
         "/upstreams/breaker": Page(
-            "POST ?upstream=U&endpoint=E&state=open (closed, auto).", post=_breaker
+            "POST ?upstream=U&endpoint=E&state=open (closed, auto).", post=changes.set_breaker
         ),
         "/budgets": Page("What was spent of each budget.", lambda i, _: Answer(i.budgets())),
         "/limits": Page("Limits on tokens.", lambda i, _: Answer(i.limits())),
         "/keys": Page("Keys of upstreams that have several.", lambda i, _: Answer(i.keys())),
         "/keys/restore": Page(
-            "POST ?upstream=U&key=K (without key: all) uses a refused key again.", post=_restore
+            "POST ?upstream=U&key=K (without key: all) uses a refused key again.",
+            post=changes.restore,
         ),
         "/routes": Page("Routes in order.", lambda i, _: Answer(i.routes())),
         "/explain": Page(
@@ -373,7 +200,7 @@ def admin_pages() -> Pages:
             lambda i, _: Answer(i.interception()),
         ),
         "/cache": Page("What is kept, and what that saved.", lambda i, _: Answer(i.cache())),
-        "/cache/purge": Page("POST ?route=R, ?model=M, both, or ?all.", post=_purge),
+        "/cache/purge": Page("POST ?route=R, ?model=M, both, or ?all.", post=changes.purge),
         "/events": Page(
             "What the live page shows, as server-sent events: all of it, then what has changed.",
             live=True,
@@ -385,9 +212,11 @@ def admin_pages() -> Pages:
         ASSET: Page(
             "Files of the live page.", lambda _, r: _asset(r.path.removeprefix(ASSET)), long=True
         ),
-        "/log-level": Page("POST ?level=debug changes it.", _log_level, _set_log_level),
-        "/drain": Page("Stop being ready; close each connection after its call.", post=_drain),
-        "/quit": Page("Drain, then exit.", post=_quit),
+        "/log-level": Page("POST ?level=debug changes it.", _log_level, changes.set_log_level),
+        "/drain": Page(
+            "Stop being ready; close each connection after its call.", post=changes.drain
+        ),
+        "/quit": Page("Drain, then exit.", post=changes.quit_),
     }
     about = "The live page in a browser; elsewhere this list."
     return {"/": Page(about, _index(pages), long=True), **pages}
@@ -412,11 +241,6 @@ def refuse(request: Request, pages: Pages) -> Answer | None:
     return None
 
 
-def refuse_malformed(error: BadMessage) -> Answer:
-    """Refuse what is not a valid request."""
-    return refusal(error.status, error.code, error.message)
-
-
 def answer(inspected: Inspected, request: Request, page: Page) -> Answer:
     """Ask *page*. Errors become answers."""
     handler = page.post if request.method == "POST" else page.get
@@ -428,18 +252,3 @@ def answer(inspected: Inspected, request: Request, page: Page) -> Answer:
     except Exception:
         _log.exception("admin: %s %s failed", request.method, request.path)
         return refusal(500, "internal", "see the log")
-
-
-def busy() -> Answer:
-    """Answer that the data plane does not answer in time."""
-    return refusal(503, "busy", "the data plane did not answer in time")
-
-
-def encode(reply: Answer, request: Request) -> bytes:
-    """Make the reply's bytes; indented with `?pretty` and for browsers."""
-    if isinstance(reply.body, bytes):
-        return reply.body
-    text = msgspec.json.encode(reply.body, enc_hook=str)
-    if "pretty" in request.query or "text/html" in request.headers.get("accept", ""):
-        text = msgspec.json.format(text, indent=2)
-    return text + b"\n"

@@ -7,7 +7,7 @@ import secrets
 from typing import Final
 from urllib.parse import urlsplit
 
-from sidecar.control.pages import Answer, Request, refusal
+from sidecar.control.answers import Answer, Request, refusal
 
 TOKEN_HEADER: Final = "x-sidecar-token"  # noqa: S105 - a name
 _BY_BROWSERS: Final = ("origin", "sec-fetch-site")

@@ -7,8 +7,8 @@ from typing import Any
 
 from sidecar.control.explain.answer import Asked, Explained
 from sidecar.control.explain.question import Question
+from sidecar.control.inspected import Inspected
 from sidecar.control.live.view import View
-from sidecar.control.pages import Inspected
 from sidecar.observe.calls import Calls, CallsSettings
 from sidecar.observe.stats import Stats
 

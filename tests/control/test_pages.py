@@ -4,14 +4,8 @@ import json
 
 import pytest
 
-from sidecar.control.pages import (
-    Answer,
-    Request,
-    admin_pages,
-    encode,
-    health_pages,
-    refuse,
-)
+from sidecar.control.answers import Answer, Request, encode
+from sidecar.control.pages import admin_pages, health_pages, refuse
 
 CHANGES = ["/log-level", "/drain", "/quit"]
 READS = ["/", "/ready", "/live", "/metrics", "/config", "/upstreams", "/routes", "/connections"]

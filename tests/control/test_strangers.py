@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.control.pages import Answer, Request, admin_pages
+from sidecar.control.answers import Answer, Request
+from sidecar.control.pages import admin_pages
 from sidecar.control.strangers import new_token, refuse_other_sites, refuse_strangers
 
 TOKEN = new_token()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from sidecar.control.pages import Answer
+from sidecar.control.answers import Answer
 
 _FOLDER: Final = Path(__file__).parent / "page"
 _TYPES: Final = {

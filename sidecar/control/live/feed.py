@@ -29,7 +29,7 @@ from sidecar.control.live.view import (
 )
 
 if TYPE_CHECKING:
-    from sidecar.control.pages import Inspected
+    from sidecar.control.inspected import Inspected
     from sidecar.observe.record import CallRecord
     from sidecar.observe.stats import RouteStats
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sidecar.control.live.feed import Ask, Feed
 
 if TYPE_CHECKING:
-    from sidecar.control.pages import Inspected
+    from sidecar.control.inspected import Inspected
 
 _log: Final = logging.getLogger(__name__)
 MOST: Final = 8

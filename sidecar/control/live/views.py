@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+from sidecar.control.answers import Answer, Request, refusal
 from sidecar.control.calls_wanted import Wanted, read
 from sidecar.control.live.feed import Ask, Feed
 from sidecar.control.live.hub import Hub
 from sidecar.control.live.tap import MOST, tap
-from sidecar.control.pages import Answer, Request, refusal
 
 if TYPE_CHECKING:
-    from sidecar.control.pages import Inspected
+    from sidecar.control.inspected import Inspected
 
 _EVENTS = "text/event-stream"
 
