@@ -199,7 +199,7 @@ def shown() -> list[str]:
 
 
 def of_system(kind: Kind, name: str) -> str:
-    return "text"
+    return f"the text of {name}"
 
 
 @pytest.mark.parametrize("text", shown(), ids=range(len(shown())))
