@@ -238,7 +238,9 @@ class AdminConnection(asyncio.Protocol):
         async with aclosing(stream):
             async for data in stream:
                 self._transport.write(data)
-                await asyncio.wait_for(self._room.wait(), _STUCK)
+                # Not `wait_for`: before Python 3.12 that may lose a cancellation (bpo-42130).
+                async with asyncio.timeout(_STUCK):
+                    await self._room.wait()
 
     def _write(self, head: RequestHead | None, request: Request, answer: Answer) -> None:
         body = encode(answer, request)
