@@ -113,9 +113,13 @@ export class Endpoints {
       el('div', { class: 'row' }, el('label', { for: 'weight', text: 'Weight' }), input),
       el('div', { class: 'row' }, el('label', { for: 'breaker', text: 'Breaker' }), choice),
       asked);
-    const wanted = () => changes({ drained: drained.checked, weight: auto.checked ? null : input.value, breaker: choice.value }, override);
+    const wanted = () => { // what is set now may differ from what was when the dialog opened
+      const now = this.store.tables.endpoints[keyOf(row)]?.override ?? {};
+      return changes({ drained: drained.checked, weight: auto.checked ? null : input.value, breaker: choice.value }, now);
+    };
     return dialog({ title: `Change ${clean(row.name)}`, content, name: 'change', actions: [{
       label: 'Apply', level: 'strong', run: async () => {
+        if (!auto.checked && !(input.value && input.checkValidity())) throw new Error('The weight must be a number from 0 to 1,000.');
         const steps = wanted();
         if (!steps.length) throw new Error('Nothing was changed.');
         confirm('Apply these changes?', `${clean(row.name)} of ${clean(row.upstream)}: ${steps.map((step) => step.said).join('; ')}.`, 'Yes, apply', async () => {
