@@ -231,7 +231,8 @@ class RequestBody:
         if more <= 0:
             return
         if not self.memory.reserve(more):
-            self._reader.pause_reading(NO_MEMORY)
+            if not self.complete:  # else no more of it comes, and the pause would have no owner
+                self._reader.pause_reading(NO_MEMORY)
             try:
                 await self.memory.reserve_in_turn(more)
             finally:

@@ -119,6 +119,18 @@ async def test_a_body_without_room_is_not_read_until_there_is_some() -> None:
     assert memory.used == 0
 
 
+async def test_a_whole_body_that_waits_for_room_to_be_unpacked_pauses_nothing() -> None:
+    memory = BodyMemory(1000, 60.0)
+    body = RequestBody(cast(Any, Downstream()), memory, bytes(10))
+    memory.add(990)
+    unpacking = asyncio.create_task(body.reserve_unpacked(500))
+    await asyncio.sleep(0)
+    assert (paused(body), memory.waiting) == (0, 1)
+    memory.free(990)
+    await unpacking
+    assert memory.used == 510
+
+
 async def test_a_body_without_a_length_reserves_all_that_may_be_held() -> None:
     memory = BodyMemory(1000, 60.0)
     body = RequestBody(cast(Any, Downstream()), memory)
