@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from sidecar.policy.memo import Memo
+
 if TYPE_CHECKING:
     from sidecar.config.model.route import Route
 
 _CAPTURE: Final = re.compile(r"\\\{\w+\\\}")
-_REMEMBERED: Final = 1024
 
 
 class RoutedHosts:
@@ -22,15 +23,13 @@ class RoutedHosts:
     def __init__(self, routes: Iterable[Route]) -> None:
         patterns = {_pattern(route.match.host) for route in routes if route.match.host}
         self._named = re.compile("|".join(sorted(patterns)) or r"(?!)")
-        self._known: dict[str, bool] = {}
+        self._known: Memo[str, bool] = Memo()
 
     def contain(self, host: str) -> bool:
         """Whether *host*, in lower case and without brackets, is one of them."""
         found = self._known.get(host)
         if found is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            found = self._known[host] = self._named.fullmatch(host) is not None
+            found = self._known.keep(host, self._named.fullmatch(host) is not None)
         return found
 
 

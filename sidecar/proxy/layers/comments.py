@@ -15,6 +15,7 @@ from sidecar.errors import CallError, NoAnswer
 from sidecar.http.fields import Fields
 from sidecar.http.headers import REPLY_FIELDS
 from sidecar.http.message import CHUNKED, ResponseHead
+from sidecar.proxy.layers.readable import Operations
 from sidecar.proxy.reply import Wrapped
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Comments:
 
     def __init__(self, inner: Layer, api: Api, every: float) -> None:
         self._inner = inner
-        self._api = api
+        self._operations = Operations(api)
         self._every = every
 
     def __repr__(self) -> str:
@@ -73,9 +74,8 @@ class Comments:
     def _applies(self, call: Call, request: Request) -> bool:
         if not request.stream or call.head.minor == 0 or not call.body.complete:
             return False
-        target = request.target.decode("latin-1")
-        operation = self._api.target(request.method, target).operation
-        array = operation == "streamGenerateContent" and "alt=sse" not in target
+        operation = self._operations.of(request)
+        array = operation == "streamGenerateContent" and b"alt=sse" not in request.target
         return operation in _OF_EVENTS and not array
 
 

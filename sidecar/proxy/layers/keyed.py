@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sidecar.http.keys import keys_among, without_keys
 from sidecar.llm.cache_key import ANSWERS, comparable, digest, of_mapping
 from sidecar.proxy.layers.affinity import client_of
+from sidecar.proxy.layers.readable import Operations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +23,6 @@ _ALWAYS: Final = (b"accept", b"anthropic-beta", b"anthropic-version", b"openai-b
 """Headers on which answers depend: versions of the API, and what CORS replies repeat."""
 PLAIN: Final = {b"accept-encoding": b"\r\nAccept-Encoding: identity"}
 """One reply is for callers that take different codings, so it has none."""
-_REMEMBERED: Final = 1024
-_LONGEST: Final = 256
 
 
 def content_of(call: Call, request: Request) -> bytes | None:
@@ -60,12 +59,12 @@ class CallKey:
         """
         self._hidden = hidden
         self._scope = (scope.encode(), dialect.encode())
-        self._api = api
         self._settings = settings
         self._headers = tuple(dict.fromkeys((*_ALWAYS, *settings.headers)))
         self.headers = frozenset(self._headers)
         """Lower-case names of the headers that it depends on."""
-        self._operations: dict[tuple[bytes, bytes], str] = {}
+        self.operation = Operations(api).of
+        """Returns what a request asks for."""
 
     def __repr__(self) -> str:
         return f"<CallKey of {self._scope[0].decode()}>"
@@ -106,20 +105,6 @@ class CallKey:
         elif not keys:
             return [client_of(call).encode("latin-1")]
         return [part for name in keys for part in (name, fields[name])]
-
-    def operation(self, request: Request) -> str:
-        """What is asked for. Callers ask for the same few: remembered."""
-        path = request.target.partition(b"?")[0]
-        key = (request.method, path)
-        known = self._operations.get(key)
-        if known is None:
-            found = self._api.target(request.method, request.target.decode("latin-1"))
-            known = found.operation
-            if len(path) <= _LONGEST:
-                if len(self._operations) >= _REMEMBERED:
-                    self._operations.clear()
-                self._operations[key] = known
-        return known
 
 
 class Keyed:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sidecar.llm.coding import is_identity
+from sidecar.policy.memo import Memo
 from sidecar.proxy.body.decompress import decompress
 
 if TYPE_CHECKING:
@@ -12,16 +13,13 @@ if TYPE_CHECKING:
     from sidecar.proxy.call import Call
     from sidecar.proxy.request import Request
 
-_REMEMBERED: Final = 1024
-_LONGEST: Final = 256
-
 
 class Operations:
     """What calls ask for, by method and path. Callers ask for the same few: remembered."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._known: dict[tuple[bytes, bytes], Target] = {}
+        self._known: Memo[tuple[bytes, bytes], Target] = Memo()
 
     def of(self, request: Request) -> Operation:
         """Return what *request* asks for."""
@@ -33,11 +31,8 @@ class Operations:
         key = (request.method, path)
         known = self._known.get(key)
         if known is None:
-            known = self._api.target(request.method, path.decode("latin-1"))
-            if len(path) <= _LONGEST:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                self._known[key] = known
+            target = self._api.target(request.method, path.decode("latin-1"))
+            known = self._known.keep(key, target)
         return known
 
 

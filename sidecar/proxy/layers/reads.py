@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sidecar.llm.dialects import JSON_VALUES, READABLE
 from sidecar.llm.hide_usage import UsageHider
 from sidecar.llm.include_usage import insert_include_usage
+from sidecar.policy.memo import Memo
 from sidecar.proxy.exchange.reading import ReplyReader
 from sidecar.proxy.reply import transformed
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
 
-_REMEMBERED: Final = 1024
-_LONGEST: Final = 256
 _ACCEPT: Final = b"accept-encoding"
 _OURS: Final = (b"gzip", b"deflate", b"identity", b"x-gzip")
 _ASKED: Final = frozenset({"chat", "completions"})
@@ -54,8 +53,8 @@ class Reads:
         self._gate = gate
         self._verifies = verifies
         self._include_usage = include_usage
-        self._operations: dict[tuple[bytes, bytes], _Known] = {}
-        self._codings: dict[bytes, bytes | None] = {}
+        self._operations: Memo[tuple[bytes, bytes], _Known] = Memo()
+        self._codings: Memo[bytes, bytes | None] = Memo()
 
     def __repr__(self) -> str:
         return f"<Reads {type(self._api).__name__}>"
@@ -94,7 +93,7 @@ class Reads:
         key = (request.method, path)
         known = self._operations.get(key)
         if known is None:
-            found = self._api.target(request.method, request.target.decode("latin-1"))
+            found = self._api.target(request.method, path.decode("latin-1"))
             reader = None
             if found.operation in READABLE:
                 reader = ReplyReader(
@@ -103,11 +102,7 @@ class Reads:
                     streams=found.stream,
                     verifies=self._verifies and found.operation in JSON_VALUES,
                 )
-            known = _Known(reader, found.operation, found.model)
-            if len(path) <= _LONGEST:
-                if len(self._operations) >= _REMEMBERED:
-                    self._operations.clear()
-                self._operations[key] = known
+            known = self._operations.keep(key, _Known(reader, found.operation, found.model))
         return known
 
     def _with_usage(self, call: Call, request: Request) -> bytes | None:
@@ -130,11 +125,7 @@ class Reads:
         line = None
         if len(kept) != len(codings):
             line = b"\r\nAccept-Encoding: " + (b", ".join(kept) or b"identity")
-        if len(self._codings) >= _REMEMBERED:
-            self._codings.clear()
-        if len(offered) <= _LONGEST:
-            self._codings[offered] = line
-        return line
+        return self._codings.keep(offered, line)
 
 
 class HideUsage:

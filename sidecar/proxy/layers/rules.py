@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sidecar.errors import ModelUnknown, RuleRefused, forget_frames
 from sidecar.llm.answers import Answer, writer_for
 from sidecar.llm.dialects import APIS
 from sidecar.llm.last_message import last_message
+from sidecar.policy.memo import Memo
 from sidecar.proxy.layers.readable import plain_body, tell
 from sidecar.proxy.local import LocalReply
 
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from sidecar.proxy.layers.layer import Layer
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
-
-_REMEMBERED: Final = 1024
-_LONGEST: Final = 256
-"""Bytes of a target. Longer ones are not remembered."""
 
 
 class _Known(NamedTuple):
@@ -45,7 +42,7 @@ class Rules:
         self._policy = policy
         self._dialect: Dialect = dialect
         self._stats = stats
-        self._operations: dict[bytes, _Known] = {}
+        self._operations: Memo[bytes, _Known] = Memo()
 
     def __repr__(self) -> str:
         return f"<{self._policy!r}>"
@@ -77,11 +74,8 @@ class Rules:
         if known is None:
             text = target.decode("latin-1")
             found = APIS[self._dialect].target(b"POST", text)
-            known = _Known(found, writer_for(self._dialect, found, text))
-            if len(target) <= _LONGEST:
-                if len(self._operations) >= _REMEMBERED:
-                    self._operations.clear()
-                self._operations[target] = known
+            writer = writer_for(self._dialect, found, text)
+            known = self._operations.keep(target, _Known(found, writer))
         return known
 
     def _reply(

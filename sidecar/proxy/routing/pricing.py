@@ -5,12 +5,10 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable
-from typing import Final
 
 from sidecar.llm.prices import Price, cost, saved
 from sidecar.llm.usage import Usage
-
-_REMEMBERED: Final = 1024
+from sidecar.policy.memo import Memo
 
 
 class Pricing:
@@ -18,7 +16,7 @@ class Pricing:
 
     def __init__(self, prices: Iterable[tuple[str, Price]]) -> None:
         self._prices = [(re.compile(fnmatch.translate(glob)), price) for glob, price in prices]
-        self._remembered: dict[str, Price | None] = {}
+        self._remembered: Memo[str, Price | None] = Memo()
 
     def cost(self, model: str, usage: Usage) -> float | None:
         """What *usage* of *model* costs; None where no price is known."""
@@ -33,9 +31,7 @@ class Pricing:
     def _price(self, model: str) -> Price | None:
         if not self._prices:
             return None
-        if model not in self._remembered:
-            if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
-            fits = (price for glob, price in self._prices if glob.match(model))
-            self._remembered[model] = next(fits, None)
-        return self._remembered[model]
+        if model in self._remembered:
+            return self._remembered[model]
+        fits = (price for glob, price in self._prices if glob.match(model))
+        return self._remembered.keep(model, next(fits, None))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sidecar.errors import BadPath, ModelUnknown, NotRouted
 from sidecar.http.paths import as_read, has_dot_segment, plain
 from sidecar.http.target import host_name
+from sidecar.policy.memo import Memo
 from sidecar.proxy.routing.pricing import Pricing
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 LONGEST_SHOWN: Final = 256
 """Characters of a model's name in logs and errors: callers may send megabytes."""
-_REMEMBERED: Final = 1024
-_LONGEST: Final = 512
-"""Results for longer hosts and paths are not remembered, so that memory stays bounded."""
 _SEGMENT: Final = r"(?P<\1>[A-Za-z0-9-]{1,63})"
 
 
@@ -143,7 +141,7 @@ class Router:
 
     def __init__(self, rules: list[Rule]) -> None:
         self.rules = rules
-        self._remembered: dict[tuple[bytes, bytes, bytes], tuple[Candidate, ...]] = {}
+        self._remembered: Memo[tuple[bytes, bytes, bytes], tuple[Candidate, ...]] = Memo()
 
     def candidates(self, host: bytes, path: bytes, method: bytes) -> tuple[Candidate, ...]:
         """Return the routes that may match a call, in order.
@@ -153,11 +151,7 @@ class Router:
         key = (host, path, method)
         found = self._remembered.get(key)
         if found is None:
-            found = self._match(host, path, method)
-            if len(host) + len(path) <= _LONGEST:
-                if len(self._remembered) >= _REMEMBERED:
-                    self._remembered.clear()
-                self._remembered[key] = found
+            found = self._remembered.keep(key, self._match(host, path, method))
         if not found:
             from sidecar.proxy.routing.nearest import nearest
 
