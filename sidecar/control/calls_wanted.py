@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
@@ -70,7 +71,7 @@ def read(query: Mapping[str, str]) -> Wanted:
         query.get("errors", "false") not in ("false", "0"),
         min_ms,
         query.get("id", ""),
-        limit,
+        min(limit, sys.maxsize),
     )
 
 

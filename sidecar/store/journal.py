@@ -12,15 +12,15 @@ import fcntl
 import logging
 import os
 import secrets
+import stat
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Container, Generator, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
-from sidecar.policy.spending import Change, Row
+from sidecar.policy.spending import Change, Row, Unit
 
 _log: Final = logging.getLogger("sidecar.budgets")
 MOST: Final = 2**18
@@ -30,6 +30,11 @@ _MOST_UNWRITTEN: Final = 16
 _AGAIN: Final = 10.0
 """Seconds after which a journal that could not be written is tried again."""
 _MARK: Final = "-journal-"
+_LONGEST: Final = 2 * MOST
+"""More bytes than any journal has."""
+_Sum = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
+_Period = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d(-\d\d(T\d\d)?)?$")]
+_decode: Final = msgspec.json.Decoder(tuple[str, Unit, str, _Period, _Sum, _Sum]).decode
 
 
 class Marks(NamedTuple):
@@ -142,25 +147,54 @@ def remove(path: str, done: Mapping[str, int]) -> None:
         os.close(fd)
 
 
-@contextmanager
-def of_the_dead(path: str) -> Iterator[dict[str, bytes]]:
-    """Yield what journals of processes that are gone say, by name; delete them then."""
-    file = Path(path)
-    held: dict[str, int] = {}
-    try:
-        for each in file.parent.glob(f"{file.name}{_MARK}*"):
-            with suppress(FileNotFoundError):  # another process has just read it
-                fd = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
-                if _is_free(fd):
-                    held[each.name] = fd
-                else:
-                    os.close(fd)
-        yield {name: file.with_name(name).read_bytes() for name in held}
-        for name in held:
-            file.with_name(name).unlink(missing_ok=True)
-    finally:
-        for fd in held.values():
+def of_the_dead(path: str) -> Generator[tuple[str, bytes]]:
+    """Yield what journals of processes that are gone say, with their names, one by one.
+
+    Each is deleted when the next one is asked for. Files that only have such a name are told of and
+    left alone.
+    """
+    ledger = Path(path)
+    owners = {0, os.geteuid(), ledger.stat().st_uid}
+    for name in sorted(os.listdir(ledger.parent)):
+        if not name.startswith(f"{ledger.name}{_MARK}"):
+            continue
+        file = ledger.with_name(name)
+        try:
+            fd = _opened(file, owners)
+        except FileNotFoundError:  # another process has just read it
+            continue
+        except OSError as error:
+            _log.warning("%s is not read: %s", file, error.strerror)
+            continue
+        try:
+            if _is_free(fd):
+                yield name, _read(fd)
+                file.unlink(missing_ok=True)
+        finally:
             os.close(fd)
+
+
+def _opened(file: Path, owners: Container[int]) -> int:
+    """Open a journal. Raise OSError for what can't be one: whoever may write in a folder like /tmp
+    must neither stop a start (a FIFO), nor fill the memory, nor say what was spent."""
+    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    found = os.fstat(fd)
+    wrong = ""
+    if not stat.S_ISREG(found.st_mode):
+        wrong = "it is no regular file"
+    elif found.st_uid not in owners:
+        wrong = "it is another user's"
+    elif found.st_size > _LONGEST:
+        wrong = "it is longer than a journal"
+    if wrong:
+        os.close(fd)
+        raise OSError(0, wrong)
+    return fd
+
+
+def _read(fd: int) -> bytes:
+    with os.fdopen(fd, "rb", closefd=False) as file:
+        return file.read(_LONGEST)
 
 
 def _is_free(fd: int) -> bool:
@@ -173,16 +207,17 @@ def _is_free(fd: int) -> bool:
 
 
 def changes(said: bytes, since: int) -> dict[Row, Change]:
-    """Return what a journal says from the byte *since* on. A line that was cut off ends it."""
+    """Return what a journal says from the byte *since* on, without lines that nobody has written
+    so: the last one may be cut off."""
     sums: dict[Row, Change] = {}
     for line in said[since:].splitlines(keepends=True):
-        try:
-            told = msgspec.json.decode(line, type=tuple[str, str, str, str, float, float])
-        except msgspec.DecodeError:
-            break
         if not line.endswith(b"\n"):
             break
-        row = Row(*told[:4])  # type: ignore[arg-type]  # its unit is one of two
+        try:
+            told = _decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        row = Row(*told[:4])
         before = sums.get(row)
         sums[row] = Change(told[4] + (before.spent if before else 0.0), told[5])
     return sums

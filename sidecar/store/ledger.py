@@ -62,6 +62,7 @@ INSERT INTO others VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET spent = excluded.spent, amount = excluded.amount
 """
 _UPTO: Final = "INSERT INTO journals VALUES (?, ?) ON CONFLICT DO UPDATE SET upto = excluded.upto"
+_HAS: Final = "SELECT upto FROM journals WHERE name = ?"
 _SUMS: Final = """
 SELECT budget, unit, client, period, s.spent, s.amount, o.spent
 FROM spent s LEFT JOIN others o USING (budget, unit, client, period)
@@ -134,10 +135,10 @@ class Ledger:
 
     def recover(self) -> None:
         """Add what processes that are gone have written down in their journals only."""
-        with of_the_dead(self._path) as journals:
-            upto = dict(self._db.execute("SELECT name, upto FROM journals").fetchall())
-            for name, said in journals.items():
-                self.add(changes(said, upto.get(name, 0)), Marks({name: len(said)}, {}))
+        with closing(of_the_dead(self._path)) as journals:
+            for name, said in journals:
+                upto = self._db.execute(_HAS, (name,)).fetchone() or (0,)
+                self.add(changes(said, *upto), Marks({name: len(said)}, {}))
 
     def note_others(self, spent: Mapping[Row, Change]) -> None:
         """Keep what other ledgers have spent. Raise sqlite3.Error for nothing."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
+import socket
+import stat
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -221,10 +225,109 @@ def test_the_journal_of_a_living_process_is_left_alone(path: str) -> None:
     journal = Journal(path)
     journal.add(ROW, Change(1.0, 100.0))
     journal.close()  # full: still its own
-    with of_the_dead(path) as found:
-        assert found == {}
+    Path(path).touch()
+    assert list(of_the_dead(path)) == []
     assert len(journals(path)) == 1
     killed(journal)
-    with of_the_dead(path) as found:
-        assert len(found) == 1
+    assert len(list(of_the_dead(path))) == 1
     assert journals(path) == []
+
+
+LINE = b'["b","tokens","team","2026-11",1.5,100]\n'
+
+
+def a_pipe(file: Path) -> None:
+    os.mkfifo(file)
+
+
+def a_link(file: Path) -> None:
+    target = file.with_name("other")
+    target.write_bytes(LINE)
+    file.symlink_to(target)
+
+
+def an_endless_link(file: Path) -> None:
+    file.symlink_to("/dev/zero")
+
+
+def a_huge_file(file: Path) -> None:
+    with file.open("wb") as made:
+        made.truncate(1 << 40)
+
+
+def a_socket(file: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(os.path.relpath(file))
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, a_pipe, a_link, an_endless_link, a_huge_file, a_socket])
+def test_what_only_has_the_name_of_a_journal_is_told_of_and_left_alone(
+    path: str, make: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    file = Path(f"{path}-journal-0")
+    make(file)
+    Path(f"{path}-journal-1").write_bytes(LINE)
+    assert read(path) == {ROW: 1.5}
+    assert f"{file} is not read" in caplog.text
+    assert os.path.lexists(file)
+
+
+def test_a_journal_of_another_user_is_left_alone(
+    path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    read(path)
+    file = Path(f"{path}-journal-0")
+    file.write_bytes(LINE)
+    real = os.fstat
+
+    def theirs(fd: int) -> os.stat_result:
+        found = list(real(fd))
+        found[stat.ST_UID] = 4242
+        return os.stat_result(found)
+
+    monkeypatch.setattr(os, "fstat", theirs)
+    assert read(path) == {}
+    assert "another user's" in caplog.text
+    assert file.exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'["b","tokens","team","2026-11",-9000,100]',
+        b'["b","tokens","team","2026-11",1e308,100]',
+        b'["b","tokens","team","2026-11",1e400,100]',
+        b'["b","tokens","team","2026-11",NaN,100]',
+        b'["b","tokens","team","2026-11",Infinity,100]',
+        b'["b","tokens","team","2026-11","1",100]',
+        b'["b","tokens","team","2026-11",1]',
+        b'["b","tokens","team","zzzz",1,100]',
+        b'["b","apples","team","2026-11",1,100]',
+        b"[1,2,3,4,5,6]",
+        b"[" * 100_000,
+        b'["\xff","tokens","team","2026-11",1,100]',
+        b"\0" * 4096,
+        b"",
+    ],
+)
+def test_a_line_that_nobody_has_written_so_is_passed_over(line: bytes) -> None:
+    said = LINE + line + b"\n" + LINE
+    assert changes(said, 0) == {ROW: Change(3.0, 100.0)}
+
+
+def test_more_journals_than_there_are_descriptors_are_read(path: str) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for number in range(300):
+        Path(f"{path}-journal-{number}").write_bytes(LINE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+    try:
+        assert read(path) == {ROW: 450.0}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert journals(path) == []
+
+
+def test_a_ledger_may_have_a_name_with_brackets(tmp_path: Path) -> None:
+    path = str(tmp_path / "a[1]*.db")
+    Path(f"{path}-journal-0").write_bytes(LINE)
+    assert read(path) == {ROW: 1.5}

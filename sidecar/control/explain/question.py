@@ -94,7 +94,7 @@ def from_json(body: bytes) -> Question:
     """Read a JSON object. Raise ValueError, which says what is wrong."""
     try:
         return msgspec.json.decode(body or b"{}", type=Question)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(
             f"the body must be a JSON object like {{'path': '/v1'}}: {error}"
         ) from None

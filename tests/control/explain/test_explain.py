@@ -265,7 +265,10 @@ def test_a_question_that_makes_no_sense(query: dict[str, str], message: str) -> 
         from_query(query)
 
 
-@pytest.mark.parametrize("text", [b"[]", b"{", b'{"pth": "/"}', b'{"headers": {"a": 1}}'])
+DEEP = b'{"body":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+@pytest.mark.parametrize("text", [b"[]", b"{", b'{"pth": "/"}', b'{"headers": {"a": 1}}', DEEP])
 def test_a_question_that_is_no_question(text: bytes) -> None:
     with pytest.raises(ValueError, match="the body must be a JSON object like"):
         from_json(text)
