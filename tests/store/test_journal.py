@@ -260,7 +260,9 @@ def a_socket(file: Path) -> None:
         sock.bind(os.path.relpath(file))
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, a_pipe, a_link, an_endless_link, a_huge_file, a_socket])
+@pytest.mark.parametrize(
+    "make", [Path.mkdir, a_pipe, a_link, an_endless_link, a_huge_file, a_socket]
+)
 def test_what_only_has_the_name_of_a_journal_is_told_of_and_left_alone(
     path: str, make: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -42,11 +42,14 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The address at which it arrives; None: the first one that takes calls by base URL."""
 
     def content(self) -> bytes:
-        """Return the body's bytes."""
+        """Return the body's bytes. Raise ValueError for one that is nested too deep."""
         if isinstance(self.body, str):
             return self.body.encode()
         if self.body is not None:
-            return msgspec.json.encode(self.body)
+            try:
+                return msgspec.json.encode(self.body)
+            except RecursionError:  # it was just not too deep to be read
+                raise ValueError("the body is nested too deep") from None
         return b"" if self.model is None else msgspec.json.encode({"model": self.model})
 
 

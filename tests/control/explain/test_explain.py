@@ -280,6 +280,14 @@ def test_a_question_in_json() -> None:
     assert asked.content() == b'{"model":"m"}'
 
 
+def test_a_body_that_can_be_read_but_not_written() -> None:
+    nested: object = []
+    for _ in range(5000):
+        nested = [nested]
+    with pytest.raises(ValueError, match="nested too deep"):
+        told(path="/", body=nested)
+
+
 def test_a_listener_that_is_not_there() -> None:
     with pytest.raises(ValueError, match=r"no listener :1, only 127\.0\.0\.1:14001, 127"):
         told(listener=":1")
