@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -75,12 +74,9 @@ class SharedBook:
         """Take part in the exchange, from the first time on."""
         self._exchange.join(self)
 
-    def retire(self) -> asyncio.Future[None]:
-        """Tell what is left in one more round; what is returned is done at once."""
+    def retire(self) -> None:
+        """Tell what is left in one more round."""
         self._exchange.leave(self)
-        done = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
 
     def forget(self) -> None:
         """Share no budget but those that are configured from now on."""

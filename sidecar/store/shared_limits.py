@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from functools import partial
@@ -183,15 +182,12 @@ class SharedLimits:
         """Take part in the exchange."""
         self._exchange.join(self)
 
-    def retire(self) -> asyncio.Future[None]:
-        """Give leases back in one more round; what is returned is done at once."""
+    def retire(self) -> None:
+        """Give leases back in one more round."""
         self._leaves = True
         for meter in self._meters:
             self._wanting[meter] = None
         self._exchange.leave(self)
-        done = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
 
     # -- the exchange's party --
 

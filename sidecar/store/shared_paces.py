@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from functools import partial
@@ -109,12 +108,9 @@ class SharedPaces:
         """Take part in the exchange."""
         self._exchange.join(self)
 
-    def retire(self) -> asyncio.Future[None]:
-        """Take part no more; what is returned is done at once."""
+    def retire(self) -> None:
+        """Take part no more."""
         self._exchange.leave(self)
-        done = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
 
     # -- the exchange's party --
 

@@ -77,13 +77,10 @@ class Turns:
         finally:
             self.shared.decided()
 
-    def retire(self) -> asyncio.Future[None]:
-        """Give back what is shared; what is returned is done at once."""
+    def retire(self) -> None:
+        """Give back what is shared."""
         if self.shared is not None:
-            return self.shared.retire()
-        done = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
+            self.shared.retire()
 
     def settle(self, ticket: Ticket, used: Amounts) -> None:
         """End a call that has used so much."""

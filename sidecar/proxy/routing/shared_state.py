@@ -17,8 +17,8 @@ T = TypeVar("T")
 class Retired(Protocol):
     """State that ends when no configuration needs it any more."""
 
-    def retire(self) -> asyncio.Future[None]:
-        """End. What is returned is done when nothing is left of it."""
+    def retire(self) -> asyncio.Future[None] | None:
+        """End. What is returned is done when nothing is left of it; None: that is now."""
 
 
 class SharedState:
@@ -39,8 +39,9 @@ class SharedState:
         for state in gone:
             if isinstance(state, Retired):
                 ending = state.retire()
-                self._ending.add(ending)
-                ending.add_done_callback(self._ending.discard)
+                if ending is not None:
+                    self._ending.add(ending)
+                    ending.add_done_callback(self._ending.discard)
         for change in transaction.changes:
             change()
 
