@@ -61,7 +61,7 @@ export function dialog({ title, content, actions = [], name = '', onclose }) {
 
 /** Ask whether to do something; then do it. */
 export function confirm(title, text, label, run, level = 'strong') {
-  return dialog({ title, content: el('p', { text }), actions: [{ label, level, run }], name: 'ask' });
+  return dialog({ title, content: el('p', { text }), actions: [{ label, level, run }], name: 'question' });
 }
 
 /** Copy a text, and say so on the button. */
