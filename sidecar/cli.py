@@ -46,12 +46,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.brief()
     elif not given[0].startswith("-"):
         parser.refuse(given[0])
-    parsed = parser.parse_args(given)
+    parsed, unknown = parser.parse_known_args(given)
+    if unknown:
+        parser.refuse_arguments(given[0], unknown)
     command: Callable[[argparse.Namespace], int] = parsed.command
     try:
-        return command(parsed)
+        code = command(parsed)
+        print(end="", flush=True)
     except KeyboardInterrupt:
         return OK
+    except BrokenPipeError:  # who read the output, as `head`, has seen enough
+        from sidecar.calls.ask import give_up
+
+        give_up()
+        return OK
+    return code
 
 
 def _parser(named: Sequence[str]) -> Parser:
@@ -68,6 +77,9 @@ def _parser(named: Sequence[str]) -> Parser:
     _add_interception(commands, named)
     _add_kubernetes(commands, named)
     _add_telling(commands)
+    for each in commands._choices_actions:  # a command that says no more of itself says this
+        command, text = commands.choices[each.dest], each.help or ""
+        command.description = command.description or f"{text[:1].upper()}{text[1:]}."
     return parser
 
 
@@ -264,7 +276,10 @@ def _webhook(arguments: argparse.Namespace) -> int:
 def _ready(arguments: argparse.Namespace) -> int:
     from sidecar.ready import ready
 
-    return OK if ready(arguments.port) else FAILED
+    why = ready(arguments.port)
+    if why:
+        print(f"sidecar ready: {why}", file=sys.stderr)
+    return FAILED if why else OK
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,10 +18,19 @@ from sidecar.cli import main
 COMMANDS = [
     "run",
     "check",
+    "import",
     "schema",
     "ready",
+    "budget",
     "calls",
+    "status",
+    "top",
+    "tap",
     "explain",
+    "exec",
+    "env",
+    "ca",
+    "redirect",
     "inject",
     "uninject",
     "webhook",
@@ -40,6 +52,40 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "sidecar.yaml"
     path.write_text(GOOD)
     return path
+
+
+@pytest.mark.parametrize("arguments", ["schema", "man", "completion bash", "version"])
+def test_a_reader_that_has_seen_enough_is_no_failure(arguments: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)  # as `head` does
+    command = [sys.executable, "-m", "sidecar", *arguments.split()]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_each_command_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0
+        _, about, *_ = capsys.readouterr().out.split("\n\n")
+        assert re.fullmatch(r"[A-Z][^\n]*.*\.", about.rstrip(), re.DOTALL), command
+
+
+def test_a_word_too_many_shows_what_the_command_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", "/v1/chat/completions"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("usage: sidecar explain ")
+    assert said.endswith("sidecar explain: error: unrecognized arguments: /v1/chat/completions\n")
+
+
+def test_ready_says_why_it_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ready", "--port", "1"]) == 1
+    told = "sidecar ready: no sidecar answers at 127.0.0.1:1: Connection refused\n"
+    assert capsys.readouterr().err == told
 
 
 def test_check_of_a_good_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

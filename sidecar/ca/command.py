@@ -12,6 +12,7 @@ from sidecar.ca.folder import (
     CERTIFICATE_FILE,
     KEY_FILE,
     TRUST_STORE_FILE,
+    Unusable,
     default_folder,
     write,
 )
@@ -89,7 +90,10 @@ def _show(folder: Path, out: Path | None = None) -> str:
 
     from sidecar.ca.authority import read_authority
 
-    certificate = read_authority(folder / KEY_FILE).certificate
+    try:
+        certificate = read_authority(folder / KEY_FILE).certificate
+    except FileNotFoundError:
+        raise Unusable(f"there is no CA in {folder} yet; `sidecar ca init` makes one") from None
     return "\n".join(
         (
             f"subject:      {certificate.subject.rfc4514_string()}",

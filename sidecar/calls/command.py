@@ -53,8 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
     except ask.Unanswered as error:
         print(f"sidecar calls: {error}", file=sys.stderr)
         return FAILED
-    except BrokenPipeError:  # `| head` has seen enough
-        ask.give_up()
     return 0
 
 

@@ -74,5 +74,5 @@ class _Plain(yaml.SafeDumper):
 
 
 def _failed(file: str, why: str) -> int:
-    sys.stderr.write(f"sidecar: {file}: {why}\n")
+    sys.stderr.write(f"sidecar import: {file}: {why}\n")
     return 1

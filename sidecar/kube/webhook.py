@@ -87,7 +87,10 @@ class Webhook:
             if found is not None and found != self._serves:
                 self._take(found)
         except (ApiError, OSError, ValueError) as error:
-            _log.warning("the certificate was not renewed, the old one stays in use: %s", error)
+            if self._serves is None:
+                _log.warning("no certificate yet: %s", error)
+            else:
+                _log.warning("the certificate was not renewed, the old one stays in use: %s", error)
             return False
         return found is not None
 

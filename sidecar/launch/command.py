@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sidecar import environment
+from sidecar.calls.ask import add_admin
 from sidecar.config.load import ConfigErrors
 from sidecar.launch import child
 from sidecar.launch.running import GROUP, NotRunning, Running, find, started
@@ -55,12 +55,7 @@ def _add_mode(parser: argparse.ArgumentParser) -> None:
         default="base-url",
         help="how calls reach the sidecar (default: %(default)s); capture needs root",
     )
-    parser.add_argument(
-        "--admin",
-        default=environment.admin(os.environ),
-        metavar="HOST:PORT",
-        help="admin API of the running sidecar (default: %(default)s)",
-    )
+    add_admin(parser)
 
 
 def run_env(arguments: argparse.Namespace) -> int:

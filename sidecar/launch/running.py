@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from sidecar import environment
+from sidecar.calls.ask import absent
 from sidecar.config.defaults import default_text
 from sidecar.config.load import load
 
@@ -52,7 +53,7 @@ def find(admin: str) -> Running:
     try:
         found = json.loads(_get(admin, "/interception"))
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise NotRunning(f"no sidecar answers at {admin}: {error}") from error
+        raise NotRunning(absent(admin, error)) from error
     addresses = {mode: _loopback(places[0]) for mode, places in found["listeners"].items()}
     return Running(admin, addresses, found["ca"])
 

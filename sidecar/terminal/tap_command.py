@@ -49,8 +49,6 @@ def run(arguments: argparse.Namespace) -> int:
     except Gone as error:
         print(f"sidecar tap: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        ask.give_up()
     return 0
 
 

@@ -55,8 +55,6 @@ def run(arguments: argparse.Namespace) -> int:
     except Gone as error:
         print(f"sidecar top: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        ask.give_up()
     return 0
 
 

@@ -56,6 +56,14 @@ class Parser(argparse.ArgumentParser):
         guess = f"did you mean `sidecar {meant[0]}`?" if meant else "`sidecar --help` lists them"
         self.error(f"there is no command {word!r}; {guess}")
 
+    def refuse_arguments(self, command: str, unknown: list[str]) -> None:
+        """Exit with 2 and the usage of *command*, which does not take what is *unknown*."""
+        (commands,) = (
+            each for each in self._actions if isinstance(each, argparse._SubParsersAction)
+        )
+        parser: argparse.ArgumentParser = commands.choices.get(command, self)
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+
     def brief(self) -> None:
         """Say what to do, and exit with 2: no command was given."""
         self.exit(2, _BRIEF)

@@ -36,7 +36,7 @@ def test_init_makes_it_and_path_finds_it(folder: Path, capsys: pytest.CaptureFix
 
 def test_show(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["ca", "show"]) == 1
-    assert "No such file" in capsys.readouterr().err
+    assert "there is no CA in " in capsys.readouterr().err
     says(capsys, "init")
     shown = says(capsys, "show")
     assert "CN=llm-sidecar local CA" in shown
