@@ -6,12 +6,8 @@ that intercepts nothing has no use for.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import secrets
 import ssl
-import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -26,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from sidecar.ca.folder import (
     CERTIFICATE_FILE,
@@ -36,6 +32,8 @@ from sidecar.ca.folder import (
     write,
     write_first,
 )
+from sidecar.ca.in_memory import load_pem
+from sidecar.ca.signing import begin, key_usage, named
 
 _CA_DAYS: Final = 3650
 _LEAF_DAYS: Final = 30
@@ -66,8 +64,7 @@ class Authority:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
-        with _readable(self.identity(host)) as path:
-            context.load_cert_chain(path)
+        load_pem(context, self.identity(host))
         return context
 
     def identity(self, host: str) -> bytes:
@@ -79,11 +76,12 @@ class Authority:
         now = datetime.now(UTC)
         until = min(now + timedelta(days=_LEAF_DAYS), self.certificate.not_valid_after_utc)
         public = self._leaf_key.public_key()
-        builder = _begin(host[:_LONGEST_NAME], self.certificate.subject, now, until)
+        name, issuer = named(host[:_LONGEST_NAME]), self.certificate.subject
         return (
-            builder.public_key(public)
+            begin(name, issuer, now - _SKEW, until)
+            .public_key(public)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(digital_signature=True), critical=True)
+            .add_extension(key_usage(ca=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(x509.SubjectAlternativeName([_name(host)]), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
@@ -135,29 +133,16 @@ def _new_authority() -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key()
     now = datetime.now(UTC)
-    name = f"llm-sidecar local CA {secrets.token_hex(4)}"
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    name = named(f"llm-sidecar local CA {secrets.token_hex(4)}")
     certificate = (
-        _begin(name, subject, now, now + timedelta(days=_CA_DAYS))
+        begin(name, name, now - _SKEW, now + timedelta(days=_CA_DAYS))
         .public_key(public)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(key_usage(ca=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .sign(key, SHA256())
     )
     return _private(key) + certificate.public_bytes(Encoding.PEM)
-
-
-def _begin(name: str, issuer: x509.Name, now: datetime, until: datetime) -> x509.CertificateBuilder:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
-        .not_valid_after(until)
-    )
 
 
 def _name(host: str) -> x509.GeneralName:
@@ -167,37 +152,5 @@ def _name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _usage(
-    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
-) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        key_cert_sign=key_cert_sign,
-        crl_sign=crl_sign,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
 def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-@contextlib.contextmanager
-def _readable(pem: bytes) -> Iterator[str]:
-    """A path for OpenSSL, which reads keys from nothing else: in memory where that can be."""
-    if hasattr(os, "memfd_create"):
-        handle = os.memfd_create("leaf")
-        with os.fdopen(handle, "wb") as file:
-            file.write(pem)
-            file.flush()
-            yield f"/proc/self/fd/{handle}"
-        return
-    with tempfile.NamedTemporaryFile() as kept:
-        kept.write(pem)
-        kept.flush()
-        yield kept.name

@@ -31,6 +31,11 @@ class Certificate(Struct, frozen=True):
     key: bytes
     bundle: bytes
 
+    @property
+    def pem(self) -> bytes:
+        """What a server needs: its key and the chain."""
+        return self.key + b"\n" + self.chain
+
 
 def make(
     names: tuple[str, ...],
@@ -93,21 +98,19 @@ def _signed(
     """A certificate of *key*: a CA's without an *issuer*, else a server's."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+    from cryptography.x509.oid import ExtendedKeyUsageOID
 
-    said = "llm-sidecar injector" if issuer is not None else "llm-sidecar injector CA"
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, said)])
+    from sidecar.ca.signing import begin, key_usage, named
+
+    subject = named("llm-sidecar injector" if issuer is not None else "llm-sidecar injector CA")
     identity = x509.SubjectKeyIdentifier
     builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.subject if issuer is not None else subject)
+        begin(
+            subject, issuer.subject if issuer is not None else subject, now - _SKEW, now + lifetime
+        )
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
-        .not_valid_after(now + lifetime)
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(_usage(ca=issuer is None), critical=True)
+        .add_extension(key_usage(ca=issuer is None), critical=True)
         .add_extension(identity.from_public_key(key.public_key()), critical=False)
     )
     if issuer is not None:
@@ -121,20 +124,3 @@ def _signed(
             .add_extension(usage, critical=False)
         )
     return builder.sign(by, hashes.SHA256())
-
-
-def _usage(*, ca: bool) -> x509.KeyUsage:
-    """What the key is for. A CA must say so (RFC 5280, section 4.2.1.3); Python 3.13 insists."""
-    from cryptography import x509
-
-    return x509.KeyUsage(
-        digital_signature=not ca,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=ca,
-        crl_sign=ca,
-        encipher_only=False,
-        decipher_only=False,
-    )

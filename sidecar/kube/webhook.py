@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import ssl
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +17,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from sidecar.ca.in_memory import load_pem
 from sidecar.kube import policy_review, review
 from sidecar.kube.api import ApiError
 from sidecar.kube.certificate_source import CertificateSource
@@ -96,8 +96,8 @@ class Webhook:
 
     def _take(self, certificate: Certificate) -> None:
         # First into an unused context: a key that does not fit would stay in it.
-        _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate)
-        _load(self._context, certificate)
+        load_pem(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate.pem)
+        load_pem(self._context, certificate.pem)
         self._serves = certificate
         ends = expiry(certificate.chain)
         self._expires.set(ends.timestamp())
@@ -163,13 +163,3 @@ async def _serve(app: web.Application, port: int, tls: ssl.SSLContext | None) ->
         await runner.cleanup()
         raise
     return runner
-
-
-def _load(context: ssl.SSLContext, certificate: Certificate) -> None:
-    """OpenSSL takes files only; this one is memory, so that no key is on a disk."""
-    file = os.memfd_create("certificate")
-    try:
-        os.write(file, certificate.key + b"\n" + certificate.chain)
-        context.load_cert_chain(f"/proc/self/fd/{file}")
-    finally:
-        os.close(file)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sidecar.ca.in_memory import load_pem
 from sidecar.kube.certificates import Certificate, authorities, due, expiry, make
-from sidecar.kube.webhook import _load
 
 NAMES = ("injector.ns.svc", "injector.ns.svc.cluster.local")
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -17,7 +17,7 @@ FIRST = make(NAMES, NOW)
 def handshake(served: Certificate, bundle: bytes, name: str = NAMES[0]) -> None:
     """A TLS client that trusts *bundle* only, against a server with *served*."""
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _load(server_side, served)
+    load_pem(server_side, served.pem)
     client_side = ssl.create_default_context(cadata=bundle.decode())
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = client_side.wrap_bio(to_client, to_server, server_hostname=name)
