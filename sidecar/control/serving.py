@@ -265,8 +265,11 @@ class Serving:
 
     def _keep_calls(self, config: CallsConfig) -> None:
         self.calls.configure(_kept(config))
-        wanted = config.keep + config.errors + config.slow > 0
-        self.recorder.kept = self.calls if wanted else None
+        sinks, wanted = self.recorder.sinks, config.keep + config.errors + config.slow > 0
+        if wanted and self.calls not in sinks:
+            sinks.append(self.calls)
+        elif not wanted and self.calls in sinks:
+            sinks.remove(self.calls)
 
     def _dropped(self, count: int) -> None:
         self.stats.log_dropped += count

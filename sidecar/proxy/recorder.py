@@ -6,9 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from sidecar.llm.conversation import conversation_of
-from sidecar.observe.ended import EndedCall, EndedTry, record_of
 from sidecar.observe.outcome import outcome_of
-from sidecar.observe.record import CallRecord, RecordSink, SpanSink
+from sidecar.observe.record import ZERO, CallRecord, Note, RecordSink, SpanSink, Try
 from sidecar.observe.stats import RouteStats, Stats
 from sidecar.observe.trace import NONE, SAMPLED
 from sidecar.proxy import conventions
@@ -17,10 +16,7 @@ from sidecar.proxy.parameters import parameters_of
 from sidecar.proxy.routing.router import LONGEST_SHOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sidecar.llm.usage import Usage
-    from sidecar.observe.calls import Calls
     from sidecar.observe.outcome import Outcome
     from sidecar.proxy.call import Call
     from sidecar.proxy.exchange.reading import Said
@@ -38,8 +34,6 @@ class Recorder:
 
     def __init__(self, stats: Stats) -> None:
         self.sinks: list[RecordSink] = []
-        self.kept: Calls | None = None
-        """Keeps the calls that ended last; None: none are wanted."""
         self.spans: SpanSink | None = None
         self.reject = NONE
         """The threshold of traces that begin here, see `sidecar.observe.trace`."""
@@ -75,22 +69,17 @@ class Recorder:
         cost = 0.0 if said is None else _count(call, said, stats, team)
         self._measure(call, said, stats, outcome, now)
         spans = self.spans if call.trace.flags & SAMPLED else None
-        kept = self.kept
-        if kept is None and spans is None and not self.sinks:
-            return
-        ended = _ended(call, said, team, cost, now)
-        if kept is not None:
-            kept.append(ended)
-        if spans is not None or self.sinks:
-            self._tell(call, record_of(ended), spans)
-
-    def _tell(self, call: Call, record: CallRecord, spans: SpanSink | None) -> None:
-        if spans is not None:
-            record.span_id = call.trace.child().decode()
-            content = content_of(call, self.content, _finish(call, record))
-            spans.export(record, parameters_of(call), content)
-        for sink in self.sinks:
-            sink.append(record)
+        if self.sinks or spans is not None:
+            record = self._record(call, now)
+            record.team = team
+            if said is not None:
+                _tell(record, call, said, cost)
+            if spans is not None:
+                record.span_id = call.trace.child().decode()
+                content = content_of(call, self.content, _finish(call, record))
+                spans.export(record, parameters_of(call), content)
+            for sink in self.sinks:
+                sink.append(record)
 
     def _measure(
         self, call: Call, said: Said | None, stats: RouteStats, outcome: Outcome, now: float
@@ -102,97 +91,49 @@ class Recorder:
         if self._stats.conventions is not None:
             conventions.count(self._stats.conventions, call, said, outcome, now)
 
-
-def _ended(call: Call, said: Said | None, team: str, cost: float, now: float) -> EndedCall:
-    """What is known of *call*. In the order of the fields: by name they take twice as long."""
-    route, attempt, trace, head = call.route, call.attempt, call.trace, call.head
-    endpoint = content = usage = None
-    gap = connected = 0.0
-    provider_id = b""
-    if attempt is not None:
-        endpoint, content, gap = attempt.endpoint, attempt.content, attempt.gap
-        if attempt.sent is not None:
-            connected = attempt.sent - attempt.began
-        if attempt.fields is not None:
-            provider_id = _provider_id(attempt.fields.known)
-    asked = call.model or ""
-    answered = response_id = finish = verdict = failure = ""
-    if said is None:
-        content, gap = None, 0.0
-    else:
-        verdict, usage, failure = said.verdict, said.usage, _failure(said)
-        if said.model and said.model != asked:
-            answered = said.model[:LONGEST_SHOWN]
-        response_id = (said.response_id or "")[:LONGEST_SHOWN]
-        finish = ",".join(said.finish_reasons)[:LONGEST_SHOWN]
-    known = head.fields.known
-    return EndedCall(
-        # Computed from the current clock: it may have been set meanwhile, and the monotonic
-        # clock stops while the machine sleeps.
-        time.time() - (now - call.arrived),
-        call.arrived,
-        now,
-        call.first_byte,
-        content,
-        gap,
-        call.queued,
-        connected,
-        call.request_id,
-        trace.trace_id,
-        trace.parent_id,
-        trace.flags & SAMPLED != 0,
-        route.name if route else "",
-        endpoint.upstream if endpoint else route.upstream.name if route else "",
-        endpoint.name if endpoint else "",
-        route.upstream.dialect if route else "",
-        route.layers if route else (),
-        head.method,
-        head.path,
-        known.get(b"user-agent", b""),
-        call.downstream.peer,
-        conversation_of(known) or "",
-        call.operation,
-        asked[:LONGEST_SHOWN],
-        answered,
-        call.stream,
-        call.status,
-        call.error.code if call.error else "",
-        call.fallback,
-        call.body.size,
-        call.bytes_out,
-        call.cache,
-        team,
-        provider_id,
-        response_id,
-        finish,
-        verdict,
-        failure,
-        usage,
-        cost,
-        [_ended_try(each) for each in call.attempts],
-        _notes(call, now),
-    )
-
-
-def _ended_try(attempt: AttemptRecord) -> EndedTry:
-    said = attempt.said
-    return EndedTry(
-        attempt.endpoint.name,
-        attempt.why,
-        attempt.reason,
-        attempt.began,
-        attempt.sent,
-        attempt.head,
-        attempt.content,
-        attempt.ended,
-        attempt.status,
-        attempt.error,
-        "" if said is None else said.verdict,
-        _failure(said),
-        attempt.span_id,
-        attempt.reused,
-        attempt.replayed,
-    )
+    def _record(self, call: Call, now: float) -> CallRecord:
+        route = call.route
+        endpoint = None if call.attempt is None else call.attempt.endpoint
+        replays = call.replays
+        first_byte = call.first_byte or now
+        return CallRecord(
+            # Computed from the current clock: it may have been set meanwhile, and the monotonic
+            # clock stops while the machine sleeps.
+            time.time() - (now - call.arrived),
+            call.request_id.decode("latin-1"),
+            call.trace.trace_id.decode(),
+            route.name if route else "",
+            endpoint.upstream if endpoint else route.upstream.name if route else "",
+            endpoint.name if endpoint else "",
+            route.upstream.dialect if route else "",
+            (call.model or "")[:LONGEST_SHOWN],
+            call.head.method.decode("latin-1"),
+            call.head.path.decode("latin-1"),
+            call.status,
+            call.error.code if call.error else "",
+            len(call.attempts) + replays,
+            replays,
+            call.hedged,
+            call.fallback,
+            call.body.size,
+            call.bytes_out,
+            _milliseconds(now - call.arrived),
+            _milliseconds(first_byte - call.arrived),
+            call.stream,
+            call.downstream.peer,
+            call.head.fields.known.get(b"user-agent", b"").decode("latin-1"),
+            call.operation,
+            conversation=conversation_of(call.head.fields.known) or "",
+            provider_request_id=_provider_id(call.attempt),
+            cache=call.cache,
+            queue_ms=_milliseconds(call.queued),
+            connect_ms=_connect(call.attempt),
+            parent_id=(call.trace.parent_id or b"").decode(),
+            sampled=bool(call.trace.flags & SAMPLED),
+            tries=_tries(call),
+            layers=route.layers if route else (),
+            notes=_notes(call, now),
+        )
 
 
 def _count(call: Call, said: Said, stats: RouteStats, team: str) -> float:
@@ -273,30 +214,99 @@ def _finish(call: Call, record: CallRecord) -> str:
     return record.finish or ("stop" if whole else "error")
 
 
+def _tell(record: CallRecord, call: Call, said: Said, cost: float) -> None:
+    """Put what the reply has said into *record*."""
+    usage, attempt = said.usage, call.attempt
+    assert attempt is not None
+    if said.model and said.model != call.model:
+        record.model_answered = said.model[:LONGEST_SHOWN]
+    record.response_id = (said.response_id or "")[:LONGEST_SHOWN]
+    record.finish = ",".join(said.finish_reasons)[:LONGEST_SHOWN]
+    record.verdict = said.verdict
+    record.failure = _failure(said)
+    if usage is not None:
+        record.input_tokens, record.output_tokens = usage.input, usage.output
+        record.cached_tokens, record.cache_write_tokens = usage.cached, usage.cache_write
+        record.reasoning_tokens = usage.reasoning
+        record.estimated = usage.estimated
+        if cost:
+            record.cost = round(cost, 9)
+    if attempt.content is not None:
+        record.first_token_ms = _milliseconds(attempt.content - call.arrived)
+        record.longest_gap_ms = _milliseconds(attempt.gap)
+
+
 def _cost(call: Call, model: str, usage: Usage) -> float | None:
     return None if call.route is None else call.route.pricing.cost(model, usage)
 
 
-def _notes(call: Call, now: float) -> list[tuple[float, str, str]]:
-    notes = call.notes
-    if notes is None and call.error is None:
-        return []  # most calls
-    notes = notes or []
+def _tries(call: Call) -> tuple[Try, ...]:
+    arrived = call.arrived
+
+    def since(when: float | None) -> float:
+        # As `_milliseconds`, without another call.
+        return ZERO if when is None else round((when - arrived) * 1e6) / 1e3 or ZERO
+
+    return tuple(
+        [
+            Try(
+                attempt.endpoint.name,
+                attempt.why,
+                since(attempt.began),
+                attempt.reason,
+                since(attempt.sent),
+                since(attempt.head),
+                since(attempt.content),
+                since(attempt.ended),
+                attempt.status,
+                attempt.error,
+                "" if attempt.said is None else attempt.said.verdict,
+                _failure(attempt.said),
+                attempt.span_id.decode(),
+                attempt.reused,
+                attempt.replayed,
+            )
+            for attempt in call.attempts
+        ]
+    )
+
+
+def _notes(call: Call, now: float) -> tuple[Note, ...]:
+    notes = call.notes or []
     if call.error is not None:
         notes = [*notes, (now, "error", call.error.message)]
-    return [(when, what, text[:LONGEST_SHOWN]) for when, what, text in notes]
+    elif not notes:
+        return ()  # as most
+    return tuple(
+        Note(_milliseconds(when - call.arrived), what, text[:LONGEST_SHOWN])
+        for when, what, text in notes
+    )
+
+
+def _connect(attempt: AttemptRecord | None) -> float:
+    if attempt is None or attempt.sent is None:
+        return ZERO
+    return _milliseconds(attempt.sent - attempt.began)
 
 
 def _failure(said: Said | None) -> str:
     return "" if said is None or said.failure is None else said.failure.kind
 
 
-def _provider_id(known: Mapping[bytes, bytes]) -> bytes:
-    """The id under which the provider knows the request that it answered with these fields."""
+def _provider_id(attempt: AttemptRecord | None) -> str:
+    """The id under which the provider knows the request of *attempt*."""
+    if attempt is None or attempt.fields is None:
+        return ""
+    known = attempt.fields.known
     value = (
         known.get(b"request-id")
         or known.get(b"apim-request-id")
         or known.get(b"x-amzn-requestid")
         or known.get(b"x-request-id")
     )
-    return b"" if value is None else value[:LONGEST_SHOWN]
+    return "" if value is None else value[:LONGEST_SHOWN].decode("latin-1")
+
+
+def _milliseconds(seconds: float) -> float:
+    """Rounded to the microsecond. `round` with digits is ten times as slow."""
+    return round(seconds * 1e6) / 1e3 or ZERO

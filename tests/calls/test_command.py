@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from sidecar.launch.running import _free_ports, started
 from sidecar.observe.record import CallRecord, Try
 from tests.control.plane import Plane
 from tests.control.test_admin import ANY
-from tests.observe.kept import ended
 
 
 @pytest.fixture
@@ -27,11 +27,10 @@ def admin() -> Iterator[str]:
     plane = Plane()
     for number, status in enumerate((200, 503)):
         tries = (Try("http://a", "first", 0.0, sent_ms=1.0, ended_ms=2.0, status=status),)
-        plane.calls.append(ended(
-            CallRecord(
+        plane.calls.append(CallRecord(
                 1e9, f"call/{number}", trace_id="t", model="m", status=status, duration_ms=50.0,
                 path="/v1/x", method="GET", route="r", tries=tries, layers=("attempt",),
-            ))
+            )
         )  # fmt: skip
     server = AdminServer(plane, ANY, None)
     server.start()
@@ -143,7 +142,12 @@ def test_calls_of_a_sidecar_that_runs(tmp_path: Path, capsys: pytest.CaptureFixt
         connection.request("GET", "/nowhere", headers={"x-request-id": "asked-1"})
         assert connection.getresponse().status == 404
         connection.close()
-        assert calls(sidecar.admin, "asked") == 0
+        # The caller has its reply a moment before the call is kept.
+        ends = time.monotonic() + 30
+        while calls(sidecar.admin, "asked") != 0:
+            assert time.monotonic() < ends
+            capsys.readouterr()
+            time.sleep(0.05)
         text = capsys.readouterr().out
         assert text.startswith("GET /nowhere  404 no_route, ")
         assert "error: " in text

@@ -24,7 +24,6 @@ from sidecar.observe.calls import CallsSettings
 from sidecar.observe.record import CallRecord
 from sidecar.observe.stats import RouteStats
 from tests.control.plane import Plane
-from tests.observe.kept import ended
 
 ANY = "127.0.0.1:0"
 
@@ -111,7 +110,7 @@ def test_calls_are_listed_newest_first_and_filtered(server: AdminServer, plane: 
     assert ask(port, "/calls").json == []
     for number, status in enumerate((200, 503, 200)):
         plane.calls.append(
-            ended(CallRecord(1e9, f"r{number}", trace_id="t", status=status, duration_ms=number))
+            CallRecord(1e9, f"r{number}", trace_id="t", status=status, duration_ms=number)
         )
     assert [call["request_id"] for call in ask(port, "/calls").json] == ["r2", "r1", "r0"]
     assert [call["request_id"] for call in ask(port, "/calls?errors").json] == ["r1"]
@@ -123,7 +122,7 @@ def test_calls_are_listed_newest_first_and_filtered(server: AdminServer, plane: 
 def test_one_call_by_its_id_whatever_that_contains(server: AdminServer, plane: Plane) -> None:
     port = server.port("admin")
     for name in ("r/1 ?.mmd", "r2", "."):
-        plane.calls.append(ended(CallRecord(1e9, name, trace_id="t", status=200)))
+        plane.calls.append(CallRecord(1e9, name, trace_id="t", status=200))
     assert ask(port, "/calls/r2").json["time"] == "2001-09-09T01:46:40.000Z"
     assert ask(port, "/calls/r%2F1%20%3F.mmd").json["request_id"] == "r/1 ?.mmd"
     assert ask(port, "/calls/t").json["request_id"] == "."
@@ -637,7 +636,7 @@ def test_events_are_streamed_and_hold_up_no_other_page(
     assert (headers["content-type"], headers["connection"]) == ("text/event-stream", "close")
     assert "content-length" not in headers
     assert stream.next()[0] == "snapshot"
-    plane.calls.append(ended(CallRecord(1e9, "r1", status=200)))
+    plane.calls.append(CallRecord(1e9, "r1", status=200))
     while not (told := stream.next()[1])["calls"]:
         assert ask(port, "/live").status == 200
     assert told["calls"][0]["id"] == "r1"
@@ -748,7 +747,7 @@ def test_calls_are_followed_with_filters_and_bounds(
         assert reply.readline() == b": calls follow as they end\n"
         assert reply.readline() == b"\n"
         for number, status in enumerate((200, 503)):
-            plane.calls.append(ended(CallRecord(1e9, f"r{number}", status=status)))
+            plane.calls.append(CallRecord(1e9, f"r{number}", status=status))
         assert reply.readline() == b"event: call\n"
         assert b'"request_id":"r1"' in reply.readline()
         monkeypatch.setattr(views_module, "MOST", 1)

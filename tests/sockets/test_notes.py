@@ -119,7 +119,7 @@ async def test_none_are_kept_if_none_are_wanted() -> None:
         await fleet.apply()
         assert len(fleet.serving.calls) == 0
         await fleet.gets(GET)
-        assert fleet.serving.recorder.kept is None
+        assert fleet.serving.recorder.sinks == []
 
 
 async def test_calls_that_share_a_reply_and_who_had_the_attempts() -> None:

@@ -17,7 +17,6 @@ from sidecar.observe.record import CallRecord
 from sidecar.observe.stats import RouteStats
 from sidecar.terminal.board import Board, quantile
 from tests.control.plane import Plane
-from tests.observe.kept import ended
 from tests.terminal.scenes import AT, endpoint, route, state
 
 
@@ -138,7 +137,7 @@ async def test_the_feed_and_the_board_understand_each_other() -> None:
     hear(feed.snapshot())
     stats.durations["ok"].observe(0.1)
     stats.models.spent_by("m", "").input += 10
-    plane.calls.append(ended(CallRecord(1e9, "c", status=200, route="all", first_token_ms=80.0)))
+    plane.calls.append(CallRecord(1e9, "c", status=200, route="all", first_token_ms=80.0))
     hear(await feed.step())
     (found,) = board.routes()
     assert (found.name, found.ok, found.failed) == ("all", 1, 0)

@@ -23,7 +23,6 @@ from sidecar.observe.calls import CallsSettings
 from sidecar.observe.record import CallRecord
 from tests.calls.test_table import FULL, record
 from tests.control.plane import Plane
-from tests.observe.kept import ended
 from tests.terminal import golden
 from tests.terminal.console import Console
 
@@ -45,7 +44,7 @@ def calling(plane: Plane, *records: CallRecord) -> Iterator[None]:
     def end() -> None:
         while not over.wait(0.02):
             for each in records:
-                plane.calls.append(ended(each))
+                plane.calls.append(each)
 
     thread = threading.Thread(target=end)
     thread.start()

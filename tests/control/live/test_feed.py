@@ -15,7 +15,6 @@ from sidecar.observe.stats import RouteStats
 from sidecar.upstream.endpoints.sources import UrlSource
 from sidecar.upstream.endpoints.upstream import Membership, Upstream
 from tests.control.plane import Plane
-from tests.observe.kept import ended
 from tests.upstream.served import endpoint as endpoint_at
 
 
@@ -108,10 +107,10 @@ async def test_counts_follow_the_plane() -> None:
 async def test_each_call_is_told_once_and_counted_even_if_it_is_not_shown() -> None:
     plane = Plane()
     mirror = Mirror(plane)
-    plane.calls.append(ended(CallRecord(1e9, "before", status=200)))
+    plane.calls.append(CallRecord(1e9, "before", status=200))
     assert [call["id"] for call in (await mirror.begin())["calls"]] == ["before"]
     for number in range(3):
-        plane.calls.append(ended(CallRecord(1e9, f"new{number}", status=200)))
+        plane.calls.append(CallRecord(1e9, f"new{number}", status=200))
     told = await mirror.step()
     assert [call["id"] for call in told["calls"]] == ["new2", "new1", "new0"]
     assert told["seen"]["none"]["calls"] == 3
@@ -123,7 +122,7 @@ async def test_more_calls_than_are_kept_or_shown() -> None:
     mirror = Mirror(plane)
     await mirror.begin()
     for number in range(25):
-        plane.calls.append(ended(CallRecord(1e9, f"id{number}", status=200)))
+        plane.calls.append(CallRecord(1e9, f"id{number}", status=200))
     told = await mirror.step()
     assert len(told["calls"]) + told["more_calls"] == told["seen"]["none"]["calls"] == 10
 
@@ -169,7 +168,7 @@ async def test_any_text_reaches_the_viewer() -> None:
     mirror = Mirror(plane)
     await mirror.begin()
     hostile = '\u2028 </script> \x00 \r\n\n data: x "'
-    plane.calls.append(ended(CallRecord(1e9, "id", model=hostile, status=200, route="r")))
+    plane.calls.append(CallRecord(1e9, "id", model=hostile, status=200, route="r"))
     plane.stats.reloads.last_error = f"{hostile} \ud800"  # as YAML may have it
     told = await mirror.step()
     (shown,) = told["calls"]

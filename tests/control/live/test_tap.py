@@ -12,9 +12,7 @@ from sidecar.control.calls_wanted import Wanted
 from sidecar.control.live import tap as tap_module
 from sidecar.control.live.tap import tap
 from sidecar.observe.calls import Calls, CallsSettings
-from sidecar.observe.ended import EndedCall
 from sidecar.observe.record import CallRecord
-from tests.observe.kept import ended
 
 EVERYTHING = Wanted()
 
@@ -28,8 +26,8 @@ def kept(keep: int = 10) -> Calls:
     return Calls(CallsSettings(keep, 0, 0, 2**20))
 
 
-def call(name: str, status: int = 200, endpoint: str = "") -> EndedCall:
-    return ended(CallRecord(1e9, name, status=status, endpoint=endpoint))
+def call(name: str, status: int = 200, endpoint: str = "") -> CallRecord:
+    return CallRecord(1e9, name, status=status, endpoint=endpoint)
 
 
 class Tapped:
