@@ -11,7 +11,8 @@ from typing import Final
 
 from sidecar.policy.spending import BudgetSettings, Change, Row, Spending
 from sidecar.store.journal import NOTHING, Journal, remove
-from sidecar.store.ledger import Writer, read
+from sidecar.store.ledger import read
+from sidecar.store.ledger_writer import Writer
 
 _LAST: Final = 1.5
 """Seconds that the last batch gets when budgets end."""
