@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from sidecar.ca.folder import default_folder
 from sidecar.control import logs
 from sidecar.control.pulse import Pulse
-from sidecar.upstream.endpoints.overrides import Override
+from sidecar.control.shown import show_connection, show_endpoint, show_tunnel, show_upstream
 
 if TYPE_CHECKING:
     from sidecar.control.explain.answer import Explained
@@ -21,12 +21,8 @@ if TYPE_CHECKING:
     from sidecar.control.live.view import View
     from sidecar.control.reload import Reloader
     from sidecar.control.serving import Serving
-    from sidecar.listen.downstream import DownstreamConnection
-    from sidecar.listen.intercept.tunnel import Tunnel
     from sidecar.observe.calls import Calls
-    from sidecar.observe.stats import Stats, UpstreamStats
-    from sidecar.upstream.endpoints.endpoint import Endpoint
-    from sidecar.upstream.endpoints.upstream import Upstream
+    from sidecar.observe.stats import Stats
 
 _log: Final = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -35,7 +31,7 @@ _WITHIN: Final = 4.0
 
 
 class Inspection:
-    """`pages.Inspected`, made on the data plane's loop and called on other threads."""
+    """`inspected.Inspected`, made on the data plane's loop and called on other threads."""
 
     def __init__(self, serving: Serving, reloader: Reloader, quit_: Callable[[], None]) -> None:
         self._serving = serving
@@ -106,7 +102,7 @@ class Inspection:
         """Show upstreams and their endpoints."""
         upstreams = self._serving.snapshot.upstreams
         return self._on_loop(
-            lambda: [_upstream(u, self.stats.upstream(u.name)) for u in upstreams.values()]
+            lambda: [show_upstream(u, self.stats.upstream(u.name)) for u in upstreams.values()]
         )
 
     def override(self, upstream: str, endpoint: str, **said: Any) -> dict[str, Any]:
@@ -121,7 +117,8 @@ class Inspection:
                 extra={"upstream": upstream, "endpoint": endpoint, **override._asdict()},
             )
             found = self._serving.snapshot.upstreams.get(upstream)
-            shown = [_endpoint(e) for e in found.endpoints() if e.name == endpoint] if found else []
+            endpoints = found.endpoints() if found else ()
+            shown = [show_endpoint(each) for each in endpoints if each.name == endpoint]
             return shown[0] if shown else {"name": endpoint, "override": None}
 
         return self._on_loop(change)
@@ -213,12 +210,12 @@ class Inspection:
             listeners = self._serving.listeners.items()
             return [
                 *(
-                    _connection(name, connection, now)
+                    show_connection(name, connection, now)
                     for name, listener in listeners
                     for connection in listener.connections
                 ),
                 *(
-                    _passed_through(name, tunnel, now)
+                    show_tunnel(name, tunnel, now)
                     for name, listener in listeners
                     for tunnel in listener.tunnels
                 ),
@@ -304,70 +301,3 @@ class Inspection:
 
         self._loop.call_soon_threadsafe(run)
         return result.result(_WITHIN)
-
-
-def _upstream(upstream: Upstream, stats: UpstreamStats) -> dict[str, Any]:
-    shown = {
-        "name": upstream.name,
-        "dialect": upstream.dialect,
-        "panic": sorted(scope for scope, panic in stats.panic.items() if panic),
-        "ejected": {scope: names for scope, names in stats.ejected.items() if names},
-        "endpoints": [_endpoint(endpoint) for endpoint in upstream.endpoints()],
-    }
-    if stats.queue is not None:
-        shown["admission"] = {"in_flight": stats.queue.in_flight, "queued": stats.queue.queued}
-    return shown
-
-
-def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    from sidecar.control.live.view import Clock, state_of  # late: most sidecars are not looked at
-
-    stats, load, override = endpoint.stats, endpoint.load, endpoint.override
-    now, state = time.monotonic(), state_of(endpoint, Clock.now())
-    return {
-        "name": endpoint.name,
-        "labels": dict(endpoint.labels),
-        "weight": load.weight,
-        "state": state.name,
-        "reason": state.reason,
-        "healthy": stats.up,
-        "problem": endpoint.problem,
-        "breakers": {name: breaker.snapshot(now) for name, breaker in endpoint.breakers.items()},
-        "override": override._asdict() if override != Override() else None,
-        "in_flight": load.in_flight,
-        "load": load.snapshot(now),
-        "attempts": {str(status): count for status, count in sorted(stats.attempts.items())},
-        "errors": dict(stats.errors),
-        "replays": stats.replays,
-        "connections": {"open": stats.open, "idle": stats.idle, "waiting": stats.waiting},
-    }
-
-
-def _passed_through(listener: str, tunnel: Tunnel, now: float) -> dict[str, Any]:
-    return {
-        "listener": listener,
-        "peer": tunnel.peer,
-        "state": "passed_through",
-        "seconds": round(now - tunnel.since, 3),
-        "to": tunnel.target,
-    }
-
-
-def _connection(listener: str, connection: DownstreamConnection, now: float) -> dict[str, Any]:
-    call = connection.call
-    shown: dict[str, Any] = {
-        "listener": listener,
-        "peer": connection.peer,
-        "calls": connection.calls,
-    }
-    if call is None:
-        return shown | {"state": "idle", "seconds": round(now - connection.since, 3)}
-    attempt = call.attempt or (call.attempts[-1] if call.attempts else None)
-    return shown | {
-        "state": "tunnel" if call.reply is not None and call.reply.tunnel is not None else "call",
-        "seconds": round(now - call.arrived, 3),
-        "request_id": call.request_id.decode("latin-1"),
-        "route": call.route.name if call.route else None,
-        "endpoint": attempt.endpoint.name if attempt else None,
-        "status": call.status or None,
-    }

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sidecar.control.exporter import Exporter
-from sidecar.control.inspection import _upstream
+from sidecar.control.shown import show_upstream
 from sidecar.policy.breaker import Breaker
 from tests.sockets.peers import EVENTS, chunk, until
 from tests.sockets.scripted import Cut, Fleet, Scripted, chat, status
@@ -236,7 +236,7 @@ async def test_panic(caplog: pytest.LogCaptureFixture) -> None:
         assert one.calls + two.calls == calls + 6
         metrics = Exporter(stage.stats).render("")[0].decode()
         assert 'sidecar_upstream_panic{scope="default",upstream="u"} 1.0' in metrics
-        shown = _upstream(stage.serving.snapshot.upstreams["u"], stage.stats.upstreams["u"])
+        shown = show_upstream(stage.serving.snapshot.upstreams["u"], stage.stats.upstreams["u"])
         assert (shown["panic"], shown["ejected"]) == (["default"], {})
         said = [r.getMessage() for r in caplog.records if "panic" in r.getMessage()]
         assert said == ["panic: every endpoint is ejected, so all are tried"]
@@ -266,7 +266,7 @@ async def test_without_panic_calls_are_refused() -> None:
         assert (got, reply.code) == (503, "no_healthy_endpoint")
         assert json.loads(body)["error"]["code"] == "no_healthy_endpoint"
         assert one.calls == 4
-        shown = _upstream(stage.serving.snapshot.upstreams["u"], stage.stats.upstreams["u"])
+        shown = show_upstream(stage.serving.snapshot.upstreams["u"], stage.stats.upstreams["u"])
         assert (shown["panic"], shown["ejected"]) == ([], {"default": [one.url]})
 
 
