@@ -7,7 +7,8 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from sidecar import __version__, environment
 from sidecar.usage.overview import Parser
@@ -36,6 +37,19 @@ _EXAMPLES = """examples:
 
 exit codes: 0 success, 1 failure (the message says why), 2 wrong usage
 """
+_MODULES: Final = {
+    "budget": ("sidecar.store.ledger_command", "print what was spent of budgets"),
+    "calls": ("sidecar.calls.command", "print the calls that ended last, or one of them"),
+    "status": ("sidecar.terminal.status_command", "show a running sidecar on one screen"),
+    "top": ("sidecar.terminal.top_command", "show routes and endpoints of a running sidecar, live"),
+    "tap": ("sidecar.terminal.tap_command", "print calls as they end"),
+    "explain": ("sidecar.terminal.explain_command", "tell where a call would go, and why"),
+    "import": ("sidecar.importing.command", "make a configuration of another proxy's"),
+    "simulate": ("sidecar.simulate.command", "serve simulated LLM endpoints"),
+    "ca": ("sidecar.ca.command", "the local CA, for TLS interception"),
+    "redirect": ("sidecar.redirect.command", "redirect connections to the sidecar (root)"),
+}
+"""Commands with a module of their own, which has their arguments and runs them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,6 +105,16 @@ def whole_parser() -> argparse.ArgumentParser:
     return _parser(tuple(commands.choices))
 
 
+def _add_modules(commands: _Commands, named: Sequence[str], *names: str) -> None:
+    for name in names:
+        module, text = _MODULES[name]
+        parser = commands.add_parser(name, help=text)
+        if name in named:
+            found = import_module(module)
+            found.add_arguments(parser)
+            parser.set_defaults(command=found.run)
+
+
 def _add_serving(commands: _Commands, named: Sequence[str]) -> None:
     run = commands.add_parser("run", help="serve calls", description="Serve calls until SIGTERM.")
     if "run" in named:
@@ -126,61 +150,11 @@ def _add_serving(commands: _Commands, named: Sequence[str]) -> None:
     )
     ready.set_defaults(command=_ready)
 
-    budget = commands.add_parser("budget", help="print what was spent of budgets")
-    if "budget" in named:
-        from sidecar.store import ledger_command
-
-        ledger_command.add_arguments(budget)
-        budget.set_defaults(command=ledger_command.run)
-
-    latest = commands.add_parser("calls", help="print the calls that ended last, or one of them")
-    if "calls" in named:
-        from sidecar.calls import command as calls
-
-        calls.add_arguments(latest)
-        latest.set_defaults(command=calls.run)
-
-    status = commands.add_parser("status", help="show a running sidecar on one screen")
-    if "status" in named:
-        from sidecar.terminal import status_command
-
-        status_command.add_arguments(status)
-        status.set_defaults(command=status_command.run)
-    top = commands.add_parser("top", help="show routes and endpoints of a running sidecar, live")
-    if "top" in named:
-        from sidecar.terminal import top_command
-
-        top_command.add_arguments(top)
-        top.set_defaults(command=top_command.run)
-    tap = commands.add_parser("tap", help="print calls as they end")
-    if "tap" in named:
-        from sidecar.terminal import tap_command
-
-        tap_command.add_arguments(tap)
-        tap.set_defaults(command=tap_command.run)
-    explain = commands.add_parser("explain", help="tell where a call would go, and why")
-    if "explain" in named:
-        from sidecar.terminal import explain_command
-
-        explain_command.add_arguments(explain)
-        explain.set_defaults(command=explain_command.run)
-
-    imports = commands.add_parser("import", help="make a configuration of another proxy's")
-    if "import" in named:
-        from sidecar.importing import command as importing
-
-        importing.add_arguments(imports)
-        imports.set_defaults(command=importing.run)
+    _add_modules(commands, named, "budget", "calls", "status", "top", "tap", "explain", "import")
 
 
 def _add_trying(commands: _Commands, named: Sequence[str]) -> None:
-    simulated = commands.add_parser("simulate", help="serve simulated LLM endpoints")
-    if "simulate" in named:
-        from sidecar.simulate import command as simulator
-
-        simulator.add_arguments(simulated)
-        simulated.set_defaults(command=simulator.run)
-
+    _add_modules(commands, named, "simulate")
     demo = commands.add_parser("demo", help="make a call through a sidecar to a simulated fleet")
     demo.add_argument("--once", action="store_true", help="stop after the first call")
     demo.add_argument(
@@ -205,19 +179,7 @@ def _add_interception(commands: _Commands, named: Sequence[str]) -> None:
         launch.add_env_arguments(environment)
         environment.set_defaults(command=launch.run_env)
 
-    authority = commands.add_parser("ca", help="the local CA, for TLS interception")
-    if "ca" in named:
-        from sidecar.ca import command as ca
-
-        ca.add_arguments(authority)
-        authority.set_defaults(command=ca.run)
-
-    redirect = commands.add_parser("redirect", help="redirect connections to the sidecar (root)")
-    if "redirect" in named:
-        from sidecar.redirect import command as redirect_command
-
-        redirect_command.add_arguments(redirect)
-        redirect.set_defaults(command=redirect_command.run)
+    _add_modules(commands, named, "ca", "redirect")
 
 
 def _add_kubernetes(commands: _Commands, named: Sequence[str]) -> None:
