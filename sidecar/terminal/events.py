@@ -22,8 +22,11 @@ class Event(NamedTuple):
     data: Any
 
 
-class Gone(Exception):
+class Gone(Unanswered):
     """The stream has ended; the message says how."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reached=True)
 
 
 def events(admin: str, path: str) -> Iterator[Event]:

@@ -10,7 +10,7 @@ from sidecar.calls import ask
 from sidecar.calls.command import record
 from sidecar.calls.filters import add_filters, query
 from sidecar.calls.table import Following
-from sidecar.terminal.events import Event, Gone, events
+from sidecar.terminal.events import Event, events
 
 _EXAMPLES = """examples:
   sidecar tap --errors                        calls that fail
@@ -46,9 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
     except ask.Unanswered as error:
         print(f"sidecar tap: {error}", file=sys.stderr)
         return 1 if error.reached else 2
-    except Gone as error:
-        print(f"sidecar tap: {error}", file=sys.stderr)
-        return 1
     return 0
 
 

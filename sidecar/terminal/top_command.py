@@ -20,7 +20,7 @@ from typing import Final
 from sidecar.calls import ask
 from sidecar.terminal import screen
 from sidecar.terminal.board import Board
-from sidecar.terminal.events import Event, Gone, events
+from sidecar.terminal.events import Event, events
 from sidecar.terminal.top import SORTS, Looks, as_json, frame, picture, pressed
 
 _AGAIN: Final = 1.0
@@ -52,9 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
     except ask.Unanswered as error:
         print(f"sidecar top: {error}", file=sys.stderr)
         return 1 if error.reached else 2
-    except Gone as error:
-        print(f"sidecar top: {error}", file=sys.stderr)
-        return 1
     return 0
 
 
@@ -106,7 +103,7 @@ class _Top:
                 for event in events(self._admin, "/events"):
                     self._news.append(event)
                     self._tell()
-            except (ask.Unanswered, Gone) as error:
+            except ask.Unanswered as error:
                 self._news.append(error)
                 self._tell()
             time.sleep(_AGAIN)
