@@ -10,17 +10,10 @@ import math
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sidecar.importing.deployments import Deployment, Deployments, mapping
-
-Yaml = dict[str, Any]
-
-_BALANCES: Final = {
-    "simple-shuffle": None,
-    "least-busy": "least_conn",
-    "latency-based-routing": "dynamic",
-}
+from sidecar.importing.policies import Yaml, balance, left_out, policy, upstream_policy
 
 
 class NotLiteLLM(ValueError):
@@ -65,17 +58,15 @@ class _Importer:
             "upstreams": self._upstreams,
             "routes": sorted(routes.values(), key=_place),
         }
-        if policy := self._policy(router, everything):
-            config["policies"] = {"default": policy}
+        if made := policy(router, everything, self._notes):
+            config["policies"] = {"default": made}
         if self._listed.prices:
             config["prices"] = self._listed.prices
-        self._balance(router)
+        balance(router, self._upstreams.values(), self._notes)
         if "*" not in groups:
             self._notes.append("GET /v1/models has no route: LiteLLM answers it with its own list")
-        self._tell_rest(router, everything)
+        self._notes += left_out(self._read)
         return Imported(config, list(dict.fromkeys(self._notes)))
-
-    # -- routes --
 
     def _route(self, name: str, group: Sequence[Deployment]) -> Yaml:
         sides = sorted(self._sides(group), key=lambda side: -side.weight)
@@ -155,9 +146,8 @@ class _Importer:
             made["credentials"] = {"header": first.header, "value": first.key}
         else:
             made["credentials"] = "drop"
-        policy = _upstream_policy(same)
-        if policy:
-            made["policy"] = policy
+        if shared := upstream_policy(same):
+            made["policy"] = shared
         for name, other in self._upstreams.items():
             if other == made:
                 return name
@@ -195,100 +185,11 @@ class _Importer:
             match = {"path": "/v1/", "model": alias}
             routes[alias] = {**routes[name], "name": self._named(alias), "match": match}
 
-    # -- the rest --
-
-    def _policy(self, router: Mapping[str, Any], everything: Mapping[str, Any]) -> Yaml:
-        policy: Yaml = {}
-        retries = router.get("num_retries", everything.get("num_retries"))
-        if retries is not None:
-            policy["retry"] = {"max": min(int(retries), 10)}
-        timeout = router.get("timeout", everything.get("request_timeout"))
-        if timeout is not None:
-            policy.setdefault("timeouts", {})["total"] = _seconds(timeout)
-        first = router.get("stream_timeout")
-        if first is not None:
-            policy.setdefault("timeouts", {})["first_byte"] = _seconds(first)
-        cooldown = router.get("cooldown_time")
-        if cooldown is not None:
-            policy["breaker"] = {"open": _seconds(cooldown), "open_max": _seconds(cooldown)}
-        cache = everything.get("cache")
-        if cache:
-            params = mapping(everything, "cache_params")
-            policy["cache"] = {"ttl": _seconds(params["ttl"])} if params.get("ttl") else {}
-            if str(params.get("type", "local")) != "local":
-                self._notes.append(
-                    "litellm_settings.cache_params: the cache is in memory. `store.redis` shares "
-                    "it among sidecars"
-                )
-        return policy
-
-    def _balance(self, router: Mapping[str, Any]) -> None:
-        strategy = router.get("routing_strategy")
-        if strategy is None:
-            return
-        if strategy not in _BALANCES:
-            self._notes.append(
-                f"router_settings.routing_strategy: {strategy} has no counterpart; calls are "
-                "shared by weight"
-            )
-            return
-        balance = _BALANCES[strategy]
-        for upstream in self._upstreams.values() if balance else ():
-            if len(upstream["endpoints"]) > 1:
-                upstream["balance"] = balance
-
-    def _tell_rest(self, router: Mapping[str, Any], everything: Mapping[str, Any]) -> None:
-        known = {
-            "router_settings": (
-                router,
-                {"fallbacks", "num_retries", "timeout", "stream_timeout", "cooldown_time",
-                 "routing_strategy", "model_group_alias"},
-            ),
-            "litellm_settings": (
-                everything,
-                {"fallbacks", "num_retries", "request_timeout", "cache", "cache_params"},
-            ),
-        }  # fmt: skip
-        for name, (section, understood) in known.items():
-            for key in sorted(set(section) - understood):
-                self._notes.append(f"{name}.{key} has no counterpart, or is set otherwise")
-        for key in sorted(mapping(self._read, "general_settings")):
-            what = "callers get keys of their own with `listeners[].access`" if (
-                key == "master_key"
-            ) else "has no counterpart, or is set otherwise"  # fmt: skip
-            self._notes.append(f"general_settings.{key}: {what}")
-        told = {"model_list", "router_settings", "litellm_settings", "general_settings"}
-        for key in sorted(set(self._read) - told):
-            self._notes.append(f"{key} has no counterpart, or is set otherwise")
-
 
 class _Side(NamedTuple):
     upstream: str
     model: str
     weight: int
-
-
-def _upstream_policy(same: Sequence[Deployment]) -> Yaml:
-    """Limits and timers that the deployments of one upstream have together."""
-    tokens: Yaml = {}
-    for theirs, ours in (("rpm", "requests"), ("tpm", "total")):
-        told = [int(each.params[theirs]) for each in same if each.params.get(theirs)]
-        if len(told) == len(same):
-            tokens[ours] = sum(told)
-    policy: Yaml = {}
-    if tokens:
-        policy["limits"] = {"tokens": {**tokens, "when_exceeded": "fallback"}}
-    timers = {
-        ours: _seconds(same[0].params[theirs])
-        for theirs, ours in (("timeout", "total"), ("stream_timeout", "first_byte"))
-        if same[0].params.get(theirs)
-    }
-    if timers:
-        policy["timeouts"] = timers
-    retries = same[0].params.get("max_retries")
-    if retries is not None:
-        policy["retry"] = {"max": min(int(retries), 10)}
-    return policy
 
 
 def _target_of(route: Yaml) -> Yaml:
@@ -320,10 +221,6 @@ def _place(route: Yaml) -> tuple[int, int]:
 
 def _share(part: float) -> str:
     return f"{max(round(part * 100, 2), 0.01):g}%"
-
-
-def _seconds(told: object) -> str:
-    return f"{float(str(told)):.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def _list(of: Mapping[str, Any], key: str) -> list[Any]:
