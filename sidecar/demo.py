@@ -52,10 +52,10 @@ The sidecar listens on http://127.0.0.1:{port} and keeps running. Call it:
 
 Look at it:
 
-  http://127.0.0.1:{admin}/                     in a browser: a live page
+  http://127.0.0.1:{admin}/                          in a browser: a live page
   curl 'http://127.0.0.1:{admin}/upstreams?pretty'   endpoints, what they did, their connections
   curl http://127.0.0.1:{admin}/metrics              Prometheus metrics
-  {program} calls --admin 127.0.0.1:{admin}   the last calls, and each with its attempts
+  {program} calls --admin 127.0.0.1:{admin}    the last calls, and each with its attempts
 
 Each call writes one line here. Ctrl-C stops.
 """
