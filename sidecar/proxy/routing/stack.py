@@ -5,49 +5,40 @@ What most routes don't have is imported where a policy sets it: elsewhere it tak
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from sidecar.config.model import Credentials as Keys
 from sidecar.llm.dialects import APIS
 from sidecar.observe.stats import RouteStats, Stats
-from sidecar.policy.admission import Admission as AdmissionPolicy
-from sidecar.policy.admission import AdmissionSettings
 from sidecar.policy.budget import Budget
 from sidecar.policy.outage import Outage
-from sidecar.policy.quantile import Quantile
 from sidecar.policy.retry import parse_on
-from sidecar.proxy.layers.admission import Admission
 from sidecar.proxy.layers.affinity import affinity, sticky_point
 from sidecar.proxy.layers.attempt import Attempt
 from sidecar.proxy.layers.credentials import Credentials
 from sidecar.proxy.layers.fallback import Fallback, Split, Target
-from sidecar.proxy.layers.hedge import Hedge, HedgeSettings
 from sidecar.proxy.layers.mirror import Mirror
 from sidecar.proxy.layers.reads import Reads
 from sidecar.proxy.layers.retry import Others, Retry
 from sidecar.proxy.routing.hinting import hinted
 from sidecar.proxy.routing.homing import homing
-from sidecar.proxy.routing.limiters import client_by, limited
+from sidecar.proxy.routing.limiters import limited
 from sidecar.proxy.routing.shown_keys import shows_keys
 from sidecar.upstream.load_balancer import LoadBalancer, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sidecar.config.model import Admission as AdmissionConfig
     from sidecar.config.model import Budget as BudgetConfig
     from sidecar.config.model import Budgets as BudgetsConfig
-    from sidecar.config.model import Policy, Store, Upstream
     from sidecar.config.model import Route as RouteConfig
+    from sidecar.config.model import Store, Upstream
     from sidecar.config.model import Target as TargetConfig
     from sidecar.config.model.redact import Guard as GuardConfig
     from sidecar.config.overlay import Effective
-    from sidecar.proxy.call import Call
     from sidecar.proxy.layers.guard import Guard
     from sidecar.proxy.layers.layer import Layer
-    from sidecar.proxy.request import Request
     from sidecar.proxy.routing.shared_state import Transaction
     from sidecar.upstream.endpoints.upstream import Upstream as UpstreamState
 
@@ -185,9 +176,16 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
         turned = paced(parts, upstream, config.pace, stack)
         stack, room = turned, turned.room
     # Two attempts side by side count as one try.
-    places = None if config.admission is None else _places(parts, upstream, config.admission)
-    if policy.hedge is not None:
-        stack = _hedge(parts, upstream, policy, stack, attempt.wanted, places, room)
+    places = None
+    if config.admission is not None:
+        from sidecar.proxy.routing.queueing import places_at
+
+        places = places_at(parts, upstream, config.admission)
+    if (hedge := policy.hedge) is not None:
+        from sidecar.proxy.routing.hedging import hedged
+
+        budget = _budget(parts, "hedge", upstream, hedge.budget)
+        stack = hedged(parts, upstream, hedge, stack, budget, attempt.wanted, places, room)
     # Around every try; it also counts the retries of SDKs.
     if policy.retry.max or parts.trusted:
         stack = Retry(
@@ -200,8 +198,9 @@ def _upstream(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: 
         )
     # A call keeps its slot through retries: releasing it would favour newer calls.
     if config.admission is not None and places is not None:
-        client = client_by(config.admission.clients)
-        stack = Admission(stack, places, client, upstream, parts.counts.upstream(upstream))
+        from sidecar.proxy.routing.queueing import queued
+
+        stack = queued(parts, upstream, config.admission, places, stack)
     # What an attempt is to look for in its reply, and what is asked for to that end.
     if policy.read:
         acts = bool(policy.retry.max) or spare or policy.hedge is not None
@@ -311,51 +310,10 @@ def _attempt(parts: Parts, upstream: str, labels: Mapping[str, str], *, spare: b
     return Attempt(rotation, timers, affinity(balance), reads_reports)
 
 
-def _hedge(
-    parts: Parts,
-    upstream: str,
-    policy: Policy,
-    inner: Layer,
-    wanted: Callable[[Request], bool],
-    places: AdmissionPolicy | None,
-    room: Callable[[Call, Request], bool] | None,
-) -> Layer:
-    config = policy.hedge
-    assert config is not None
-    hedge = HedgeSettings(
-        None if config.after is None else float(config.after),
-        float(config.quantile),
-        config.min_calls,
-        policy.retry.settings().statuses,
-    )
-    observed = parts.transaction.get(("first bytes", parts.name, upstream), Quantile)
-    budget = _budget(parts, "hedge", upstream, config.budget)
-    return Hedge(inner, hedge, budget, observed, parts.stats, wanted, places, room)
-
-
 def _budget(parts: Parts, kind: str, upstream: str, config: BudgetConfig) -> Budget:
     """Return the budget of all routes with the same allowance: it bounds the upstream's load."""
     wanted = config.settings()
     return parts.transaction.get((kind, upstream, wanted), lambda: Budget(wanted))
-
-
-def _places(parts: Parts, upstream: str, config: AdmissionConfig) -> AdmissionPolicy:
-    """Return the limit on the calls in flight at an upstream, hedges included."""
-    wanted = config.settings()
-    policy: AdmissionPolicy = parts.transaction.get(
-        ("admission", upstream),
-        lambda: AdmissionPolicy(wanted),
-        partial(_set_admission, wanted=wanted),
-    )
-    parts.transaction.changes.append(
-        partial(setattr, parts.counts.upstream(upstream), "queue", policy)
-    )
-    return policy
-
-
-def _set_admission(policy: AdmissionPolicy, wanted: AdmissionSettings) -> None:
-    policy.settings = wanted
-    policy.adjust(time.monotonic())
 
 
 def _split(parts: Parts, primary: Layer, ways: dict[str, Layer]) -> Layer:
