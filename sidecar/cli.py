@@ -44,7 +44,7 @@ _MODULES: Final = {
     "top": ("sidecar.terminal.top_command", "show routes and endpoints of a running sidecar, live"),
     "tap": ("sidecar.terminal.tap_command", "print calls as they end"),
     "explain": ("sidecar.terminal.explain_command", "tell where a call would go, and why"),
-    "import": ("sidecar.importing.command", "make a configuration of another proxy's"),
+    "import": ("sidecar.importing.command", "make a configuration from another proxy's"),
     "simulate": ("sidecar.simulate.command", "serve simulated LLM endpoints"),
     "ca": ("sidecar.ca.command", "the local CA, for TLS interception"),
     "redirect": ("sidecar.redirect.command", "redirect connections to the sidecar (root)"),
@@ -133,7 +133,7 @@ def _add_serving(commands: _Commands, named: Sequence[str]) -> None:
     check.add_argument(
         "--offline",
         action="store_true",
-        help="where the secrets are not: fetch nothing, and list what could not be checked",
+        help="need no secrets: fetch nothing, and list what could not be checked",
     )
     check.add_argument("--strict", action="store_true", help="exit with 1 for warnings, too")
     check.set_defaults(command=_check)
