@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from weakref import ref
 
 from sidecar.policy.leases import LEASE, Answer, Link, Part, SharedMinute
-from sidecar.policy.token_limits import Bounds, Meter
+from sidecar.policy.meter import Bounds, Meter
 
 _KNOWN: Final = LEASE + 60.0
 """Seconds for which the store knows us after an answer."""

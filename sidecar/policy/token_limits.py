@@ -14,35 +14,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from math import inf
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
+from sidecar.policy.meter import KINDS, Amounts, Bounds, Kind, Meter, Scope
 from sidecar.policy.minute import Minute, Slot
 from sidecar.policy.outputs import Outputs
 from sidecar.policy.rate import Keyed
 
-Kind = Literal["requests", "input", "output", "total"]
-Scope = Literal["route", "model", "client"]
-KINDS: Final[tuple[Kind, ...]] = ("requests", "input", "output", "total")
 _SOONEST: Final = 1.0
 """Least seconds in `retry-after`."""
-
-
-class Amounts(NamedTuple):
-    """Requests and tokens, in the order of KINDS."""
-
-    requests: int
-    input: int
-    output: int
-    total: int
-
-
-class Bounds(NamedTuple):
-    """Most of each kind in a minute; None: any number."""
-
-    requests: int | None = None
-    input: int | None = None
-    output: int | None = None
-    total: int | None = None
 
 
 class TokenSettings(NamedTuple):
@@ -84,37 +64,6 @@ class Refused(NamedTuple):
     kind: Kind
     limit: int
     retry_after: float
-
-
-class Meter:
-    """What one route, model or client used in the last minute, of each kind that is limited."""
-
-    __slots__ = ("minutes", "name", "open")
-
-    def __init__(self, bounds: Bounds) -> None:
-        self.minutes: list[Minute | None] = [None] * len(KINDS)
-        self.open = 0
-        """Calls that are not settled."""
-        self.name: tuple[Scope, str] = ("route", "")
-        """Whose it is."""
-        self.configure(bounds)
-
-    def configure(self, bounds: Bounds) -> None:
-        """Use other bounds from now on. What was used stays used."""
-        for index, bound in enumerate(bounds):
-            minute = self.minutes[index]
-            if bound is None or minute is None:
-                self.minutes[index] = None if bound is None else self.minute(bound)
-            else:
-                minute.adjust(bound)
-
-    def minute(self, bound: int) -> Minute:
-        """Make what counts one kind."""
-        return Minute(bound)
-
-    def idle(self, now: float) -> bool:
-        """Whether a new one would decide the same."""
-        return not self.open and not any(m is not None and m.used(now) for m in self.minutes)
 
 
 class Ticket:

@@ -16,9 +16,9 @@ from sidecar.store.exchange import Question
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from sidecar.policy.meter import Bounds
     from sidecar.policy.minute import Minute
     from sidecar.policy.shared_meter import Message
-    from sidecar.policy.token_limits import Bounds
     from sidecar.store.exchange import Exchange
 
 _MOST: Final = 256

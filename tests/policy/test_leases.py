@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.policy.leases import Batch, Link, SharedMinute
+from sidecar.policy.meter import Bounds
 from sidecar.policy.shared_meter import Message, SharedMeter
-from sidecar.policy.token_limits import Bounds
 from tests.policy.lease_model import Leases
 
 KIND = 3

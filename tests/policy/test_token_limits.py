@@ -10,15 +10,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from sidecar.policy.token_limits import (
-    Amounts,
-    Bounds,
-    Refused,
-    Ticket,
-    TokenLimits,
-    TokenSettings,
-    Wanted,
-)
+from sidecar.policy.meter import Amounts, Bounds
+from sidecar.policy.token_limits import Refused, Ticket, TokenLimits, TokenSettings, Wanted
 
 
 def used(input_: int, output: int, requests: int = 1) -> Amounts:

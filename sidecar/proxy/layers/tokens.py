@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from sidecar.errors import Limited, TokensSpent
 from sidecar.llm.charge import input_charged
-from sidecar.policy.token_limits import Amounts, Refused, Ticket, Wanted
+from sidecar.policy.meter import Amounts
+from sidecar.policy.token_limits import Refused, Ticket, Wanted
 from sidecar.proxy.layers.charges import Charges, learn
 from sidecar.proxy.layers.patience import patience_of
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sidecar.policy.token_limits import Bounds, TokenSettings
+from sidecar.policy.meter import Bounds
 from sidecar.policy.token_limits import TokenLimits as Policy
+from sidecar.policy.token_limits import TokenSettings
 from sidecar.proxy.layers.tokens import Tokens, Turns
 from sidecar.proxy.routing.limiters import client_by
 
