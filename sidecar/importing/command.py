@@ -9,7 +9,9 @@ from typing import Final
 
 import yaml
 
+from sidecar.config.problems import ConfigErrors
 from sidecar.importing.litellm import Imported, NotLiteLLM, imported
+from sidecar.importing.values import read
 
 _HEAD: Final = """\
 # Made of {file}, a configuration of LiteLLM's proxy, by `sidecar import litellm`.
@@ -35,16 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the configuration; return the exit code."""
     file = arguments.file
+    shown = "standard input" if file == "-" else file
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
-        made = imported(yaml.safe_load(text))
+        made = imported(read(text, shown))
     except (OSError, UnicodeDecodeError) as error:
         return _failed(file, str(getattr(error, "strerror", None) or error))
-    except yaml.YAMLError as error:
-        return _failed(file, f"it is no YAML: {error}")
-    except (NotLiteLLM, ValueError, TypeError) as error:
+    except ConfigErrors as errors:
+        sys.stderr.write(f"{errors}\n")
+        return 1
+    except NotLiteLLM as error:
         return _failed(file, str(error))
-    written = written_as(made, "standard input" if file == "-" else file, arguments.output)
+    written = written_as(made, shown, arguments.output)
     for note in made.notes:
         sys.stderr.write(f"sidecar: note: {note}\n")
     if arguments.output is None:
@@ -71,6 +75,17 @@ class _Plain(yaml.SafeDumper):
 
     def ignore_aliases(self, data: object) -> bool:
         return True
+
+
+def _float(dumper: _Plain, value: float) -> yaml.Node:
+    """Write no exponents: we don't read them."""
+    text = f"{value:.6f}".rstrip("0")
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:float", f"{text}0" if text[-1] == "." else text
+    )
+
+
+_Plain.add_representer(float, _float)
 
 
 def _failed(file: str, why: str) -> int:

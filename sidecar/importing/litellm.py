@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from sidecar.importing.deployments import Deployment, Deployments, mapping
+from sidecar.importing.deployments import Deployment, Deployments
 from sidecar.importing.policies import Yaml, balance, left_out, policy, upstream_policy
+from sidecar.importing.values import is_name, literal, mapping, printable, shown
 
 
 class NotLiteLLM(ValueError):
@@ -40,6 +42,10 @@ class _Importer:
     def __init__(self, read: Mapping[str, Any]) -> None:
         self._read = read
         self._upstreams: dict[str, Yaml] = {}
+        self._known: dict[str, str] = {}
+        """Names of upstreams, by what they are."""
+        self._numbers: Counter[str] = Counter()
+        """Of upstreams, by what their names begin with."""
         self._names: set[str] = set()
         self._listed = Deployments()
         self._notes = self._listed.notes
@@ -47,7 +53,8 @@ class _Importer:
     def run(self) -> Imported:
         groups = self._listed.groups(self._read["model_list"])
         if not groups:
-            raise NotLiteLLM("no entry of `model_list` can be used:\n" + "\n".join(self._notes))
+            told = printable("\n".join(self._notes))
+            raise NotLiteLLM(f"no entry of `model_list` can be used:\n{told}")
         router = mapping(self._read, "router_settings")
         everything = mapping(self._read, "litellm_settings")
         routes = {name: self._route(name, group) for name, group in groups.items()}
@@ -66,13 +73,13 @@ class _Importer:
         if "*" not in groups:
             self._notes.append("GET /v1/models has no route: LiteLLM answers it with its own list")
         self._notes += left_out(self._read)
-        return Imported(config, list(dict.fromkeys(self._notes)))
+        return Imported(config, list(dict.fromkeys(map(printable, self._notes))))
 
     def _route(self, name: str, group: Sequence[Deployment]) -> Yaml:
         sides = sorted(self._sides(group), key=lambda side: -side.weight)
         total = sum(side.weight for side in sides)
         first = sides[0]
-        match = {"path": "/v1/"} if name == "*" else {"path": "/v1/", "model": name}
+        match = {"path": "/v1/"} if name == "*" else {"path": "/v1/", "model": literal(name)}
         route: Yaml = {
             "name": self._named(name),
             "match": match,
@@ -106,7 +113,7 @@ class _Importer:
                     "the provider's name away from it"
                 )
         else:
-            target["model"] = side.model
+            target["model"] = literal(side.model)
         return target
 
     def _sides(self, group: Sequence[Deployment]) -> Iterator[_Side]:
@@ -121,7 +128,8 @@ class _Importer:
                 fits = [one for one in left if one.key == first.key]
                 if len(fits) == 1:
                     fits = [one for one in left if one.url == first.url]
-                left = [one for one in left if one not in fits]
+                taken = set(map(id, fits))
+                left = [one for one in left if id(one) not in taken]
                 weight = sum(one.weight for one in fits)
                 yield _Side(self._upstream(fits), first.model, weight)
 
@@ -148,15 +156,14 @@ class _Importer:
             made["credentials"] = "drop"
         if shared := upstream_policy(same):
             made["policy"] = shared
-        for name, other in self._upstreams.items():
-            if other == made:
-                return name
-        name = stem = re.sub(r"[^a-z0-9]+", "-", first.provider)
-        number = 1
-        while name in self._upstreams:
-            number += 1
-            name = f"{stem}-{number}"
+        if (known := self._known.get(repr(made))) is not None:
+            return known
+        stem = re.sub(r"[^a-z0-9]+", "-", first.provider)
+        self._numbers[stem] += 1
+        number = self._numbers[stem]
+        name = stem if number == 1 else f"{stem}-{number}"
         self._upstreams[name] = made
+        self._known[repr(made)] = name
         return name
 
     def _fall_back(self, routes: Mapping[str, Yaml], told: Sequence[object]) -> None:
@@ -167,22 +174,22 @@ class _Importer:
                     self._notes.append(f"the fallbacks of {name} are left out: it has no route")
                     continue
                 for other in others if isinstance(others, list) else [others]:
-                    if other not in targets:
-                        self._notes.append(f"{name}: its fallback {other} has no route")
+                    if not isinstance(other, str) or other not in targets:
+                        self._notes.append(f"{name}: its fallback {shown(other)} has no route")
                         continue
                     target = targets[other]
-                    target = target if "model" in target else {**target, "model": other}
+                    target = target if "model" in target else {**target, "model": literal(other)}
                     route = routes[name]
                     if target not in route.setdefault("fallback", []):
                         route["fallback"].append(target)
 
     def _alias(self, routes: dict[str, Yaml], router: Mapping[str, Any]) -> None:
-        for alias, told in (router.get("model_group_alias") or {}).items():
+        for alias, told in mapping(router, "model_group_alias").items():
             name = told.get("model") if isinstance(told, dict) else told
-            if name not in routes:
-                self._notes.append(f"the alias {alias} is left out: {name} has no route")
+            if not isinstance(name, str) or name not in routes or not is_name(alias):
+                self._notes.append(f"the alias {alias} is left out: {shown(name)} has no route")
                 continue
-            match = {"path": "/v1/", "model": alias}
+            match = {"path": "/v1/", "model": literal(alias)}
             routes[alias] = {**routes[name], "name": self._named(alias), "match": match}
 
 

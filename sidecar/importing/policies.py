@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sidecar.importing.deployments import Deployment, mapping
+from sidecar.importing.deployments import Deployment
+from sidecar.importing.values import checked, is_on, mapping, shown
 
 Yaml = dict[str, Any]
 
@@ -14,55 +15,60 @@ _BALANCES: Final = {
     "least-busy": "least_conn",
     "latency-based-routing": "dynamic",
 }
+_Bounds = tuple[float, float]
+
+_SECONDS: Final = (0.001, 1e6)
+_MOST_RETRIES: Final = 10
+_MOST: Final = 10**12
+"""Calls or tokens of a limit."""
 
 
 def policy(router: Mapping[str, Any], everything: Mapping[str, Any], notes: list[str]) -> Yaml:
-    """Return the policy of all routes; *notes* gets what has no counterpart."""
+    """Return the policy of all routes; *notes* gets what does not make sense."""
+    sections = {"router_settings": router, "litellm_settings": everything}
+
+    def said(bounds: _Bounds, *places: tuple[str, str]) -> float | None:
+        for section, key in places:
+            if (told := sections[section].get(key)) is not None:
+                return checked(notes, f"{section}.{key}", told, *bounds)
+        return None
+
     made: Yaml = {}
-    retries = router.get("num_retries", everything.get("num_retries"))
-    if retries is not None:
-        made["retry"] = {"max": min(int(retries), 10)}
-    timeout = router.get("timeout", everything.get("request_timeout"))
-    if timeout is not None:
+    of_router, of_all = [(name, "num_retries") for name in sections]
+    if (retries := said((0, 1e6), of_router, of_all)) is not None:
+        made["retry"] = {"max": min(int(retries), _MOST_RETRIES)}
+    total = ("router_settings", "timeout"), ("litellm_settings", "request_timeout")
+    if timeout := said(_SECONDS, *total):
         made.setdefault("timeouts", {})["total"] = _seconds(timeout)
-    first = router.get("stream_timeout")
-    if first is not None:
+    if first := said(_SECONDS, ("router_settings", "stream_timeout")):
         made.setdefault("timeouts", {})["first_byte"] = _seconds(first)
-    cooldown = router.get("cooldown_time")
-    if cooldown is not None:
+    if cooldown := said(_SECONDS, ("router_settings", "cooldown_time")):
         made["breaker"] = {"open": _seconds(cooldown), "open_max": _seconds(cooldown)}
-    cache = everything.get("cache")
-    if cache:
-        params = mapping(everything, "cache_params")
-        made["cache"] = {"ttl": _seconds(params["ttl"])} if params.get("ttl") else {}
-        if str(params.get("type", "local")) != "local":
-            notes.append(
-                "litellm_settings.cache_params: the cache is in memory. `store.redis` shares "
-                "it among sidecars"
-            )
+    if is_on(everything.get("cache")):
+        made["cache"] = _cache(mapping(everything, "cache_params"), notes)
     return made
 
 
 def upstream_policy(same: Sequence[Deployment]) -> Yaml:
-    """Return the limits and timers that the deployments of one upstream have together."""
+    """Limits and timers that the deployments of one upstream have together."""
     tokens: Yaml = {}
     for theirs, ours in (("rpm", "requests"), ("tpm", "total")):
-        told = [int(each.params[theirs]) for each in same if each.params.get(theirs)]
+        told = [int(each.numbers[theirs]) for each in same if theirs in each.numbers]
         if len(told) == len(same):
-            tokens[ours] = sum(told)
+            tokens[ours] = min(sum(told), _MOST)
     made: Yaml = {}
     if tokens:
         made["limits"] = {"tokens": {**tokens, "when_exceeded": "fallback"}}
+    said = same[0].numbers
     timers = {
-        ours: _seconds(same[0].params[theirs])
+        ours: _seconds(said[theirs])
         for theirs, ours in (("timeout", "total"), ("stream_timeout", "first_byte"))
-        if same[0].params.get(theirs)
+        if theirs in said
     }
     if timers:
         made["timeouts"] = timers
-    retries = same[0].params.get("max_retries")
-    if retries is not None:
-        made["retry"] = {"max": min(int(retries), 10)}
+    if "max_retries" in said:
+        made["retry"] = {"max": min(int(said["max_retries"]), _MOST_RETRIES)}
     return made
 
 
@@ -71,10 +77,10 @@ def balance(router: Mapping[str, Any], upstreams: Iterable[Yaml], notes: list[st
     strategy = router.get("routing_strategy")
     if strategy is None:
         return
-    if strategy not in _BALANCES:
+    if not isinstance(strategy, str) or strategy not in _BALANCES:
         notes.append(
-            f"router_settings.routing_strategy: {strategy} has no counterpart; calls are "
-            "shared by weight"
+            f"router_settings.routing_strategy: {shown(strategy)} has no counterpart; calls "
+            "are shared by weight"
         )
         return
     ours = _BALANCES[strategy]
@@ -110,5 +116,17 @@ def left_out(read: Mapping[str, Any]) -> Iterator[str]:
         yield f"{key} has no counterpart, or is set otherwise"
 
 
-def _seconds(told: object) -> str:
-    return f"{float(str(told)):.3f}".rstrip("0").rstrip(".") + "s"
+def _cache(params: Mapping[str, Any], notes: list[str]) -> Yaml:
+    if str(params.get("type", "local")) != "local":
+        notes.append(
+            "litellm_settings.cache_params: the cache is in memory. `store.redis` shares it among "
+            "sidecars"
+        )
+    if params.get("ttl") is None:
+        return {}
+    ttl = checked(notes, "litellm_settings.cache_params.ttl", params["ttl"], *_SECONDS)
+    return {"ttl": _seconds(ttl)} if ttl else {}
+
+
+def _seconds(told: float) -> str:
+    return f"{told:.3f}".rstrip("0").rstrip(".") + "s"

@@ -18,6 +18,7 @@ from sidecar.config.load import Loaded, load
 from sidecar.importing.command import written_as
 from sidecar.importing.litellm import Imported, NotLiteLLM, imported
 from sidecar.importing.providers import PROVIDERS
+from sidecar.importing.values import read
 from tests.sockets.scripted import Fleet, Scripted, chat
 
 TWO_REGIONS = """
@@ -52,7 +53,7 @@ router_settings: {routing_strategy: least-busy}
 
 
 def made(text: str) -> Imported:
-    return imported(yaml.safe_load(text))
+    return imported(read(text, "config.yaml"))
 
 
 def loaded(of: Imported) -> Loaded:
@@ -198,7 +199,7 @@ def test_settings_without_a_counterpart_are_told(section: str, note: str) -> Non
     loaded(result)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "model_list: 3", "listeners: []", "model_list: []"])
+@pytest.mark.parametrize("text", ["[]", "model_list: 3", "listeners: []", "model_list: []"])
 def test_what_is_no_configuration_of_litellm(text: str) -> None:
     with pytest.raises(NotLiteLLM):
         made(text)
@@ -230,6 +231,99 @@ def test_whatever_is_listed_makes_a_configuration_that_can_be_served(entries: li
     except NotLiteLLM:
         return
     assert loaded(result).config.routes
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 10**30)
+    | st.floats(0, 1e9)
+    | st.sampled_from(
+        [
+            ".nan",
+            ".inf",
+            "1e400",
+            "-3",
+            "5e-5",
+            "abc",
+            "",
+            "a",
+            "b",
+            "${x",
+            "os.environ/a b",
+            "\x1b[2J",
+        ]
+    )
+    | st.text(max_size=300),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "b", "model", "ttl", "\x1b]0;"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+KEYS = [
+    "model", "api_base", "base_url", "api_key", "custom_llm_provider", "weight", "rpm", "tpm",
+    "timeout", "stream_timeout", "max_retries", "input_cost_per_token", "output_cost_per_token",
+]  # fmt: skip
+SETTINGS = [
+    "fallbacks", "num_retries", "timeout", "stream_timeout", "cooldown_time", "routing_strategy",
+    "model_group_alias", "request_timeout", "cache", "cache_params",
+]  # fmt: skip
+GOOD = {"model_name": "a", "litellm_params": {"model": "openai/gpt-4o"}}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=4),
+    st.dictionaries(st.sampled_from(SETTINGS), ANYTHING, max_size=3),
+    ANYTHING,
+    st.sampled_from(["router_settings", "litellm_settings"]),
+)
+def test_whatever_stands_anywhere_a_configuration_is_made_of_what_makes_sense(
+    params: dict[str, Any], section: dict[str, Any], entry: Any, where: str
+) -> None:
+    odd = {"model_name": "b", "litellm_params": {"model": "openai/x", **params}}
+    result = imported({"model_list": [GOOD, odd, entry], where: section})
+    assert loaded(result).config.routes
+    told = "".join(result.notes)
+    assert told.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("rpm", ".inf"),
+        ("rpm", "-5"),
+        ("tpm", "abc"),
+        ("weight", "[1]"),
+        ("timeout", ".nan"),
+        ("timeout", "yes"),
+        ("stream_timeout", "2020-01-01"),
+        ("max_retries", "1e400"),
+        ("input_cost_per_token", "{a: 1}"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_told_with_its_entry(key: str, value: str) -> None:
+    params = f"{{model: openai/x, {key}: {value}}}"
+    result = made(f"model_list: [{{model_name: a, litellm_params: {params}}}]")
+    assert f"a: litellm_params.{key} is left out: expected a number from " in "\n".join(
+        result.notes
+    )
+    loaded(result)
+
+
+def test_numbers_may_be_texts_and_weights_fractions() -> None:
+    """YAML 1.1 takes 15e-8 for a text, and LiteLLM makes numbers of those."""
+    text = """
+model_list:
+  - model_name: m
+    litellm_params:
+      {model: openai/m, api_key: os.environ/A, weight: 0.9, input_cost_per_token: 15e-8}
+  - {model_name: m, litellm_params: {model: openai/m, api_key: os.environ/B, weight: "0.1"}}
+"""
+    config = made(text).config
+    assert [key["weight"] for key in config["upstreams"]["openai"]["credentials"]] == [9, 1]
+    assert config["prices"]["m"]["input"] == 0.15
 
 
 async def test_the_models_are_served() -> None:
@@ -269,11 +363,22 @@ def test_the_command(
     assert yaml.safe_load(capsys.readouterr().out) == yaml.safe_load(out.read_text())
 
 
+LAUGHS = b"a: &a [x, x, x, x, x, x, x, x, x, x]\n" + b"".join(
+    b"%c: &%c [%b]\n" % (after, after, b", ".join([b"*%c" % before] * 10))
+    for before, after in zip(b"abcdefgh", b"bcdefghi", strict=True)
+)
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
         (None, "No such file"),
-        (b"a: [", "it is no YAML"),
+        (b"a: [", "config.yaml:1: not YAML"),
+        (b"", "config.yaml:1: the file is empty"),
+        (b"model_list: " + b"[" * 5000, "config.yaml:1: nested deeper than 32 levels"),
+        (b"a: 1\nmodel_list: !!python/object/apply:os.system [x]", "YAML tags"),
+        (b"model_list: []\n1: 2", "config.yaml:2: a key must be text"),
+        (LAUGHS, "more than 50000 values"),
         (b"\xff\xfe", "decode"),
         (b"{}", "no list"),
     ],

@@ -29,7 +29,7 @@ MAX_DEPTH: Final = 32
 """Also keeps libyaml's composer, which recurses in C, from running out of stack."""
 
 _TAG: Final = "tag:yaml.org,2002:"
-_QUOTE: Final = (
+QUOTE: Final = (
     "YAML reads this differently; put it in quotes, or write true, false or a plain number"
 )
 
@@ -210,7 +210,7 @@ class _Builder:
             return None
         value = _SCALARS[tag](text)
         if value is None and tag != "null":
-            self.problems.append(Problem(path, _QUOTE))
+            self.problems.append(Problem(path, QUOTE))
             return text
         return value
 
