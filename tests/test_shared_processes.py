@@ -138,13 +138,15 @@ async def process(
     }
     file = folder / name / "sidecar.yaml"
     file.write_text(json.dumps(config))
-    running = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sidecar", "run", "-c", str(file), stderr=asyncio.subprocess.DEVNULL
-    )
+    log = file.with_name("log")
+    with log.open("wb") as stderr:
+        running = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "sidecar", "run", "-c", str(file), stderr=stderr
+        )
     started.kill = running.kill
     try:
         while True:
-            assert running.returncode is None, "it does not start"
+            assert running.returncode is None, log.read_text()
             with suppress(ConnectionError):
                 await started.shows("/limits")
                 break
