@@ -18,6 +18,9 @@ _DATA: Final = re.compile(rb"^data: ?(.*)$", re.MULTILINE)
 _LINE_ENDS: Final = re.compile(rb"\r\n|\r")
 _MOST: Final = 8 * 2**20
 """Bytes of an event. Of a longer one, the parts are passed on, and it can't be taken up again."""
+NAME: Final = r"[A-Za-z0-9_.:-]{1,256}"
+"""Of a response. What it is asked for with has it in its path, so nothing else may stand there."""
+_NAME: Final = re.compile(NAME)
 _LAST: Final = frozenset(
     {
         "response.completed", "response.failed", "response.incomplete", "response.cancelled",
@@ -75,6 +78,8 @@ class StoredStream:
         self.gap = False
         """A stream that continues another one did not begin behind it. Nothing is given then."""
         self._stored = name is not None
+        self._ordered = True
+        """All events have had numbers that went up: else what comes twice could not be told."""
         self._rest = b""
         self._steady = True
         """Numbers have gone up by one so far."""
@@ -84,7 +89,7 @@ class StoredStream:
     @property
     def resumable(self) -> bool:
         """Whether it can be taken up again where it is."""
-        known = self.name is not None and self._stored
+        known = self.name is not None and self._stored and self._ordered
         return known and not (self.over or self.lost or self.gap)
 
     def again(self) -> None:
@@ -132,8 +137,10 @@ class StoredStream:
         number = said.sequence_number
         if self.gap or (number is not None and not self._follows(number)):
             return False
+        self._ordered = self._ordered and number is not None
         if said.response is not None:
-            self.name = self.name or said.response.id
+            if self.name is None and _is_name(said.response.id):
+                self.name = said.response.id
             self._stored = self._stored or said.response.background is True
         self.over = self.over or said.type in _LAST
         return True
@@ -148,9 +155,14 @@ class StoredStream:
                 self.gap = True
                 return False
             self._steady = self._steady and steady
+            self._ordered = self._ordered and number > last
         self._joins = False
         self.after = number
         return True
+
+
+def _is_name(told: str | None) -> bool:
+    return told is not None and bool(_NAME.fullmatch(told)) and told.strip(".") != ""
 
 
 def _read(event: bytes) -> _Event | None:

@@ -70,6 +70,15 @@ def test_it_is_whole_wherever_it_breaks(end: str, breaks: list[int], size: int, 
         ({"id": "resp_1", "background": False}, False),
         ({"id": "resp_1"}, False),
         ({"id": 1, "background": True}, False),
+        ({"id": "", "background": True}, False),
+        ({"id": "a\r\nX: y", "background": True}, False),
+        ({"id": "a b", "background": True}, False),
+        ({"id": "../files/a", "background": True}, False),
+        ({"id": "..", "background": True}, False),
+        ({"id": "a?b=c&", "background": True}, False),
+        ({"id": "ä", "background": True}, False),
+        ({"id": "a" * 257, "background": True}, False),
+        ({"id": "resp_1.a:b-C", "background": True}, True),
     ],
 )
 def test_only_what_goes_on_in_the_background_can_be_taken_up(
@@ -121,6 +130,14 @@ def test_a_stream_that_lacks_events_is_not_taken() -> None:
     assert stream.feed(event("response.completed", 4)) == b""
     assert stream.gap
     assert not stream.over
+    assert not stream.resumable
+
+
+@pytest.mark.parametrize("numbers", [(0, 2, 1), (0, 0), (3, 1), (None, 0), (0, None)])
+def test_what_would_come_twice_unseen_is_not_taken_up(numbers: tuple[int | None, ...]) -> None:
+    stream = StoredStream("resp_1")
+    text = b"".join(event("a", number) for number in numbers)
+    assert stream.feed(text) == text
     assert not stream.resumable
 
 

@@ -181,6 +181,17 @@ async def test_a_stream_that_skips_events_is_not_taken_for_the_rest() -> None:
         await client.is_cut()
 
 
+async def test_comments_alone_bring_it_no_further() -> None:
+    server = Background("a", 300)
+    server.later = [ok(b": alive\n\n", b"Content-Type: text/event-stream")] * 9
+    async with Fleet(server, policy={**RESUME, "resume": {"tries": 3}}) as stage:
+        client = await stage.client()
+        await client.sends(POST)
+        assert b"no try is left" in await client.until(b"upstream_truncated")
+        await client.is_cut()
+        assert server.calls == 4
+
+
 async def test_events_that_come_twice_are_given_once() -> None:
     server = Background("a", 300)
     server.later = [ok(WHOLE, b"Content-Type: text/event-stream")]

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sidecar.errors import ModelUnknown
-from sidecar.llm.stored_stream import StoredStream, runs_in_background
+from sidecar.llm.stored_stream import NAME, StoredStream, runs_in_background
 from sidecar.proxy.layers.readable import plain_body
 from sidecar.proxy.layers.resumed import PLAIN, Asked, Resumed, streams
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sidecar.proxy.reply import Reply
     from sidecar.proxy.request import Request
 
-_STORED: Final = re.compile(rb"(.*/responses)(?:/([A-Za-z0-9_.:-]{1,256}))?/?")
+_STORED: Final = re.compile(rb"(.*/responses)(?:/(%b))?/?" % NAME.encode())
 _STREAM: Final = re.compile(rb"(?:^|&)stream=true(?=&|$)")
 _AFTER: Final = re.compile(rb"(?:^|&)starting_after=([0-9]{1,18})(?=&|$)")
 _OURS: Final = re.compile(rb"(?:^|&)(?:stream|starting_after)=[^&]*")

@@ -86,8 +86,8 @@ class Resumed:
         self._asked = asked
         self._tries = tries
         self._left = tries
-        self._had = 0
-        """Bytes that had passed when it was taken up last."""
+        self._had: int | None = None
+        """Number of the last event when it was taken up last. (Comments bring it no further.)"""
         self._stats = stats
         self._sink: WholeEvents | None = None
         self._releases: list[Callable[[], None]] = []
@@ -174,8 +174,8 @@ class Resumed:
         """Continue with another exchange. Raise CallError if that can't be."""
         call, stream, before = self._call, self._asked.stream, self._exchange.attempt
         why = "no try is left"
-        if self.passed > self._had:
-            self._had, self._left = self.passed, self._tries
+        if stream.after != self._had:
+            self._had, self._left = stream.after, self._tries
         while self._left > 0:
             wait = min(_FIRST_WAIT * 2 ** (self._tries - self._left), _LONGEST_WAIT)
             pause = wait * (1 + random.random()) / 2
