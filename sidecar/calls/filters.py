@@ -37,4 +37,7 @@ def query(arguments: argparse.Namespace, limit: int | None = None) -> str:
 
 
 def _milliseconds(text: str) -> float:
-    return float(Duration(text)) * 1000
+    try:
+        return float(Duration(text)) * 1000
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -223,7 +223,7 @@ class Serving:
         except OSError as error:
             for listener in started.values():
                 listener.retire()
-            raise OSError(error.errno, f"cannot listen on {name}: {error.strerror}") from error
+            raise OSError(error.errno, f"cannot listen on {name}: {_said(error)}") from error
         return started
 
     def _swap_listeners(
@@ -328,3 +328,8 @@ async def _until(condition: Callable[[], bool], seconds: float) -> bool:
             return False
         await asyncio.sleep(_POLL)
     return True
+
+
+def _said(error: OSError) -> str:
+    """Return the reason, without the address that uvloop and asyncio put before it."""
+    return (error.strerror or str(error)).rpartition("): ")[2]

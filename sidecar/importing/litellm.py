@@ -10,7 +10,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from sidecar.importing.deployments import Deployment, Deployments
@@ -60,6 +60,7 @@ class _Importer:
         routes = {name: self._route(name, group) for name, group in groups.items()}
         self._fall_back(routes, [*_list(router, "fallbacks"), *_list(everything, "fallbacks")])
         self._alias(routes, router)
+        self._refuse_what_has_no_fallback(routes.values())
         config: Yaml = {
             "listeners": [{"mode": "reverse", "address": "127.0.0.1:4000"}],
             "upstreams": self._upstreams,
@@ -182,6 +183,19 @@ class _Importer:
                     route = routes[name]
                     if target not in route.setdefault("fallback", []):
                         route["fallback"].append(target)
+
+    def _refuse_what_has_no_fallback(self, routes: Iterable[Yaml]) -> None:
+        """Leave out `when_exceeded: fallback` of upstreams whose calls have none."""
+        falling = {
+            target["upstream"]
+            for route in routes
+            if "fallback" in route
+            for target in (route, *route.get("split", ()))
+        }
+        for name, upstream in self._upstreams.items():
+            limits = upstream.get("policy", {}).get("limits")
+            if limits and name not in falling:
+                del limits["tokens"]["when_exceeded"]
 
     def _alias(self, routes: dict[str, Yaml], router: Mapping[str, Any]) -> None:
         for alias, told in mapping(router, "model_group_alias").items():

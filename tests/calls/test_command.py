@@ -151,3 +151,13 @@ def test_calls_of_a_sidecar_that_runs(tmp_path: Path, capsys: pytest.CaptureFixt
         text = capsys.readouterr().out
         assert text.startswith("GET /nowhere  404 no_route, ")
         assert "error: " in text
+
+
+def test_a_duration_without_a_unit_is_told_how_to_be_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["calls", "--min", "2"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.endswith("argument --min: expected a duration like 250ms, 2s, 5m or 1h\n")

@@ -64,7 +64,7 @@ def loaded(of: Imported) -> Loaded:
 def one(text: str) -> dict[str, Any]:
     """The configuration for *text*, which is one that can be served."""
     result = made(text)
-    loaded(result)
+    assert loaded(result).warnings == ()
     return result.config
 
 
@@ -108,7 +108,7 @@ def test_servers_of_one_model_are_endpoints() -> None:
         "dialect": "openai",
         "endpoints": [{"url": "http://gpu-0:8000/v1"}, {"url": "http://gpu-1:8000/v1"}],
         "credentials": "drop",
-        "policy": {"limits": {"tokens": {"total": 120_000, "when_exceeded": "fallback"}}},
+        "policy": {"limits": {"tokens": {"total": 120_000}}},  # a route without a fallback
         "balance": "least_conn",
     }
 
