@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from msgspec import UNSET, UnsetType
 
 from sidecar import environment
-from sidecar.config.check import grammar
+from sidecar.config.check import addresses
 from sidecar.config.overrides import Overrides
 
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -87,11 +87,11 @@ def chosen(
 ) -> Options:
     """Return what `sidecar run` goes by. Raise BadOption, or OSError for *default*."""
     said = _Said(arguments, environ)
-    admin = said("admin", environment.ADMIN, _or_off(grammar.loopback))
+    admin = said("admin", environment.ADMIN, _or_off(addresses.loopback))
     health = said("health", environment.HEALTH, _or_off(_health))
     log_format = said("log_format", environment.LOG_FORMAT, _one_of(FORMATS))
     overrides = Overrides(
-        listen=said("listen", environment.LISTEN, grammar.address),
+        listen=said("listen", environment.LISTEN, addresses.address),
         admin=_unless_off(admin),
         health=_unless_off(health and _everywhere(health)),
         log_level=said("log_level", environment.LOG_LEVEL, _one_of(LEVELS)),
@@ -115,7 +115,7 @@ def _sources(
 
 
 Check = Callable[[str], str | None]
-"""Says what is wrong with a text, as those of `grammar`."""
+"""Says what is wrong with a text, as those of `config.check`."""
 
 
 class _Said(NamedTuple):
@@ -145,7 +145,7 @@ def _one_of(words: tuple[str, ...]) -> Check:
 
 def _health(text: str) -> str | None:
     full = text if ":" in text else f"0.0.0.0:{text}"
-    return None if grammar.parse_address(full) else "expected a port, HOST:PORT or off"
+    return None if addresses.parse_address(full) else "expected a port, HOST:PORT or off"
 
 
 def _unless_off(text: str | None) -> str | UnsetType | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from sidecar.config.check import grammar
+from sidecar.config.check import addresses
 from sidecar.config.load import ConfigErrors, Loaded
 from sidecar.config.model import Config, Listener
 from sidecar.config.problems import Located
@@ -64,7 +64,7 @@ def _open_to_all(
     """Warn where the move lets other machines use keys that are kept here."""
     moved = next(each for each in listeners if each.address == address)
     names = [name for name, upstream in config.upstreams.items() if upstream.credentials]
-    parsed = grammar.parse_address(address)
+    parsed = addresses.parse_address(address)
     host = parsed.host if parsed else ""
     if names and moved.access is None and not _is_loopback(host):
         what = f"who reaches {address} calls with the credentials of upstreams.{names[0]}"

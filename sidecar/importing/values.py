@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from sidecar.config.check import grammar
+from sidecar.config.check import urls
 from sidecar.config.problems import locate
 from sidecar.config.read import tree
 
@@ -79,7 +79,7 @@ def literal(text: str) -> str:
 
 def is_url(told: str) -> bool:
     """Whether *told* can be the address of an endpoint."""
-    return "{" not in told and grammar.url(told) is None
+    return "{" not in told and urls.url(told) is None
 
 
 def mapping(of: Any, key: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from sidecar.config.check import grammar
+from sidecar.config.check import addresses, grammar, urls
 from sidecar.config.check.regex import slow
 from sidecar.config.check.search import unfit
 from sidecar.config.model.units import Duration, Share, Size
@@ -40,7 +40,7 @@ def _at_least_whole(text: str) -> str | None:
 _part = _at_most("100%", Share)
 
 _IN_LISTENERS: Final[tuple[tuple[str, Rule], ...]] = (
-    ("address", grammar.address),
+    ("address", addresses.address),
     ("path", grammar.socket_path),
     ("head_timeout", grammar.positive),
     ("keep_alive", grammar.positive),
@@ -61,8 +61,8 @@ _IN_LISTENERS: Final[tuple[tuple[str, Rule], ...]] = (
     ("access.certificates.allow.*", grammar.pattern),
 )
 _IN_UPSTREAMS: Final[tuple[tuple[str, Rule], ...]] = (
-    ("endpoints.*.url", grammar.url),
-    ("endpoints.*.dns", grammar.dns_url),
+    ("endpoints.*.url", urls.url),
+    ("endpoints.*.dns", urls.dns_url),
     ("endpoints.*.labels.*", grammar.label_value),
     ("credentials.header", grammar.credential_header),
     ("credentials.value", grammar.header_value),
@@ -71,37 +71,37 @@ _IN_UPSTREAMS: Final[tuple[tuple[str, Rule], ...]] = (
     ("tls.ca", grammar.file_path),
     ("tls.cert", grammar.file_path),
     ("tls.key", grammar.file_path),
-    ("tls.server_name", grammar.server_name),
+    ("tls.server_name", addresses.server_name),
     ("pool.lifetime", grammar.positive),
     ("pool.idle_timeout", grammar.positive),
     ("dns_refresh", grammar.positive),
     ("dns_max_stale", grammar.positive),
     ("admission.clients.header", grammar.header_name),
-    ("health.path", grammar.probe_path),
+    ("health.path", urls.probe_path),
     ("health.expect.*", grammar.status),
     ("health.interval", grammar.positive),
     ("health.timeout", grammar.positive),
     ("health.jitter", _part),
     ("health.model", grammar.model),
-    ("health.models_path", grammar.probe_path),
-    ("load.path", grammar.probe_path),
+    ("health.models_path", urls.probe_path),
+    ("load.path", urls.probe_path),
     ("load.interval", grammar.positive),
     ("load.timeout", grammar.positive),
     ("load.stale_after", grammar.positive),
-    ("load.gpu", grammar.exporter_url),
+    ("load.gpu", urls.exporter_url),
     ("admission.max_queued_bytes", grammar.positive),
     ("admission.shed_at", _part),
     ("admission.max_wait", grammar.positive),
     ("pace.max_wait", grammar.positive),
 )
 _IN_ROUTES: Final[tuple[tuple[str, Rule], ...]] = (
-    ("match.host", grammar.host_pattern),
-    ("match.path", grammar.path_prefix),
+    ("match.host", urls.host_pattern),
+    ("match.path", urls.path_prefix),
     ("match.method", grammar.method),
     ("match.model", grammar.pattern),
     ("match.headers.(keys)", grammar.header_name),
     ("match.headers.*", grammar.header_pattern),
-    ("rewrite", grammar.rewrite),
+    ("rewrite", urls.rewrite),
     ("model", grammar.model),
     ("split.*.model", grammar.model),
     ("split.*.share", _part),
@@ -161,7 +161,7 @@ _IN_POLICIES: Final[tuple[tuple[str, Rule], ...]] = (
     ("batch.headers.*", grammar.header_name),
     ("redact.patterns.(keys)", grammar.kind),
     ("redact.patterns.*", unfit),
-    ("redact.guard.path", grammar.probe_path),
+    ("redact.guard.path", urls.probe_path),
     ("redact.guard.deadline", grammar.positive),
     ("shape.strip.*", grammar.member),
     ("shape.add.(keys)", grammar.member),
@@ -169,7 +169,7 @@ _IN_POLICIES: Final[tuple[tuple[str, Rule], ...]] = (
 _ELSEWHERE: Final[tuple[tuple[str, Rule], ...]] = (
     ("tasks.*.models.*.model", grammar.model),
     ("tasks.*.models.*.up_to", grammar.positive),
-    ("tasks.*.models.*.path", grammar.upstream_path),
+    ("tasks.*.models.*.path", urls.upstream_path),
     ("tasks.*.models.*.labels.*", grammar.label_value),
     ("budgets.ledger", grammar.file_path),
     ("budgets.limits.*.model", grammar.model),
@@ -177,31 +177,31 @@ _ELSEWHERE: Final[tuple[tuple[str, Rule], ...]] = (
     ("budgets.limits.*.warn_at", _part),
     ("intercept.ca", grammar.file_path),
     ("intercept.publish", grammar.file_path),
-    ("intercept.clients.*", grammar.network),
-    ("intercept.allow.*", grammar.network_or_host),
+    ("intercept.clients.*", addresses.network),
+    ("intercept.allow.*", urls.network_or_host),
     ("intercept.sniff", grammar.positive),
     ("intercept.remember", grammar.positive),
     ("store.memory", grammar.positive),
     ("store.warm_up.file", grammar.file_path),
     ("store.warm_up.schedule", grammar.cron),
-    ("store.redis.url", grammar.redis_url),
+    ("store.redis.url", urls.redis_url),
     ("store.redis.ca", grammar.file_path),
     ("store.redis.cert", grammar.file_path),
     ("store.redis.key", grammar.file_path),
-    ("store.redis.sentinels.*", grammar.address),
+    ("store.redis.sentinels.*", addresses.address),
     ("access_log.path", grammar.file_path),
-    ("tracing.endpoint", grammar.collector_url),
+    ("tracing.endpoint", urls.collector_url),
     ("tracing.sample", _part),
     ("tracing.headers.(keys)", grammar.credential_header),
     ("tracing.headers.*", grammar.header_value),
     ("tracing.tls.ca", grammar.file_path),
     ("tracing.tls.cert", grammar.file_path),
     ("tracing.tls.key", grammar.file_path),
-    ("tracing.tls.server_name", grammar.server_name),
+    ("tracing.tls.server_name", addresses.server_name),
     ("tracing.timeout", grammar.positive),
     ("tracing.interval", grammar.positive),
-    ("admin.address", grammar.loopback),
-    ("admin.health", grammar.address),
+    ("admin.address", addresses.loopback),
+    ("admin.health", addresses.address),
 )
 POLICIES: Final = ("policies.*", "upstreams.*.policy", "routes.*.policy")
 _BALANCES: Final = ("upstreams.*.balance", *(f"{policy}.balance" for policy in POLICIES))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Final
 
-from sidecar.config.check import grammar
+from sidecar.config.check import addresses, grammar
 from sidecar.config.check.fields import POLICIES, RULES
 from sidecar.config.check.listeners import listener_problems
 from sidecar.config.check.rules import rule_problems
@@ -102,10 +102,10 @@ def _probes(root: object) -> Iterator[Problem]:
 def _places(root: object) -> Iterator[tuple[Path, Hashable]]:
     """List the addresses that are listened at; port 0 is another port each time."""
     if not list(select(root, "admin.address")):
-        yield ("admin", "address"), grammar.parse_address(Admin().address or "")
+        yield ("admin", "address"), addresses.parse_address(Admin().address or "")
     for steps in ("admin.address", "admin.health", "listeners.*.address"):
         for path, text in _texts(root, steps):
-            address = grammar.parse_address(text)
+            address = addresses.parse_address(text)
             if address is not None and address.port:
                 yield path, address
     yield from _texts(root, "listeners.*.path")

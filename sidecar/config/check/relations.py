@@ -8,9 +8,9 @@ from typing import Any, Final
 from msgspec import Struct
 
 from sidecar.config.check import sections as consistency
-from sidecar.config.check.grammar import captures
 from sidecar.config.check.shadowing import covers
 from sidecar.config.check.tasks import task_problems
+from sidecar.config.check.urls import captures
 from sidecar.config.model import Budgets, Route, Store, Task, Upstream
 from sidecar.config.model.policy import Policy
 from sidecar.config.model.retries import RETRY_ON

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sidecar.config.check.grammar import captures
 from sidecar.config.check.regex import LINEAR, slow
+from sidecar.config.check.urls import captures
 from sidecar.config.model import Route, Upstream
 from sidecar.config.model.tasks import Task, TaskModel
 from sidecar.config.overlay import targets

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from typing import Final
 
+from sidecar.config.check.addresses import parse_address
 from sidecar.config.check.doubts.whole import Whole, inner
-from sidecar.config.check.grammar import parse_address
 from sidecar.config.model import Config, Listener
 from sidecar.config.problems import Problem
 

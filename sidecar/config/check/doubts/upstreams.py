@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from sidecar.config.check.addresses import parse_address
 from sidecar.config.check.doubts.whole import Whole
-from sidecar.config.check.grammar import parse_address
 from sidecar.config.model import Config, Tracing, Upstream
 from sidecar.config.problems import Path, Problem
 
