@@ -251,9 +251,7 @@ class SharedMinute(Minute):
 
     def part(self, now: float, *, last: bool = False) -> Part:
         """Return what the next message says. *last*: nothing will be spent after it."""
-        oldest = int(now) - _WINDOW
-        while self._batches and self._batches[0].at < oldest:
-            self._batches.popleft()
+        self._forget(now)
         spent: list[int] = []
         for batch in self._batches:
             batch.sent = True
@@ -318,8 +316,15 @@ class SharedMinute(Minute):
 
     def _open(self, now: float) -> Batch:
         if not self._batches or self._batches[-1].at != int(now):
+            self._forget(now)
             self._batches.append(Batch(int(now), self._own.add(0, now)))
         return self._batches[-1]
+
+    def _forget(self, now: float) -> None:
+        """Forget what was spent more than a minute ago: nobody needs to be told."""
+        oldest = int(now) - _WINDOW
+        while self._batches and self._batches[0].at < oldest:
+            self._batches.popleft()
 
     def _spend(self, batch: Batch, amount: int) -> None:
         batch.amount += amount

@@ -61,8 +61,9 @@ class AttemptRecord:
         self.replayed = False
         """Whether the request was sent again because the reused connection was stale."""
 
-        self.resumed = False
-        """Whether a later attempt has taken up its stream, and tells all that both used."""
+        self.resumed = why == RESUME
+        """Whether another attempt tells what it used: the one that took its stream up. One that
+        has not taken up a stream yet has made nothing itself."""
 
     def copied(self) -> AttemptRecord:
         """Return another record that says the same: of one attempt that served several calls."""

@@ -243,6 +243,18 @@ def test_an_outage_of_an_hour_is_not_told_at_once() -> None:
     assert sum(world.store.windows[KIND].values()) <= 10 * 7 + 20
 
 
+def test_what_a_long_outage_leaves_is_bounded() -> None:
+    world, (one, _) = sharing()
+    one.round()
+    one.call(1)
+    assert one.meter.message(one.now) is not None  # which is not answered
+    for _ in range(1000):
+        world.now += 1
+        one.call(1)
+        one.settle(0.5)
+    assert len(one.minute._batches) <= 62
+
+
 def test_who_waits_is_let_in_where_others_give_their_leases_back() -> None:
     world, (one, other) = sharing()
     for sidecar in (one, other):

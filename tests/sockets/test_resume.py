@@ -240,6 +240,48 @@ async def test_tokens_are_counted_once() -> None:
         assert limits.used == {"requests": 2, "input": 7, "output": 5, "total": 12}
 
 
+async def test_tries_that_bring_nothing_use_nothing() -> None:
+    server = Background("a", 300)
+    server.later = ["reset", status(200, JSON, body=b"{}")]
+    async with Fleet(server, policy={**RESUME, "limits": {"tokens": {"total": 10_000}}}) as stage:
+        client = await stage.client()
+        await client.sends(POST)
+        await client.until(b"upstream_truncated")
+        await client.is_cut()
+        await stage.is_at_rest()
+        (limits,) = stage.stats.token_limits.values()
+        assert isinstance(limits, TokenLimits)
+        assert limits.used["requests"] == server.calls == 3
+        assert limits.used["output"] == 1  # as far as the stream came
+
+
+async def test_a_caller_that_leaves_meanwhile_uses_nothing_more() -> None:
+    server = Background("a", 300)
+    server.later = ["hang"]
+    async with Fleet(server, policy={**RESUME, "limits": {"tokens": {"total": 10_000}}}) as stage:
+        client = await stage.client()
+        await client.sends(POST)
+        await until(lambda: server.calls == 2)
+        client.closes()
+        await stage.is_at_rest()
+        (limits,) = stage.stats.token_limits.values()
+        assert isinstance(limits, TokenLimits)
+        assert limits.used["output"] == 1
+        assert not any(limits.reserved.values())
+
+
+async def test_comments_do_not_bring_it_on() -> None:
+    server = Background("a", 300)
+    alive = ok(b": alive\n\n", b"Content-Type: text/event-stream")
+    server.later = [alive] * 50
+    async with Fleet(server, policy={**RESUME, "resume": {"tries": 3}}) as stage:
+        client = await stage.client()
+        await client.sends(POST)
+        await client.until(b"upstream_truncated")
+        await client.is_cut()
+        assert server.calls == 4
+
+
 async def test_what_is_not_in_the_background_breaks() -> None:
     server = Background("a")
     server.events = [
