@@ -6,7 +6,7 @@ import json
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from sidecar.policy.leases import LEASE, Answer, Link, SharedMinute
 from sidecar.policy.shared_meter import SharedMeter
@@ -127,8 +127,14 @@ class SharedLimits:
         self._names = route, upstream
         self._link = Link()
         self._meters: WeakSet[SharedMeter] = WeakSet()
-        self._wanting: dict[SharedMeter, None] = {}
-        """Those with something to tell or to ask for, that were not asked for longest first."""
+        self._wanting: WeakKeyDictionary[SharedMeter, None] = WeakKeyDictionary()
+        """Those with something to tell or to ask for, that were not asked for longest first.
+
+        A client that is forgotten is forgotten here too: however long the store does not answer,
+        there are no more of them than the limits remember.
+        """
+        self._last: tuple[SharedMeter, ...] = ()
+        """Those that are told of although nobody uses them any more."""
         self._made = 0
         self._leaves = False
         self.advance: Callable[[], None] | None = None
@@ -185,7 +191,8 @@ class SharedLimits:
     def retire(self) -> None:
         """Give leases back in one more round."""
         self._leaves = True
-        for meter in self._meters:
+        self._last = tuple(self._meters)
+        for meter in self._last:
             self._wanting[meter] = None
         self._exchange.leave(self)
 

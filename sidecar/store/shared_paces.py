@@ -80,6 +80,8 @@ which demands are met."""
 _PACES: Final = script(PACES)
 
 
+_MOST: Final = 100
+"""Models: callers may name any, and each is a question."""
 _EACH: Final = 0.01
 """Seconds between two questions of a sidecar, for each that shares: the store looks at all."""
 _RARELY: Final = 1.5
@@ -92,6 +94,7 @@ class SharedPaces:
         self._exchange = exchange
         self._quota = quota
         self._paces: dict[str, tuple[SharedPace, Callable[[], None]]] = {}
+        """By model; those that were not used for longest first."""
         self._asked = 0.0
 
     def __repr__(self) -> str:
@@ -99,9 +102,12 @@ class SharedPaces:
 
     def use(self, model: str, pace: Pace, advance: Callable[[], None]) -> SharedPace:
         """Share *pace*, that of the calls for *model*. *advance* lets calls go that wait."""
-        found = self._paces.get(model)
+        found = self._paces.pop(model, None)
         if found is None or found[0].pace is not pace:
-            found = self._paces[model] = SharedPace(pace, self._exchange.ask), advance
+            found = SharedPace(pace, self._exchange.ask), advance
+            if len(self._paces) >= _MOST:
+                del self._paces[next(iter(self._paces))]
+        self._paces[model] = found
         return found[0]
 
     def start(self) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import time
 from random import Random
 from typing import Any
 
 import pytest
 
+from sidecar.observe.store_stats import ExchangeStats
 from sidecar.policy.leases import LEASE, Part
+from sidecar.policy.meter import Bounds
 from sidecar.policy.shared_meter import Message
 from sidecar.policy.shared_pace import Report
+from sidecar.policy.token_limits import Refused, TokenLimits, TokenSettings, Wanted
 from sidecar.store import exchange, shared_book, shared_paces
 from sidecar.store.base import Run, script
+from sidecar.store.exchange import Exchange
 from sidecar.store.redis_store import RedisSettings, RedisStore
-from sidecar.store.shared_limits import LEASES
+from sidecar.store.shared_limits import LEASES, SharedLimits
 from tests.policy.lease_model import Leases
 from tests.store.redis_server import RedisServer
 
@@ -99,3 +104,24 @@ async def test_it_goes_by_the_clock_of_the_store(redis: RedisServer) -> None:
     assert (known, count) == (False, 1)
     assert told == {1: (100, 0, 0), 3: (9 * 10**11, 0, 0)}
     await store.close()
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_clients_that_are_forgotten_are_not_told_of(leaves: bool) -> None:
+    """However many there are while the store does not answer."""
+    store = RedisStore(RedisSettings("redis://127.0.0.1:1"))
+    shared = SharedLimits(Exchange(store, "p", b"", ExchangeStats()), "r", "u")
+    settings = TokenSettings(client=Bounds(total=100), max_clients=10)
+    limits = TokenLimits(settings, shared.meter)
+    for number in range(1000):
+        wanted = Wanted(1, 0, guessed=False, client=f"c{number}")
+        ticket = limits.enter(time.monotonic(), wanted)
+        assert not isinstance(ticket, Refused)
+        limits.settle(ticket, time.monotonic(), ticket.amounts)
+        if not number % 100:
+            assert len(shared.questions()) <= 10
+    assert len(shared.questions()) == 10
+    if leaves:
+        shared.retire()
+    del limits, ticket
+    assert len(shared.questions()) == (10 if leaves else 0)  # what is used is told at the end

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from random import Random
 
 import pytest
 
-from sidecar.policy.shared_pace import Report, Share
+from sidecar.observe.store_stats import ExchangeStats
+from sidecar.policy.pace import Pace
+from sidecar.policy.shared_pace import Report, Share, SharedPace
 from sidecar.store.base import Run, script
+from sidecar.store.exchange import Exchange
 from sidecar.store.redis_store import RedisSettings, RedisStore
-from sidecar.store.shared_paces import NUMBERS, PACES
+from sidecar.store.shared_paces import NUMBERS, PACES, SharedPaces
 from tests.policy.pace_model import Paces
 from tests.store.redis_server import RedisServer
 
@@ -52,3 +56,21 @@ async def test_it_goes_by_the_clock_of_the_store(redis: RedisServer) -> None:
     assert 8 < after[2] <= 9
     assert 0 < redis.ask("TTL", "key") <= 3600
     await store.close()
+
+
+def test_models_that_callers_make_up_are_few_questions() -> None:
+    """However long the store does not answer."""
+    store = RedisStore(RedisSettings("redis://127.0.0.1:1"))
+    shared = SharedPaces(Exchange(store, "p", b"", ExchangeStats()), "q")
+    paces: dict[str, Pace] = {}
+    often: SharedPace | None = None
+    for number in range(1000):
+        for model in ("often", f"m{number}"):
+            pace = paces.setdefault(model, Pace())
+            part = shared.use(model, pace, lambda: None)
+            pace.enter({"requests": 1.0}, time.monotonic())
+            assert shared.use(model, pace, lambda: None) is part
+        often = often or shared.use("often", paces["often"], lambda: None)
+        if not number % 100:
+            assert len(shared.questions()) <= 100
+        assert shared.use("often", paces["often"], lambda: None) is often
