@@ -270,18 +270,6 @@ async def test_a_caller_that_leaves_meanwhile_uses_nothing_more() -> None:
         assert not any(limits.reserved.values())
 
 
-async def test_comments_do_not_bring_it_on() -> None:
-    server = Background("a", 300)
-    alive = ok(b": alive\n\n", b"Content-Type: text/event-stream")
-    server.later = [alive] * 50
-    async with Fleet(server, policy={**RESUME, "resume": {"tries": 3}}) as stage:
-        client = await stage.client()
-        await client.sends(POST)
-        await client.until(b"upstream_truncated")
-        await client.is_cut()
-        assert server.calls == 4
-
-
 async def test_what_is_not_in_the_background_breaks() -> None:
     server = Background("a")
     server.events = [

@@ -228,7 +228,7 @@ class Resumed:
 
     def _follow(self, exchange: Exchange, before: AttemptRecord) -> None:
         """Write the rest of the stream from *exchange*."""
-        before.resumed = True
+        before.resumed, exchange.attempt.resumed = True, False
         if before.content is not None:
             exchange.attempt.content = before.content
         self._exchange = exchange
