@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import socket
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,8 @@ FAILURES: Final = 10
 _PER_SECOND: Final = 0.2
 """And later on."""
 _ADDRESSES: Final = 10_000
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+"""How IPv6 addresses begin that stand for one of IPv4."""
 
 
 class Access:
@@ -71,7 +74,22 @@ class Access:
 
     def failed(self, address: str, now: float) -> float:
         """Count a failure of *address*. Return the seconds that it must wait; 0.0: none."""
-        return self._failures.get(address, now).take(now)
+        return self._failures.get(_network(address), now).take(now)
 
     def _place(self, digest: bytes) -> bytes:
         return hashlib.blake2b(digest, key=self._secret, digest_size=16).digest()
+
+
+def _network(address: str) -> str:
+    """Return what one host surely has: of IPv6, all addresses of its network (RFC 4291, 2.5.1)."""
+    if ":" not in address:
+        return address
+    try:
+        whole = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
+    except OSError:
+        return address
+    return (
+        address
+        if whole[:12] == _MAPPED
+        else socket.inet_ntop(socket.AF_INET6, whole[:8] + bytes(8))
+    )

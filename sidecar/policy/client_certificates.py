@@ -58,9 +58,11 @@ def read_certificate(shown: Mapping[str, Any] | None) -> ClientCertificate | Non
         return None
     others: Sequence[tuple[str, str]] = shown.get("subjectAltName", ())
     subject = [pair for part in shown.get("subject", ()) for pair in part]
+    uris = _names(others, "URI")
     return ClientCertificate(
         {
-            "spiffe": _names(others, "URI", _SPIFFE),
+            # X.509-SVID, section 2: one with several URIs is none.
+            "spiffe": uris if len(uris) == 1 and uris[0].startswith(_SPIFFE) else (),
             "dns": _names(others, "DNS"),
             "cn": _names(subject, "commonName"),
         },
@@ -68,8 +70,8 @@ def read_certificate(shown: Mapping[str, Any] | None) -> ClientCertificate | Non
     )
 
 
-def _names(pairs: Iterable[tuple[str, str]], kind: str, prefix: str = "") -> tuple[str, ...]:
-    return tuple(value for key, value in pairs if key == kind and value.startswith(prefix))
+def _names(pairs: Iterable[tuple[str, str]], kind: str) -> tuple[str, ...]:
+    return tuple(value for key, value in pairs if key == kind)
 
 
 class Certificates:
@@ -87,7 +89,7 @@ class Certificates:
         if now > certificate.until:
             raise Denied("expired", "the client certificate has expired")
         for kind in self._kinds:
-            names = [name for name in certificate.names[kind] if _fits(name)]
+            names = [name for name in certificate.names[kind] if is_name(name)]
             if names:
                 for name in names:
                     if name in self._allowed:
@@ -96,5 +98,6 @@ class Certificates:
         raise Denied("nameless", "the client certificate has no name of a kind that is used here")
 
 
-def _fits(name: str) -> bool:
-    return 0 < len(name) <= LONGEST and name.isprintable()
+def is_name(text: str) -> bool:
+    """Whether *text* can be a caller's name: metrics, logs and limits go by it."""
+    return 0 < len(text) <= LONGEST and text.isprintable() and text == text.strip()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct
 
-from sidecar.policy.client_certificates import LONGEST, Allowed, Denied
+from sidecar.policy.client_certificates import Allowed, Denied, is_name
 from sidecar.policy.lru import Lru
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Tokens:
         if claims.nbf is not None and now < claims.nbf - rules.leeway:
             raise Denied("not_yet_valid", "the token is not valid yet")
         name = claims.sub or ""
-        if not 0 < len(name) <= LONGEST or not name.isprintable():
+        if not is_name(name):
             raise Denied("nameless", "the token has no subject that could be a name")
         if name not in rules.allowed:
             raise Denied("not_allowed", f"{name} may not call here", known=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,3 +47,23 @@ def test_failures_of_an_address_are_limited_and_forgiven() -> None:
     assert wait > 0
     assert access.failed("b", 100.0) == 0
     assert access.failed("a", 100.0 + wait) == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff:1:2:3", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("unix", "unix", True),
+    ],
+)
+def test_failures_are_those_of_a_host_however_many_addresses_it_has(
+    one: str, other: str, same: bool
+) -> None:
+    access = access_of({})
+    for _ in range(FAILURES):
+        access.failed(one, 100.0)
+    assert (access.failed(other, 100.0) > 0) is same

@@ -36,6 +36,7 @@ def named(peer: dict[str, Any], kinds: tuple[str, ...], *allow: str, now: float 
         (shown(("URI", "https://x"), ("DNS", "a"), cn="c"), ALL, (), "a"),
         (shown(("URI", "https://x"), cn="c"), ALL, (), "c"),
         (shown(("URI", SPIFFE), cn="c"), ("cn", "spiffe"), (), "c"),
+        (shown(("DNS", " "), cn="c"), ALL, (), "c"),
         (shown(("DNS", "a"), ("DNS", "b")), ALL, ("b",), "b"),
         (shown(("DNS", "x" * (LONGEST + 1)), cn="c"), ALL, (), "c"),
         (shown(("DNS", "d"), cn="a\nb"), ("cn", "dns"), (), "d"),
@@ -53,6 +54,9 @@ def test_the_first_kind_that_there_is_names(
     ("peer", "allow", "now", "reason", "known"),
     [
         (shown(("URI", "https://x")), "*", 0, "nameless", False),
+        (shown(("URI", SPIFFE), ("URI", "spiffe://td/other")), "*", 0, "nameless", False),
+        (shown(("URI", SPIFFE), ("URI", "https://x")), "*", 0, "nameless", False),
+        (shown(cn=" a"), "*", 0, "nameless", False),
         (shown(("DNS", "a"), cn="c"), "c", 0, "not_allowed", True),  # the CN is not its name
         (shown(("DNS", "a")), "b", 0, "not_allowed", True),
         (shown(("DNS", "xa")), "a", 0, "not_allowed", True),

@@ -64,6 +64,8 @@ def test_a_good_token_is_its_service_accounts(signer: Signer) -> None:
         (RSA.token(sub=None), "nameless"),
         (RSA.token(sub=""), "nameless"),
         (RSA.token(sub="x\n"), "nameless"),
+        (RSA.token(sub=" "), "nameless"),
+        (RSA.token(sub="x "), "nameless"),
         (RSA.token(sub="x" * 513), "nameless"),
         (RSA.token(sub="nobody"), "not_allowed"),
         (RSA.token(exp=str(NOW + 9)), "malformed"),
