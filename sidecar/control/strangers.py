@@ -32,23 +32,41 @@ def refuse_strangers(request: Request, token: str) -> Answer | None:
     if not _is_loopback(host):
         return refusal(403, "forbidden_host", "Host must be localhost or a loopback address")
     if request.method in ("GET", "HEAD"):
-        return None
-    return _refuse_change(request, host, token)
+        return None if _is_visit(request) else refuse_other_sites(request)
+    return _refuse_change(request, token)
 
 
 def refuse_other_sites(request: Request) -> Answer | None:
-    """Refuse what another site's page asks for, even if it changes nothing and it can't read it."""
-    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    """Refuse what another site's page asks for, even if it changes nothing and it can't read it.
+
+    Answers take time, and streams take places. (Older browsers tell of the site in Origin only.)
+    """
+    if _is_from_elsewhere(request):
         return refusal(403, "cross_site", "requests from another site get nothing here")
     return None
 
 
-def _refuse_change(request: Request, host: str, token: str) -> Answer | None:
+def _is_from_elsewhere(request: Request) -> bool:
     headers = request.headers
-    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    ours = f"http://{headers.get('host', '')}"
+    return (
+        headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        or headers.get("origin", ours) != ours
+    )
+
+
+def _is_visit(request: Request) -> bool:
+    """Whether somebody follows a link to us, from wherever (W3C, Fetch Metadata, section 2)."""
+    headers = request.headers
+    return (
+        headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    )
+
+
+def _refuse_change(request: Request, token: str) -> Answer | None:
+    headers = request.headers
+    if _is_from_elsewhere(request):
         return refusal(403, "cross_site", "requests from another site may not change anything")
-    if headers.get("origin", f"http://{host}") != f"http://{host}":
-        return refusal(403, "cross_site", "requests from another origin may not change anything")
     if not any(name in headers for name in _BY_BROWSERS):
         return None
     if not secrets.compare_digest(headers.get(TOKEN_HEADER, "").encode(), token.encode()):

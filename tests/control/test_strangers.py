@@ -133,16 +133,35 @@ def test_tokens_are_not_guessed() -> None:
     assert min(map(len, tokens)) >= 32
 
 
+VISIT = {"sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
+
+
 @pytest.mark.parametrize(
-    ("site", "refused"),
+    ("sent", "refused"),
     [
-        ("cross-site", True),
-        ("same-site", True),
-        ("same-origin", False),
-        ("none", False),
-        (None, False),
+        ({"sec_fetch_site": "cross-site"}, True),
+        ({"sec_fetch_site": "same-site"}, True),
+        ({"sec_fetch_site": "same-origin"}, False),
+        ({"sec_fetch_site": "none"}, False),
+        ({}, False),
+        ({"origin": "http://127.0.0.1:14010"}, False),
+        ({"origin": "https://evil.example"}, True),  # an EventSource of an older browser
+        ({"origin": "null"}, True),
+        ({"sec_fetch_site": "same-origin", "origin": "https://evil.example"}, True),
     ],
 )
-def test_other_sites_get_no_stream(site: str | None, refused: bool) -> None:
-    sent = headers() if site is None else headers(sec_fetch_site=site)
-    assert (refuse_other_sites(Request("GET", "/events", headers=sent)) is not None) is refused
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_other_sites_get_nothing(method: str, sent: dict[str, str], refused: bool) -> None:
+    asked = Request(method, "/interception", headers=headers(**sent))
+    assert (refuse_other_sites(asked) is not None) is refused
+    assert (refuse_strangers(asked, TOKEN) is not None) is refused
+
+
+@pytest.mark.parametrize("dest", ["document", "iframe", "image", "empty"])
+def test_a_link_from_another_site_may_be_followed_but_not_framed(dest: str) -> None:
+    sent = headers(sec_fetch_site="cross-site", **VISIT | {"sec_fetch_dest": dest})
+    for path, refused in (("/config", dest != "document"), ("/quit", True)):
+        method = "GET" if path == "/config" else "POST"
+        asked = Request(method, path, headers=sent)
+        assert (refuse_strangers(asked, TOKEN) is not None) is refused
+    assert refuse_other_sites(Request("GET", "/events", headers=sent)) is not None
