@@ -14,7 +14,7 @@ from sidecar import cli, environment, errors
 from sidecar.config.load import load
 from sidecar.config.read.references import Kind
 from sidecar.control.exporter import Exporter
-from sidecar.control.pages import admin_pages
+from sidecar.control.pages import admin_pages, page_at
 from sidecar.llm.usage import Usage
 from sidecar.observe.record import CallRecord
 from sidecar.observe.reload_stats import SourceStats
@@ -314,3 +314,13 @@ def test_the_table_of_variables_has_them_all() -> None:
 def test_no_row_stands_twice(table: str) -> None:
     found = [row[0] for row in rows("docs/operations.md", table)]
     assert len(found) == len(set(found))
+
+
+ASKED = re.compile(r"(?:127\.0\.0\.1|localhost):14010(/[\w/-]*)")
+
+
+def test_admin_pages_that_are_asked_for_are_there() -> None:
+    """In code and in text, of all documents."""
+    asked = {path for page in PAGES for path in ASKED.findall(page.read_text(encoding="utf-8"))}
+    assert len(asked) > 10
+    assert {path for path in asked if page_at(path, admin_pages()) is None} == set()
