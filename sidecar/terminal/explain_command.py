@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import textwrap
 from contextlib import suppress
@@ -18,6 +19,8 @@ from sidecar.control.explain.question import Question, headers_of
 from sidecar.control.sources.opened import BadSource, read_once
 
 _WIDEST = 100
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=m?s\b)")
+"""A line does not end between a number and its unit."""
 _EXAMPLES = """examples:
   sidecar explain --model gpt-4o                      ask the running sidecar
   sidecar explain -c sidecar.yaml --model gpt-4o      read a file; its secrets need not be there
@@ -109,9 +112,10 @@ def lines(answer: Explained, columns: int, style: Style) -> str:
     """Show *answer* in so many columns: a sentence a paragraph, the first one stands out."""
     shown = []
     for number, sentence in enumerate(answer.sentences):
-        told = style.told(sentence)
+        told = _BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", style.told(sentence))
         wrapped = textwrap.wrap(
             told, columns, subsequent_indent="  ", break_long_words=True, break_on_hyphens=False
         )
+        wrapped = [line.replace("\N{NO-BREAK SPACE}", " ") for line in wrapped]
         shown += [style.paint(line, BOLD) for line in wrapped] if number == 0 else wrapped
     return "\n".join(shown)
