@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,8 +31,7 @@ class Namespace:
     def command(self, command: Sequence[str], user: int | None = None) -> list[str]:
         """*command*, to be run here, as *user* if one is given."""
         enter = ["nsenter", "-t", str(self.pid), "-n", "-m", "--wd=" + str(Path.cwd()), "--"]
-        drop = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"]
-        return [*enter, *(drop if user is not None else []), *command]
+        return [*enter, *(_as(user) if user is not None else []), *command]
 
     def run(
         self, *command: str, user: int | None = None, ok: bool = True, **more: Any
@@ -62,6 +62,10 @@ class Namespace:
                 child.kill()
 
 
+def _as(user: int) -> list[str]:
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"]
+
+
 class Wire:
     """The two namespaces. *names*, a hosts file, is what the inside resolves."""
 
@@ -83,7 +87,13 @@ def unavailable() -> str | None:
         capture_output=True,
         text=True,
     )
-    return made.stderr.strip() or "unshare failed" if made.returncode else None
+    if made.returncode:
+        return made.stderr.strip() or "unshare failed"
+    # One that root has built in its home finds no library there.
+    python = subprocess.run(
+        [*_as(1000), sys.executable, "-c", ""], check=False, capture_output=True
+    )
+    return "other users can't run this Python" if python.returncode else None
 
 
 @contextlib.contextmanager
