@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -182,9 +183,13 @@ async def test_a_key_that_does_not_fit_changes_nothing(
         assert (await client.post(review(PODS["plain"])))[0] == 200
 
 
-async def test_without_a_certificate_it_lives_but_is_not_ready(tmp_path: Path) -> None:
+async def test_without_a_certificate_it_lives_but_is_not_ready(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with serving(tmp_path, certified=False) as client:
         assert await client.get("/ready") == (503, "no certificate yet\n")
+        assert re.search(r"no certificate yet: .*tls\.crt", caplog.text)
+        assert "stays in use" not in caplog.text
         assert (await client.get("/live"))[0] == 200
         with pytest.raises(aiohttp.ClientConnectionError):
             await client.post(review(PODS["plain"]))
