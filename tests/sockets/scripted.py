@@ -118,9 +118,11 @@ class Scripted(Server):
     async def _until_gate(self, peer: Peer) -> None:
         gone = asyncio.create_task(self._gone(peer))
         gate = asyncio.create_task(self.gate.wait())
-        await asyncio.wait((gone, gate), return_when=asyncio.FIRST_COMPLETED)
-        gone.cancel()
-        gate.cancel()
+        try:
+            await asyncio.wait((gone, gate), return_when=asyncio.FIRST_COMPLETED)
+        finally:  # a server that stops cancels this task, but not these two
+            gone.cancel()
+            gate.cancel()
 
     async def _gone(self, peer: Peer) -> None:
         with contextlib.suppress(ConnectionError):
