@@ -11,6 +11,8 @@ SHUTDOWN: Final = 120.0
 """Seconds that a client gets to take the end of its last reply, and to say that it has."""
 _LOOK: Final = 0.05
 """Seconds between two looks at whether all was sent."""
+_LOOKS: Final = round(SHUTDOWN / _LOOK)
+"""So many in a row may find that nothing was taken."""
 
 
 class TlsConnection(DownstreamConnection):
@@ -22,28 +24,28 @@ class TlsConnection(DownstreamConnection):
         return False
 
     def reset(self) -> None:
-        """Break off, once all that was written is sent.
+        """Break off, once all that was written is sent, or none of it is taken any more.
 
         No close_notify is sent: it would make a broken reply look whole (RFC 8446, section 6.1).
         """
         self._begin_to_close()
-        self._break_off(empty=False)
+        self._break_off(unsent(self.transport), 0)
 
     def _linger(self) -> None:
         """Leave that to TLS (`SHUTDOWN`): what it holds back is not in our buffer."""
 
-    def _break_off(self, *, empty: bool) -> None:
+    def _break_off(self, before: int, looks: int) -> None:
+        """Look whether all is sent. *before*: what was left at so many *looks* in a row."""
         if self.transport.is_closing():
             return
         left = unsent(self.transport)
-        if empty and not left:  # twice: what TLS still held may have been sent on meanwhile
+        looks = looks + 1 if left == before else 0
+        # Twice nothing: what TLS still held may have been sent on meanwhile.
+        if looks > (_LOOKS if left else 1):
             self._reset_at_close()
             self.transport.abort()
         else:
-            self._lingering = self._loop.call_later(_LOOK, self._look, not left)
-
-    def _look(self, empty: bool) -> None:
-        self._break_off(empty=empty)
+            self._lingering = self._loop.call_later(_LOOK, self._break_off, left, looks)
 
     def _close(self) -> None:
         """Send close_notify once all is sent; the transport waits for the application's."""

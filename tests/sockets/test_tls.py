@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from sidecar.listen import tls_connection
 from tests.certificates import Ca, Issued
 from tests.sockets.peers import EVENTS, GET, WAIT, chunk, until
-from tests.sockets.scripted import Fleet, Scripted, chat
+from tests.sockets.scripted import Cut, Fleet, Scripted, chat
 from tests.sockets.stage import Stage
 from tests.sockets.test_access import CALLERS
 
@@ -263,6 +264,29 @@ async def test_a_stream_passes_chunk_by_chunk_and_ends_when_its_caller_leaves(
         await one.leaves()
         await server.is_cut()
         assert stage.route.errors == {"caller_left": 1}
+
+
+async def test_who_takes_nothing_of_a_broken_reply_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_connection, "_LOOK", 0.001)
+    monkeypatch.setattr(tls_connection, "_LOOKS", 20)
+    begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(bytes(200_000))
+    async with Fleet(Scripted("one", Cut(begun)), listener=listener(tmp_path, access=())) as stage:
+        peer = await stage.client()
+        came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = CA.client(tmp_path).wrap_bio(came, goes, server_hostname="localhost")
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await peer.sends(goes.read())
+                came.write(await peer.receives())
+        tls.write(chat().replace(b"HTTP/1.1", b"HTTP/1.0"))  # the reply ends with its connection
+        await peer.sends(goes.read())
+        await until(lambda: stage.route.errors == {"upstream_truncated": 1})
+        await until(lambda: not stage.listener().connections)
 
 
 async def test_a_websocket_passes_both_ways(tmp_path: Path) -> None:
