@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from sidecar.ca.folder import default_folder
 from sidecar.control import logs
@@ -174,15 +174,15 @@ class Inspection:
 
     def routes(self) -> list[dict[str, Any]]:
         """Show routes in the order in which they are tried, as they are configured."""
-        config = self._reloader.loaded.config
+        loaded = self._reloader.loaded
+        config, shown = loaded.config, cast("dict[str, Any]", loaded.shown)
         rules = self._serving.snapshot.router.rules
         return [
             {
                 "name": rule.route.name,
+                # As it is written: what a reference stands for may be a secret.
                 "match": {
-                    key: value
-                    for key in ("host", "path", "method", "headers", "model")
-                    if (value := getattr(entry.match, key))
+                    key: value for key, value in (written.get("match") or {}).items() if value
                 },
                 "upstream": entry.upstream,
                 "policy": entry.policy if isinstance(entry.policy, str) else "(its own)",
@@ -190,7 +190,7 @@ class Inspection:
                 "in_flight": rule.route.stats.in_flight,
                 "calls": sum(rule.route.stats.statuses.values()),
             }
-            for entry, rule in zip(config.routes, rules, strict=False)
+            for entry, rule, written in zip(config.routes, rules, shown["routes"], strict=False)
         ]
 
     def explain(self, question: Question) -> Explained:

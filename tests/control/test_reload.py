@@ -304,6 +304,19 @@ async def test_what_a_file_hardly_means_is_in_the_log(
         assert it.stats.reloads.last_error == ""
 
 
+async def test_what_a_route_matches_is_shown_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM", "secret")
+    async with scene(tmp_path) as it:
+        match = {"path": "/", "headers": {"x-team": "${env:TEAM}"}}
+        it.config["routes"] = [{"upstream": "aa", "match": match}, {"upstream": "aa"}]
+        it.write()
+        await it.reloader.reload()
+        routes = Inspection(it.serving, it.reloader, lambda: None).routes()
+        assert [route["match"] for route in routes] == [match, {}]
+
+
 async def test_the_source_is_named_with_its_revision(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from sidecar.config.problems import Path, Problem
 from sidecar.config.read.stand_ins import ABSENT
+from sidecar.http.keys import is_key
 
 Kind = Literal["env", "file"]
 Resolve = Callable[[Kind, str], str]
@@ -270,7 +271,18 @@ def masked(root: object) -> object:
     if isinstance(redis := _inner(root, "store", "redis"), dict):
         for name in {"password", "secret"} & redis.keys():
             redis[name] = _masked(str(redis[name]))
+    routes = _inner(root, "routes")
+    for route in routes if isinstance(routes, list) else ():
+        if isinstance(headers := _inner(route, "match", "headers"), dict):
+            _mask_keys(headers)
     return root
+
+
+def _mask_keys(headers: dict[str, object]) -> None:
+    """Mask the values that keys must have. `*` alone says that there is one."""
+    for name, glob in headers.items():
+        if is_key(name.lower().encode()) and glob != "*":
+            headers[name] = _masked(str(glob))
 
 
 def _masked(text: str) -> str:

@@ -120,6 +120,14 @@ def test_each_of_several_keys_is_masked() -> None:
     ]  # fmt: skip
 
 
+def test_keys_that_a_route_matches_are_masked() -> None:
+    said = {"Authorization": "Bearer sk-*", "x-api-key": "${env:K}", "cookie": "*", "x-team": "a*"}
+    done: Any = masked({"routes": [{"match": {"headers": said}}, {"match": None}, 3]})
+    assert done["routes"][0]["match"]["headers"] == {
+        "Authorization": "Bearer ***", "x-api-key": "${env:K}", "cookie": "*", "x-team": "a*"
+    }  # fmt: skip
+
+
 def test_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIDECAR_TEST", "here")
     assert from_system("env", "SIDECAR_TEST") == "here"
