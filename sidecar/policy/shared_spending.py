@@ -93,9 +93,12 @@ class SharedSpending:
         wanted = []
         for row, state in list(self._rows.items()):
             due = state.due or now - state.asked > _AGAIN
-            if is_over(row.period, unix_now) and not state.due:
+            in_use = now - state.used < _IN_USE
+            # Callers may name any client: of one for which nobody has spent, nothing is kept.
+            nothing = not in_use and not state.others and not self._own(row)
+            if nothing or (is_over(row.period, unix_now) and not state.due):
                 del self._rows[row]
-            elif due or now - state.used < _IN_USE:
+            elif due or in_use:
                 wanted.append((not state.due, state.asked, row))
         wanted.sort(key=lambda each: each[:2])
         return [(row, self._own(row)) for _, _, row in wanted[:most]]

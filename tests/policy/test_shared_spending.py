@@ -156,3 +156,21 @@ def test_a_period_that_has_ended_is_forgotten_once_it_is_told(told: bool) -> Non
         shared.answered(ROW, Sum(7.0, 7.0), 0.0)
     assert shared.to_ask(10, 1.0, tomorrow) == ([] if told else [(ROW, 7.0)])
     assert len(shared) == (0 if told else 1)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_clients_that_spend_nothing_are_forgotten(answers: bool) -> None:
+    """Callers may name any, and their calls may all fail."""
+    spent = {"a": 3.0}
+    shared = SharedSpending(
+        lambda row: spent.get(row.client, 0.0), [(ROW._replace(client="b"), 4.0)]
+    )
+    for second in range(1000):
+        for client in ("a", f"c{second}"):
+            shared.use(ROW._replace(client=client), float(second))
+        for row, own in shared.to_ask(10, float(second), NOON):
+            if answers:
+                shared.answered(row, Sum(own, own + 4.0 * (row.client == "b")), float(second))
+    assert len(shared) <= 70
+    assert {"a", "b"} <= {row.client for row in shared.rows()}
+    assert shared.others(ROW._replace(client="b")) == 4.0
