@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from sidecar.errors import BadMessage
+from sidecar.listen.intercept.peek import peek
 from sidecar.listen.intercept.raw_listener import RawListener
+from sidecar.listen.refusal import refusal
 from sidecar.listen.tls_connection import TlsConnection
 from sidecar.policy.client_certificates import ClientCertificate, read_certificate
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from sidecar.config.model import Listener as Config
     from sidecar.listen.files import Files
     from sidecar.listen.intercept.raw_listener import Peer
+
+_PLAIN: Final = "this address takes HTTPS, and the call is plain HTTP: use https://"
 
 
 class TlsListener(RawListener):
@@ -37,7 +42,20 @@ class TlsListener(RawListener):
             self.close_idle()
 
     async def carry(self, sock: socket.socket, peer: Peer) -> None:
-        """Serve *sock* inside TLS; close it if TLS can't be agreed on."""
+        """Serve *sock* inside TLS; close it if TLS can't be agreed on.
+
+        Plain HTTP gets an answer that says so: a client that sees a connection end knows nothing.
+        """
+        first = await peek(sock, _first, 1, float(self.config.head_timeout))
+        if first is None:  # what TLS takes is not made for those who say nothing
+            self.stats.handshakes["left"] += 1
+            self.refuse(sock)
+            return
+        if first.isalpha():  # a method begins so, and no record of TLS (RFC 8446, section 5.1)
+            self.stats.handshakes["failed"] += 1
+            self.stats.refused[400] += 1
+            await self.say(sock, refusal(BadMessage(_PLAIN)))
+            return
         connection = _Connection(self)
         try:
             await self.serve(sock, connection, self.files.context)
@@ -53,6 +71,10 @@ class _Connection(TlsConnection):
             transport.get_extra_info("peercert")
         )
         super().connection_made(transport)
+
+
+def _first(data: bytes) -> bytes | None:
+    return data or None
 
 
 def _reason(error: OSError) -> str:

@@ -106,7 +106,9 @@ async def test_plain_http_and_clients_that_leave_are_counted(tmp_path: Path) -> 
     async with Fleet(Scripted("one"), listener=listener(tmp_path, access=())) as stage:
         plain = await stage.client()
         await plain.sends(chat())
-        await plain.is_cut()
+        answer = await plain.until(b"use https://")
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        plain.closes()
         (await stage.client()).closes()
         handshakes = next(iter(stage.stats.listeners.values())).handshakes
         await until(lambda: handshakes == {"failed": 1, "left": 1}, str(handshakes))

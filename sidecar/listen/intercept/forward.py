@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import socket
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
 
 _ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _LAST_STOP: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-_LINGER: Final = 2.0
-"""Seconds that a client gets to close its side, once it was refused."""
 
 
 class Forward(Interceptor):
@@ -42,7 +38,7 @@ class Forward(Interceptor):
             await self._do(sock, peer, asked or Asked(Form.OTHER))
         except CallError as error:
             self.stats.refused[error.status] += 1
-            await self._say(sock, refusal(error))
+            await self.say(sock, refusal(error))
 
     async def _do(self, sock: socket.socket, peer: Peer, asked: Asked) -> None:
         if not self.rules.clients.have(peer.host):
@@ -101,17 +97,7 @@ class Forward(Interceptor):
         """Answer as the last recipient: Max-Forwards allows no further hop."""
         if head.method == b"TRACE":
             raise TraceRefused("the sidecar does not answer TRACE with Max-Forwards: 0")
-        await self._say(sock, _LAST_STOP)
-
-    async def _say(self, sock: socket.socket, reply: bytes) -> None:
-        """Answer with *reply*, and close in stages, as `DownstreamConnection` does."""
-        with contextlib.suppress(OSError, TimeoutError):
-            sock.send(reply)
-            sock.shutdown(socket.SHUT_WR)
-            async with asyncio.timeout(_LINGER):
-                while await self.loop.sock_recv(sock, MAX_HEAD):
-                    pass
-        self.close(sock)
+        await self.say(sock, _LAST_STOP)
 
 
 class _Head:

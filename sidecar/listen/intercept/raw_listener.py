@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -31,6 +32,10 @@ _AT_ONCE: Final = 64
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE: Final = 0.5
 """Seconds until accepting is tried again when the process has no file descriptors left."""
+_LINGER: Final = 2.0
+"""Seconds that a client gets to close its side, once it was refused."""
+_DROPPED: Final = 64 * 1024
+"""Bytes of what it still sends that are read at once."""
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
@@ -131,6 +136,16 @@ class RawListener(Listener):
         self.tunnels.add(tunnel)
         tunnel.start()
         return tunnel
+
+    async def say(self, sock: socket.socket, reply: bytes) -> None:
+        """Answer with *reply*, and close in stages, as `DownstreamConnection` does."""
+        with contextlib.suppress(OSError, TimeoutError):
+            sock.send(reply)
+            sock.shutdown(socket.SHUT_WR)
+            async with asyncio.timeout(_LINGER):
+                while await self.loop.sock_recv(sock, _DROPPED):
+                    pass
+        self.close(sock)
 
     def refuse(self, sock: socket.socket) -> None:
         """Close *sock* with a reset."""
