@@ -10,6 +10,8 @@ import yaml
 
 MAX_DEPTH: Final = 100
 """Objects of Kubernetes are 20 deep. More would overrun the stack of libyaml's composer."""
+MAX_NODES: Final = 1_000_000
+"""A few lines of aliases can stand for billions."""
 
 
 class _Loader(yaml.CSafeLoader):
@@ -52,18 +54,28 @@ _KEY: Final = re.compile(r"[^\s#:][^:]*:(?:[ \t]|\Z)")
 
 def read(text: str) -> Any:
     """What one document of *text* stands for. Raise yaml.YAMLError."""
-    inside: list[str | None] = []
-    """The anchors of all collections that are open."""
+    inside: list[tuple[str | None, int]] = []
+    """The anchors of all collections that are open, and how many nodes there were before each."""
+    nodes = 0
+    sizes: dict[str | None, int] = {}
+    """Nodes that anchors stand for, with aliases written out."""
     for event in yaml.parse(text, _Loader):
         wrong = None
+        nodes += isinstance(event, yaml.NodeEvent)
         if isinstance(event, yaml.CollectionStartEvent):
-            inside.append(event.anchor)
+            inside.append((event.anchor, nodes))
             if len(inside) > MAX_DEPTH:
                 wrong = f"nested deeper than {MAX_DEPTH} levels"
         elif isinstance(event, yaml.CollectionEndEvent):
-            inside.pop()
-        elif isinstance(event, yaml.AliasEvent) and event.anchor in inside:
-            wrong = f"the alias *{event.anchor} stands for what it is in"
+            anchor, before = inside.pop()
+            if anchor is not None:
+                sizes[anchor] = nodes - before
+        elif isinstance(event, yaml.AliasEvent):
+            nodes += sizes.get(event.anchor, 0)
+            if any(event.anchor == anchor for anchor, _ in inside):
+                wrong = f"the alias *{event.anchor} stands for what it is in"
+            elif nodes > MAX_NODES:
+                wrong = f"more than {MAX_NODES} values, aliases written out"
         if wrong:
             mark: Any = event.start_mark
             raise yaml.MarkedYAMLError(problem=wrong, problem_mark=mark)

@@ -112,6 +112,12 @@ def test_nothing_comes_back_as_it_was(text: str) -> None:
     assert rewrite(text, mark) == (text, [])
 
 
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{after}: &{after} [{', '.join([f'*{before}'] * 10)}]\n"
+    for before, after in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -120,6 +126,7 @@ def test_nothing_comes_back_as_it_was(text: str) -> None:
         ("---\na: 1\n---\n- 1", "document 2: expected a mapping with apiVersion and kind"),
         ("a: \x01", "document 1, after line 1: control characters are not allowed"),
         ("a: " + "[" * 200 + "]" * 200, "document 1, line 1: nested deeper than 100 levels"),
+        (LAUGHS, "document 1, line 6: more than 1000000 values, aliases written out"),
         ("kind: Pod\nspec: &a {containers: [*a]}", "line 2: the alias *a stands for what"),
         (
             "kind: CronJob\nmetadata: {name: n}\nspec: {jobTemplate: [1]}",
