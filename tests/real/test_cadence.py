@@ -44,7 +44,8 @@ def _delays(url: str) -> list[float]:
                 seen.append((json.loads(line[6:]), time.monotonic()))
     assert [event["n"] for event, _ in seen] == list(range(CHUNKS))
     late = sum(arrived >= following["sent"] for (_, arrived), (following, _) in pairwise(seen))
-    assert late < CHUNKS / 10, f"{late} of {CHUNKS} chunks arrived after the next was sent"
+    # All would be, if each waited for the next one; some are on a machine that has much to do.
+    assert late < CHUNKS / 2, f"{late} of {CHUNKS} chunks arrived after the next was sent"
     return [arrived - event["sent"] for event, arrived in seen]
 
 
