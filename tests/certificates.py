@@ -7,12 +7,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+
+_USAGES: Final = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+    "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
 
 
 def private(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -96,6 +102,15 @@ class Ca:
             .not_valid_after(until)
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         )
+        # What RFC 5280 asks for, and Python from 3.13 on.
+        own = self._key.public_key()
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(own), critical=False
+        ).add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        if ca:
+            usage = dict.fromkeys(_USAGES, False) | {"key_cert_sign": True}
+            builder = builder.add_extension(x509.KeyUsage(**usage), critical=True)
         if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+            alternative = x509.SubjectAlternativeName(names)
+            builder = builder.add_extension(alternative, critical=not list(subject))
         return builder.sign(self._key, SHA256())
