@@ -15,7 +15,6 @@ from tests.fuzz.regex_steps import Matcher, TooMany
 
 TRUSTED: Final = {
     "sidecar.ca.bundle._BLOCK": "the machine's own certificates",
-    "sidecar.config.check.grammar:ADDRESS": "an address in the operator's file",
     "sidecar.launch.summary._LABEL": "the sidecar's own metrics",
 }
 """Patterns that no stranger's bytes come to, or that are used otherwise than it seems."""
@@ -38,8 +37,7 @@ def name(use: Use) -> str:
 
 
 def trusted(use: Use) -> bool:
-    where = "ADDRESS" if use.pattern.pattern == r":[^\]]*\Z" else use.where.partition(":")[2]
-    return use.where in TRUSTED or f"{use.where.partition(':')[0]}:{where}" in TRUSTED
+    return use.where in TRUSTED
 
 
 ALL: Final = uses()
@@ -62,7 +60,7 @@ def test_all_kinds_of_uses_are_found() -> None:
         "sidecar.http.sniff._HOST search",
         "sidecar.http.fields._NAMES fullmatch",  # kept as a bound method
         "sidecar.http.proxied._CONNECT match",
-        "sidecar.config.check.grammar._CAPTURE search",
+        "sidecar.config.check.urls._CAPTURE search",
     } <= found
     assert any(re.fullmatch(r"sidecar\.config\.read\.tree:\d+ fullmatch", each) for each in found)
     assert len(found) > 50

@@ -107,7 +107,7 @@ async def test_it_goes_by_the_clock_of_the_store(redis: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("leaves", [False, True])
-def test_clients_that_are_forgotten_are_not_told_of(leaves: bool) -> None:
+async def test_clients_that_are_forgotten_are_not_told_of(leaves: bool) -> None:
     """However many there are while the store does not answer."""
     store = RedisStore(RedisSettings("redis://127.0.0.1:1"))
     shared = SharedLimits(Exchange(store, "p", b"", ExchangeStats()), "r", "u")

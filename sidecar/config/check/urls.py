@@ -140,7 +140,9 @@ def _rest_of_url(path: str, rest: str) -> str | None:
 def _authority(text: str) -> str | None:
     if "@" in text:
         return "the URL must not have a user and password; use `credentials`"
-    host, colon, port = text.rpartition(":") if re.search(r":[^\]]*\Z", text) else (text, "", "")
+    host, colon, port = text.rpartition(":")
+    if not colon or "]" in port:  # the last colon is one of an address
+        host, colon, port = text, "", ""
     if colon and not (PORT.fullmatch(port) and 0 < int(port) < 65536):
         return "expected a port from 1 to 65535 after the host"
     if is_v6(host):
