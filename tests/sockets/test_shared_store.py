@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.store import guard
+from sidecar.store import guard, redis_store
 from tests.sockets.asking import BODY, STREAM, TEXT, WHOLE, Asking, asks, taken
 from tests.sockets.peers import Peer, Server, until
 from tests.sockets.stage import Stage
@@ -28,6 +28,8 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer is never late on a busy machine."""
     monkeypatch.setattr(guard, "WAIT", 10.0)
+    # Else one that takes a second opens the circuit, and each sidecar asks the server itself.
+    monkeypatch.setattr(redis_store, "_TIMEOUT", 30.0)
 
 
 def sidecar(redis: RedisServer, server: Server, **said: Any) -> Stage:
